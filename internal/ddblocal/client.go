@@ -1,0 +1,73 @@
+package ddblocal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/credentials"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+)
+
+// Client returns a client of the server, see [NewClient].
+func (s *Server) Client(cfgs ...*aws.Config) *dynamodb.DynamoDB {
+	return NewClient(s.Endpoint, cfgs...)
+}
+
+// NewClient returns a client of an endpoint, in the region of AWS_REGION or us-east-1. Unless the
+// endpoint is one of AWS, the credentials are made up. What cfgs set comes before all that.
+func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
+	cfg := aws.NewConfig().WithEndpoint(endpoint).WithRegion("us-east-1").
+		// A transport of its own: the session may change it, for AWS_CA_BUNDLE.
+		WithHTTPClient(&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()})
+	if region := os.Getenv("AWS_REGION"); region != "" {
+		cfg.WithRegion(region)
+	}
+	if !strings.Contains(endpoint, ".amazonaws.com") {
+		cfg.WithCredentials(credentials.NewStaticCredentials("local", "local", ""))
+	}
+	return dynamodb.New(session.Must(session.NewSession(cfg)), cfgs...)
+}
+
+// shared is the server of this test binary, or why it can't be had.
+var shared struct {
+	sync.Mutex
+	server *Server
+	err    error
+}
+
+// ForTest returns the server that all tests of this binary share. The first call starts it, see
+// [Open]. With -short the test is skipped; where the server can't be had, the test fails.
+func ForTest(tb testing.TB) *Server {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("-short: left out, it needs DynamoDB Local")
+	}
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = Open(context.Background())
+	}
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	return shared.server
+}
+
+// Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits.
+func Main(m *testing.M) {
+	code := m.Run()
+	shared.Lock()
+	if shared.server != nil {
+		if err := shared.server.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
