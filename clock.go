@@ -1,0 +1,110 @@
+package lease
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// An HTTP Date header names a second: the server's clock was in [Date, Date + resolution).
+const resolution = time.Second
+
+const (
+	// A host's clock that is off by more than this couldn't have talked to DynamoDB, which refuses
+	// signatures more than a quarter of an hour old: such a header is not the server's clock.
+	absurd = 24 * time.Hour
+
+	// The wall clock and the monotonic clock of a host that disagree by more than this about the
+	// time between two moments show that the wall clock was stepped or that the machine slept.
+	stepped = 100 * time.Millisecond
+
+	// Two clocks drift apart by less than one part in this many.
+	drift = 5000
+)
+
+// estimate is what the replies' Date headers have proved about the server's clock: it is ahead of
+// this host's wall clock by more than lo and less than hi. The zero estimate knows nothing.
+type estimate struct {
+	lo, hi time.Duration
+	at     time.Time // when that was so, by this host's clocks; zero when nothing is known
+}
+
+// observe returns the estimate after a reply with the given Date that was sent for and received at
+// those moments of this host's clock.
+func (e estimate) observe(sent, received, date time.Time) estimate {
+	if steppedBetween(sent, received) {
+		return e
+	}
+	seen := estimate{lo: date.Sub(received), hi: date.Add(resolution).Sub(sent), at: received}
+	if seen.lo > absurd || seen.hi < -absurd {
+		return e
+	}
+	if !e.knows(received) {
+		return seen
+	}
+	slack := max(0, received.Sub(e.at)) / drift
+	both := estimate{lo: max(e.lo-slack, seen.lo), hi: min(e.hi+slack, seen.hi), at: received}
+	if both.lo >= both.hi {
+		return seen // One of the clocks was stepped: the past says nothing any more.
+	}
+	return both
+}
+
+// knows tells whether the estimate says anything about the clocks as they are at now.
+func (e estimate) knows(now time.Time) bool {
+	return !e.at.IsZero() && !steppedBetween(e.at, now)
+}
+
+// correction returns what to add to this host's clock to get the server's: 0 unless it is proved
+// that they are more than the header's resolution apart.
+func (e estimate) correction() time.Duration {
+	if e.at.IsZero() || e.lo <= resolution && e.hi >= -resolution {
+		return 0
+	}
+	return e.lo + (e.hi-e.lo)/2
+}
+
+func steppedBetween(from, to time.Time) bool {
+	wall, monotonic := to.Round(0).Sub(from.Round(0)), to.Sub(from)
+	return (wall - monotonic).Abs() > stepped
+}
+
+// clock keeps the estimate of one store. It is safe for concurrent use.
+type clock struct {
+	mu     sync.Mutex
+	now    estimate
+	logged time.Duration // the correction that was last logged
+}
+
+// observe takes the Date header of a reply. A missing or absurd one changes nothing.
+func (c *clock) observe(sent, received time.Time, header string) {
+	date, err := http.ParseTime(header)
+	if err != nil || sent.IsZero() {
+		return
+	}
+	c.mu.Lock()
+	c.now = c.now.observe(sent, received, date)
+	correction, before := c.now.correction(), c.logged
+	changed := !near(correction, before) || (correction == 0) != (before == 0)
+	if changed {
+		c.logged = correction
+	}
+	c.mu.Unlock()
+	if changed {
+		logError("Clock Corrected", "clock_error", -correction, "previous", -before)
+	}
+}
+
+// correction returns what to add to this host's clock, and whether any reply has been seen that
+// says so: without one the correction is 0 but nothing is known.
+func (c *clock) correction() (correction time.Duration, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.now.knows(time.Now()) {
+		return 0, false
+	}
+	return c.now.correction(), true
+}
+
+// near tells whether two corrections are the same as far as the headers can tell.
+func near(a, b time.Duration) bool { return (a - b).Abs() < resolution }

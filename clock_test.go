@@ -1,0 +1,105 @@
+package lease
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+var base = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// reply is one exchange: when it was sent for and received, and what the header said.
+type reply struct{ sent, received, date time.Duration }
+
+func observed(replies ...reply) estimate {
+	var e estimate
+	for _, r := range replies {
+		e = e.observe(base.Add(r.sent), base.Add(r.received), base.Add(r.date))
+	}
+	return e
+}
+
+const (
+	ms   = time.Millisecond
+	sec  = time.Second
+	hour = time.Hour
+)
+
+func TestEstimate(t *testing.T) {
+	for name, c := range map[string]struct {
+		replies []reply
+		want    time.Duration
+	}{
+		"nothing seen":                    {nil, 0},
+		"right":                           {[]reply{{0, 10 * ms, 0}}, 0},
+		"right, at the end of a second":   {[]reply{{999 * ms, 1001 * ms, 0}}, 0},
+		"a second fast, perhaps":          {[]reply{{1500 * ms, 1510 * ms, 0}}, 0},
+		"0.9 s fast, often seen":          {[]reply{{900 * ms, 901 * ms, 0}, {1899 * ms, 1900 * ms, 0}}, 0},
+		"0.9 s slow, often seen":          {[]reply{{100 * ms, 101 * ms, sec}, {1099 * ms, 1100 * ms, sec}}, 0},
+		"a minute fast":                   {[]reply{{60 * sec, 60*sec + 10*ms, 0}}, -59505 * ms},
+		"a minute slow":                   {[]reply{{0, 10 * ms, 60 * sec}}, 60495 * ms},
+		"a minute fast, narrowed down":    {[]reply{{60 * sec, 60*sec + 10*ms, 0}, {60900 * ms, 60910 * ms, 0}}, -59955 * ms},
+		"a slow reply proves less":        {[]reply{{0, 90 * sec, 60 * sec}}, 0},
+		"a slow reply after a quick one":  {[]reply{{0, 10 * ms, 60 * sec}, {sec, 90 * sec, 61 * sec}}, 60495 * ms},
+		"a step of the clock":             {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}}, 60495 * ms},
+		"and back":                        {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, sec}}, 0},
+		"years off is not a clock":        {[]reply{{0, 10 * ms, 10 * 365 * 24 * hour}}, 0},
+		"1970 is not a clock":             {[]reply{{0, 10 * ms, -56 * 365 * 24 * hour}}, 0},
+		"absurd after a true one":         {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, -1000 * hour}}, 60495 * ms},
+		"drift is no contradiction":       {[]reply{{0, ms, 60 * sec}, {999 * ms, sec, 60 * sec}, {hour, hour + ms, hour + 59900*ms}}, 60 * sec},
+		"hours off is a clock":            {[]reply{{0, 0, 5 * hour}}, 5*hour + 500*ms},
+		"an hour in a reply proves a bit": {[]reply{{0, hour, 2 * hour}}, 90*60*sec + 500*ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := observed(c.replies...).correction()
+			assert.InDelta(t, c.want.Seconds(), got.Seconds(), 0.5)
+			if c.want == 0 {
+				assert.Zero(t, got)
+			}
+		})
+	}
+}
+
+// TestAHealthyHostIsNeverCorrected: whatever the phase of the server's seconds and the replies' speed.
+func TestAHealthyHostIsNeverCorrected(t *testing.T) {
+	for offset := -sec; offset <= sec; offset += 10 * ms { // the server's clock is ahead by this
+		var e estimate
+		at := time.Duration(0)
+		for i := range 2000 {
+			at += time.Duration(i*i%977) * ms
+			roundTrip := time.Duration(i*7%50) * ms
+			date := (at + roundTrip/2 + offset).Truncate(sec)
+			e = e.observe(base.Add(at), base.Add(at+roundTrip), base.Add(date))
+			if e.correction() != 0 {
+				t.Fatalf("after %d replies of a server that is %v ahead: corrected by %v", i+1, offset, e.correction())
+			}
+		}
+		assert.True(t, e.lo <= offset && offset <= e.hi, "%v in [%v, %v]", offset, e.lo, e.hi)
+	}
+}
+
+func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
+	for _, header := range []string{"", "yesterday", "Mon, 99 Foo 2026 25:61:61 GMT", "0", "Thu, 01 Jan 1970 00:00:00 GMT",
+		"Fri, 31 Dec 9999 23:59:59 GMT"} {
+		var c clock
+		c.observe(time.Now(), time.Now(), header)
+		correction, known := c.correction()
+		assert.Zero(t, correction)
+		assert.False(t, known, header)
+	}
+	var c clock
+	c.observe(time.Now(), time.Now(), time.Now().UTC().Format(http.TimeFormat))
+	_, known := c.correction()
+	assert.True(t, known)
+}
+
+func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
+	now := time.Now()
+	e := estimate{}.observe(now, now, now.Add(-time.Minute))
+	assert.NotZero(t, e.correction())
+	assert.True(t, e.knows(now.Add(time.Second)))
+	e.at = e.at.Round(0).Add(time.Hour) // The wall clock of then isn't that of now.
+	assert.True(t, steppedBetween(now, now.Add(time.Second)) == false)
+}

@@ -1,0 +1,127 @@
+package lease_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+)
+
+// fill writes many rows, 25 a request.
+func (f *fixture) fill(rows []row) {
+	f.tb.Helper()
+	for len(rows) > 0 {
+		n := min(25, len(rows))
+		batch := make([]*dynamodb.WriteRequest, n)
+		for i, r := range rows[:n] {
+			batch[i] = &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: r}}
+		}
+		_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})
+		require.NoError(f.tb, err)
+		rows = rows[n:]
+	}
+	f.reset()
+}
+
+// padded is a free row of about that size.
+func padded(id string, size int) row {
+	return row{"id": str(id), "LeaseUntil": num(0), "data": str(strings.Repeat("x", size))}
+}
+
+func TestListLeaseIDsReadsEveryPage(t *testing.T) {
+	f := newFixture(t)
+	var rows []row
+	want := make(map[string]bool)
+	for i := range 600 {
+		id := fmt.Sprintf("item-%03d", i)
+		rows = append(rows, padded(id, 4096))
+		want[id] = true
+	}
+	f.fill(rows)
+	ids, err := f.ListLeaseIDs()
+	require.NoError(t, err)
+	assert.Len(t, ids, 600)
+	for _, id := range ids {
+		assert.True(t, want[id], id)
+		delete(want, id)
+	}
+	assert.Equal(t, 3, f.count("Scan"))
+}
+
+func TestListLeaseIDsOfAnEmptyTableIsEmpty(t *testing.T) {
+	ids, err := newFixture(t).ListLeaseIDs()
+	require.NoError(t, err)
+	assert.NotNil(t, ids)
+	assert.Empty(t, ids)
+}
+
+func TestUnreadableRowsAreLoggedOnceAndStopNobody(t *testing.T) {
+	logger := record(t)
+	f := newFixture(t, "good")
+	bad := map[string]row{
+		"until-string":   {"LeaseUntil": str("soon")},
+		"until-null":     {"LeaseUntil": {NULL: aws.Bool(true)}},
+		"holder-number":  {"LeaseUntil": num(0), "ProcessID": num(7)},
+		"token-string":   {"LeaseUntil": num(0), "FencingToken": str("1")},
+		"token-huge":     {"LeaseUntil": num(0), "FencingToken": {N: aws.String("1" + strings.Repeat("0", 30))}},
+		"token-fraction": {"LeaseUntil": num(0), "FencingToken": {N: aws.String("1.5")}},
+	}
+	for id, r := range bad {
+		r["id"] = str(id)
+		f.put(r)
+	}
+	locker := lease.NewLocker(f.LockStore)
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.Equal(t, "good", l.LeaseID)
+	_, err = locker.ObtainLease(for30s("w2"))
+	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+	for id, r := range bad {
+		assert.Equal(t, r, f.get(id), "nothing was written to it")
+	}
+	assert.Len(t, logger.named("Lease Item Skipped"), len(bad), "each once")
+	ids, err := f.ListLeaseIDs()
+	require.NoError(t, err)
+	assert.Len(t, ids, len(bad)+1)
+}
+
+func TestARowTooLargeToLeaseStopsNobody(t *testing.T) {
+	f := newFixture(t)
+	f.put(padded("full", 400*1024-30))
+	f.put(padded("good", 10))
+	locker := lease.NewLocker(f.LockStore)
+	for i := range 5 {
+		l, err := locker.ObtainLease(for30s(fmt.Sprint("w", i)))
+		require.NoError(t, err)
+		assert.Equal(t, "good", l.LeaseID)
+		require.NoError(t, locker.ReleaseLease(l))
+	}
+}
+
+func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
+	f := newFixture(t, "free")
+	until := time.Now().Add(time.Minute).Round(0)
+	f.put(f.held("held", "w1", until))
+	f.put(row{"id": str("forever"), "ProcessID": str("w2"), "LeaseUntil": {N: aws.String("9E+37")}})
+	f.reset()
+	items, next, err := f.ScanLeaseItems("")
+	require.NoError(t, err)
+	assert.Empty(t, next)
+	byID := make(map[string]lease.LeaseItem)
+	for _, item := range items {
+		byID[item.LeaseID] = item
+	}
+	assert.Equal(t, lease.LeaseItem{LeaseID: "free"}, byID["free"])
+	assert.Equal(t, "w1", byID["held"].LesseeID)
+	assert.True(t, until.Equal(byID["held"].Until))
+	assert.True(t, byID["forever"].Until.After(time.Now().AddDate(100, 0, 0)))
+	assert.Equal(t, 1, f.count())
+}
