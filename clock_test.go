@@ -98,8 +98,14 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
 	now := time.Now()
 	e := estimate{}.observe(now, now, now.Add(-time.Minute))
-	assert.NotZero(t, e.correction())
-	assert.True(t, e.knows(now.Add(time.Second)))
-	e.at = e.at.Round(0).Add(time.Hour) // The wall clock of then isn't that of now.
-	assert.True(t, steppedBetween(now, now.Add(time.Second)) == false)
+	assert.InDelta(t, -60, e.correction().Seconds(), 1)
+	assert.True(t, e.knows(now.Add(time.Hour)))
+	later := slept(now.Add(time.Hour), -time.Minute) // set right at last
+	assert.False(t, e.knows(later))
+	e = e.observe(later, later, later.Round(0))
+	assert.True(t, e.knows(later))
+	assert.Zero(t, e.correction())
+
+	during := slept(later.Add(time.Second), time.Minute)
+	assert.Equal(t, e, e.observe(later, during, during), "a step during a request proves nothing")
 }

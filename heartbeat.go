@@ -134,19 +134,23 @@ func (h *heart) end(ctx context.Context, err error) error {
 // renew renews the lease, with as many tries as it takes. After an error the heartbeat is over: the
 // last one met with, nil if there was none.
 func (h *heart) renew(ctx context.Context) error {
+	var last error
 	for backoff := 2 * minBackoff; ; backoff *= 2 {
 		err := h.try(ctx)
 		if err == nil {
 			return nil
 		}
+		if last == nil || !errors.Is(err, LeaseExpiredError) {
+			last = err // else it says no more than that the tenure's end cut this try short
+		}
 		left := h.tenure.check()
 		if left == 0 || ctx.Err() != nil || !transient(err) {
-			return err
+			return last
 		}
 		h.locker.logFailure(err, "lessee_id", h.terms.lessee, "lease_id", h.lease.LeaseID)
 		backoff = min(backoff, maxBackoff, max(left/4, minBackoff))
 		if h.sleepUntil(ctx, time.Now().Add(backoff/2+mathrand.N(backoff/2))) != nil {
-			return err
+			return last
 		}
 	}
 }

@@ -446,6 +446,7 @@ func TestCostOfACrowd(t *testing.T) {
 }
 
 func TestCostOfAStandby(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var rows []row
 	for i := range 200 {
@@ -460,22 +461,23 @@ func TestCostOfAStandby(t *testing.T) {
 }
 
 func TestPagesReadAreFewWhileFreeRowsAreEverywhere(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var rows []row
-	for i := range 60 { // 2 or 3 a page
+	for i := range 40 { // 2 or 3 a page
 		rows = append(rows, padded(fmt.Sprint("item", i), 350*1024))
 	}
 	for _, r := range rows { // A batch would be over 16 MB.
 		f.put(r)
 	}
 	f.reset()
-	for i := range 30 {
+	for i := range 20 {
 		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
 		require.NoError(t, err)
 	}
-	assert.LessOrEqual(t, f.count("Scan"), 30*3, "half of them are held at the end")
-	assert.Equal(t, 30, f.count("UpdateItem"))
-	for i := 30; i < 60; i++ {
+	assert.LessOrEqual(t, f.count("Scan"), 20*3, "half of them are held at the end")
+	assert.Equal(t, 20, f.count("UpdateItem"))
+	for i := 20; i < 40; i++ {
 		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
 		require.NoError(t, err, "every free row is found")
 	}
@@ -484,6 +486,7 @@ func TestPagesReadAreFewWhileFreeRowsAreEverywhere(t *testing.T) {
 }
 
 func TestTakeoverComesSoonAfterTheEndAndNeverBefore(t *testing.T) {
+	t.Parallel()
 	const n = 15
 	delays := make([]time.Duration, n)
 	var wg sync.WaitGroup

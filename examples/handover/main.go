@@ -1,0 +1,114 @@
+// Handover shows a small fleet that shares work by leases, and how an item changes hands.
+//
+//	go run ./examples/handover [-items 3] [-workers 5]
+//
+// It starts DynamoDB Local, or uses the endpoint in $DYNAMODB_ENDPOINT (and the region in
+// $AWS_REGION), makes a table of mailboxes and starts more worker processes than there are mailboxes.
+// worker.go is such a worker: the first thing to read. Then, on one timeline:
+//
+//  1. Every mailbox gets a holder, who keeps it; the other workers stand by.
+//  2. A holder is killed. When its lease has ended, a standby takes over.
+//  3. A holder is told to stop. It releases its mailbox, and a standby takes over at once.
+//  4. A holder is paused for longer than its lease, and continued when a standby has taken over. It
+//     knows at once that its lease is gone, and what it writes with its old token is refused.
+//
+// After some 15 seconds it ends with a summary. The exit status is 1 when a mailbox did not change
+// hands in time, or when something else was not as it must be. No process is left behind, whatever
+// way this one ends; and no table, unless it is killed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+// hashKey is the hash key of both tables: the leases, and the cursors that the workers save.
+const hashKey = "mailbox"
+
+func cursorTable(table string) string { return table + "-cursors" }
+
+func main() {
+	if len(os.Args) == 5 && os.Args[1] == "worker" {
+		runWorker(os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
+	flags := flag.NewFlagSet("handover", flag.ExitOnError)
+	items := flags.Int("items", 3, "how many `mailboxes` to share")
+	workers := flags.Int("workers", 5, "how many worker `processes` to start; those over -items stand by")
+	flags.Parse(os.Args[1:])
+	if flags.NArg() > 0 || *items < 1 || *workers < *items {
+		fmt.Fprintln(os.Stderr, "handover: want at least one item, no fewer workers than items, and no other arguments")
+		flags.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("took too long"))
+	err := run(ctx, *items, *workers)
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "handover: FAILED:", err)
+		os.Exit(1)
+	}
+}
+
+// run sets the stage, plays the scenes and prints the summary.
+func run(ctx context.Context, items, workers int) (err error) {
+	f := newFleet(ctx)
+	server, err := ddblocal.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	f.say("DynamoDB is at %s", server.Endpoint)
+
+	f.endpoint, f.table = server.Endpoint, fmt.Sprintf("handover-%d-%d", os.Getpid(), time.Now().UnixNano())
+	ddb := server.Client()
+	f.store = lease.NewLockStore(ddb, f.table, hashKey)
+	cursors := lease.NewLockStore(ddb, cursorTable(f.table), hashKey) // only to make the table
+	defer dropTables(ddb, f.table, cursorTable(f.table))
+	if err := errors.Join(f.store.EnsureTableWithContext(ctx), cursors.EnsureTableWithContext(ctx)); err != nil {
+		return err
+	}
+	for i := range items {
+		f.items = append(f.items, fmt.Sprintf("mailbox-%d", i+1))
+		if err := f.store.AddLeaseIDWithContext(ctx, f.items[i], nil); err != nil {
+			return err
+		}
+	}
+	f.say("made the table %s with %d mailboxes", f.table, items)
+
+	defer f.stop()
+	for range workers {
+		if err := f.startWorker(); err != nil {
+			return err
+		}
+	}
+	err = errors.Join(f.play(), f.checkTenures())
+	f.summarize()
+	return err
+}
+
+// dropTables deletes the tables as far as they were made. It matters on a server that stays.
+func dropTables(ddb *dynamodb.DynamoDB, tables ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, table := range tables {
+		_, err := ddb.DeleteTableWithContext(ctx, &dynamodb.DeleteTableInput{TableName: &table})
+		var missing *dynamodb.ResourceNotFoundException
+		if err != nil && !errors.As(err, &missing) {
+			fmt.Fprintf(os.Stderr, "handover: the table %s stays: %v\n", table, err)
+		}
+	}
+}

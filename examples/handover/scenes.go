@@ -1,0 +1,227 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// inTime is how long anything may take that must happen. It is long, for the sake of busy machines.
+const inTime = 3*leaseDuration + waitPeriod
+
+// handover says how an item went from one worker to another.
+type handover struct {
+	from, to *tenure
+	delay    time.Duration
+	since    string // what the delay is counted from
+}
+
+// play plays the scenes one after the other; the first that fails is the last.
+func (f *fleet) play() error {
+	for i, scene := range []struct {
+		title string
+		play  func(item string) error
+	}{
+		{"every mailbox gets a holder, who keeps it; the other workers stand by", f.share},
+		{"a holder is killed", f.kill},
+		{"a holder is told to stop", f.release},
+		{"a holder is paused for longer than its lease", f.pause},
+	} {
+		fmt.Printf("\n%d. %s\n", i+1, scene.title)
+		if err := scene.play(f.items[i%len(f.items)]); err != nil {
+			return fmt.Errorf("%d. %s: %w", i+1, scene.title, err)
+		}
+	}
+	return nil
+}
+
+func (f *fleet) share(string) error {
+	if err := f.await(2*inTime, func() bool { return len(f.holders) == len(f.items) }); err != nil {
+		return fmt.Errorf("%d of %d mailboxes have a holder: %w", len(f.holders), len(f.items), err)
+	}
+	for _, p := range f.processes {
+		if !f.holds(p) {
+			f.print(time.Now(), p.name, "stands by")
+		}
+	}
+	before := len(f.tenures)
+	if err := f.watch(leaseDuration * 6 / 5); err != nil {
+		return err
+	}
+	f.say("leases last %v; after %v, %d of %d have changed hands", leaseDuration, leaseDuration*6/5, len(f.tenures)-before, len(f.items))
+	return nil
+}
+
+func (f *fleet) kill(item string) error {
+	old := f.holders[item]
+	f.say("sends SIGKILL to %s, which holds %s", old.by.name, item)
+	if err := old.by.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	end, err := f.rowEnd(item)
+	if err != nil {
+		return err
+	}
+	if err := f.takeover(old, end, "its lease's end"); err != nil {
+		return err
+	}
+	return f.startWorker() // as whatever runs the fleet would
+}
+
+func (f *fleet) release(item string) error {
+	old := f.holders[item]
+	f.say("sends SIGTERM to %s, which holds %s", old.by.name, item)
+	if err := old.by.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := f.await(inTime, func() bool { return old.by.has("exited") }); err != nil {
+		return fmt.Errorf("%s has not exited: %w", old.by.name, err)
+	}
+	if err := old.by.check("release", "heartbeat"); err != nil {
+		return err
+	}
+	if err := f.takeover(old, old.by.last["stopping"].At, "its release"); err != nil {
+		return err
+	}
+	return f.startWorker()
+}
+
+func (f *fleet) pause(item string) error {
+	old := f.holders[item]
+	f.say("sends SIGSTOP to %s, which holds %s", old.by.name, item)
+	resume, err := old.by.pause()
+	if err != nil {
+		return err
+	}
+	defer resume()
+	end, err := f.rowEnd(item)
+	if err != nil {
+		return err
+	}
+	if err := f.takeover(old, end, "its lease's end"); err != nil {
+		return err
+	}
+	now := f.holders[item]
+	if err := f.works(now); err != nil {
+		return err
+	}
+
+	f.say("sends SIGCONT to %s", old.by.name)
+	resumed := time.Now()
+	resume()
+	if err := f.await(inTime, func() bool { return old.by.has("heartbeat") }); err != nil {
+		return fmt.Errorf("%s has not learned of its loss: %w", old.by.name, err)
+	}
+	if old.until.After(resumed) {
+		return fmt.Errorf("%s relied on %s once more after its pause", old.by.name, item)
+	}
+	if err := old.by.check("over", "late write", "release", "heartbeat"); err != nil {
+		return err
+	}
+	f.print(time.Now(), old.by.name, "stands by")
+	return f.works(now)
+}
+
+// rowEnd returns when the lease of a worker that was just killed or paused will end.
+func (f *fleet) rowEnd(item string) (time.Time, error) {
+	if err := f.watch(leaseDuration / 6); err != nil { // A renewal may be under way.
+		return time.Time{}, err
+	}
+	rows, _, err := f.store.ScanLeaseItemsWithContext(f.ctx, "")
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, row := range rows {
+		if row.LeaseID == item {
+			f.say("the row of %s: held by %s until %.2f s", item, row.LesseeID, row.Until.Sub(f.began).Seconds())
+			return row.Until, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s has no row any more", item)
+}
+
+// takeover waits until another worker has the item, and notes how long that took since some moment.
+func (f *fleet) takeover(old *tenure, since time.Time, what string) error {
+	if err := f.await(inTime, func() bool { return f.holders[old.item] != old }); err != nil {
+		return fmt.Errorf("nobody took over %s from %s: %w", old.item, old.by.name, err)
+	}
+	h := handover{from: old, to: f.holders[old.item], since: what}
+	h.delay = h.to.from.Sub(since)
+	f.handovers = append(f.handovers, h)
+	f.say("%s went from %s to %s %.2f s after %s", old.item, old.by.name, h.to.by.name, h.delay.Seconds(), what)
+	return nil
+}
+
+// works waits until a worker has written once more.
+func (f *fleet) works(t *tenure) error {
+	steps := t.steps
+	if err := f.await(inTime, func() bool { return t.steps > steps }); err != nil {
+		return fmt.Errorf("%s has written nothing with token %d: %w", t.by.name, t.token, err)
+	}
+	f.print(t.until, t.by.name, fmt.Sprintf("a write with token %d was accepted", t.token))
+	return nil
+}
+
+func (f *fleet) holds(p *process) bool {
+	for _, t := range f.holders {
+		if t.by == p {
+			return true
+		}
+	}
+	return false
+}
+
+// has tells whether a worker has made a report of that kind since it obtained its item.
+func (p *process) has(kind string) bool {
+	_, ok := p.last[kind]
+	return ok
+}
+
+// check tells which of these reports of a worker say what they must not, or are missing.
+func (p *process) check(kinds ...string) error {
+	var errs []error
+	for _, kind := range kinds {
+		if e := p.last[kind]; !e.OK {
+			errs = append(errs, fmt.Errorf("%s: %s: %q", p.name, kind, e.Text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkTenures tells which tenures of an item overlap, or are out of the order of their tokens.
+func (f *fleet) checkTenures() error {
+	var errs []error
+	for i, a := range f.tenures {
+		for _, b := range f.tenures[:i] {
+			if a.item != b.item {
+				continue
+			}
+			if !a.from.After(b.until) && !b.from.After(a.until) {
+				errs = append(errs, fmt.Errorf("%s and %s held %s at once", b.by.name, a.by.name, a.item))
+			}
+			if a.token == b.token || a.from.After(b.from) != (a.token > b.token) {
+				errs = append(errs, fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, b.token, a.token))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// summarize prints what happened.
+func (f *fleet) summarize() {
+	fmt.Printf("\nSummary\n")
+	for _, h := range f.handovers {
+		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n", h.from.item, h.from.by.name,
+			h.to.by.name, h.from.token, h.to.token, h.delay.Seconds(), h.since)
+	}
+	steps := 0
+	for _, t := range f.tenures {
+		steps += t.steps
+	}
+	fmt.Printf("  %d tenures, %d accepted writes", len(f.tenures), steps)
+	if f.checkTenures() == nil {
+		fmt.Printf("; no mailbox had two holders at once")
+	}
+	fmt.Println()
+}

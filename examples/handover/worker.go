@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+// Short, so that there is something to see soon. In production, 30 s, 10 s and 10 s are good values.
+const (
+	leaseDuration     = 3 * time.Second
+	heartbeatDuration = leaseDuration / 3
+	waitPeriod        = leaseDuration / 3
+
+	step = 100 * time.Millisecond // how long one piece of the work takes
+)
+
+// worker is a lease.LeaseRequest. Its name must differ from that of every other worker; in
+// production, the host's name and the process ID make a good one.
+type worker string
+
+func (w worker) LesseeID() string             { return string(w) }
+func (w worker) LeaseDuration() time.Duration { return leaseDuration }
+
+// runWorker is the whole of a worker process: it waits for a mailbox, delivers it, and starts over
+// when it has lost it; on SIGTERM it releases it and returns. It prints its reports to stdout.
+func runWorker(endpoint, table, name string) {
+	go exitWithParent()
+	lease.SetLogger(reportErrors{})
+
+	ddb := ddblocal.NewClient(endpoint)
+	lease.SetupLockStoreGlobal(ddb, table, hashKey)
+	locker := lease.NewLocker(lease.GlobalLockStore)
+	for {
+		l := locker.WaitUntilLeaseObtained(worker(name), waitPeriod)
+		report(event{Kind: "obtained", Item: l.LeaseID, Token: l.FencingToken(),
+			Text: fmt.Sprintf("obtained %s with token %d", l.LeaseID, l.FencingToken())})
+
+		heartbeat := make(chan error, 1)
+		go func() { heartbeat <- locker.Heartbeat(l, heartbeatDuration) }()
+
+		ctx, stop := signal.NotifyContext(l.Context(), syscall.SIGTERM)
+		deliver(ctx, l, ddb, cursorTable(table))
+		stop()
+
+		lost := l.Context().Err() != nil // else it was told to stop
+		if lost {
+			report(event{Kind: "over", OK: !l.Valid(),
+				Text: fmt.Sprintf("Valid() is %v; its context is done: %v", l.Valid(), context.Cause(l.Context()))})
+			afterthought(l, ddb, cursorTable(table))
+		} else {
+			report(event{Kind: "stopping", Text: "has stopped working and releases " + l.LeaseID})
+		}
+		err := locker.ReleaseLease(l)
+		report(event{Kind: "release", OK: err == nil || lost && err == lease.LeaseLostError,
+			Text: fmt.Sprintf("ReleaseLease returned: %v", err)})
+		err = <-heartbeat
+		report(event{Kind: "heartbeat", OK: err == nil || lost && errors.Is(err, lease.LeaseLostError),
+			Text: fmt.Sprintf("Heartbeat returned: %v", err)})
+		if !lost {
+			return
+		}
+	}
+}
+
+// deliver works on a mailbox until ctx is done. A piece of the work ends with the cursor's being saved.
+func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
+	for cursor := 1; ctx.Err() == nil; cursor++ {
+		asked := time.Now() // before Valid: what the answer is good for, if there is a pause meanwhile
+		if !l.Valid() {
+			return
+		}
+		switch err := saveCursor(ctx, ddb, cursors, l, cursor); {
+		case err == nil:
+			report(event{At: asked, Kind: "worked", Item: l.LeaseID, Token: l.FencingToken()})
+		case ctx.Err() == nil:
+			report(event{Kind: "failed", Text: "could not save the cursor: " + err.Error()})
+		}
+		select {
+		case <-time.After(step):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// afterthought does what no worker should do, but one that was paused at a bad moment does
+// nevertheless: it saves a cursor when its lease is over.
+func afterthought(l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
+	err := saveCursor(context.Background(), ddb, cursors, l, -1)
+	var refused *dynamodb.ConditionalCheckFailedException
+	report(event{Kind: "late write", OK: errors.As(err, &refused),
+		Text: fmt.Sprintf("a late write with token %d: %v", l.FencingToken(), err)})
+}
+
+// saveCursor writes the cursor, unless a later tenure of the mailbox has written one.
+func saveCursor(ctx context.Context, ddb *dynamodb.DynamoDB, table string, l *lease.Lease, cursor int) error {
+	_, err := ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName:                &table,
+		Key:                      map[string]*dynamodb.AttributeValue{hashKey: {S: &l.LeaseID}},
+		UpdateExpression:         aws.String("SET #cursor = :cursor, #token = :mine"),
+		ConditionExpression:      aws.String("attribute_not_exists(#token) OR #token <= :mine"),
+		ExpressionAttributeNames: map[string]*string{"#cursor": aws.String("Cursor"), "#token": aws.String("Token")},
+		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
+			":cursor": {N: aws.String(strconv.Itoa(cursor))},
+			":mine":   {N: aws.String(strconv.FormatInt(l.FencingToken(), 10))},
+		},
+	})
+	return err
+}
+
+// exitWithParent ends this process when the one at the other end of its stdin is gone.
+func exitWithParent() {
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
+}
+
+// event is what a worker tells the process that started it, as a line of JSON.
+type event struct {
+	At     time.Time
+	Worker string `json:"-"` // filled in by the reader
+	Kind   string
+	Item   string `json:",omitempty"`
+	Token  int64  `json:",omitempty"`
+	OK     bool   `json:",omitempty"` // it is as it must be
+	Text   string `json:",omitempty"` // for the timeline
+}
+
+var reporting sync.Mutex
+
+func report(e event) {
+	reporting.Lock()
+	defer reporting.Unlock()
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	json.NewEncoder(os.Stdout).Encode(e)
+}
+
+// reportErrors is a lease.LeaseLogger: it makes the library's errors events.
+type reportErrors struct{}
+
+func (reportErrors) LogInfoMessage(string, ...interface{}) {}
+
+func (reportErrors) LogErrorMessage(message string, keyvals ...interface{}) {
+	text := "logged: " + message
+	for i := 0; i+1 < len(keyvals); i += 2 {
+		text += fmt.Sprintf(" %v=%v", keyvals[i], keyvals[i+1])
+	}
+	report(event{Kind: "log", Text: text})
+}

@@ -1,0 +1,17 @@
+package chaos
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// Now is the time by a clock that all processes of the machine share and nobody sets.
+func Now() time.Duration {
+	const monotonic = 1 // CLOCK_MONOTONIC
+	var now syscall.Timespec
+	if _, _, err := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, monotonic, uintptr(unsafe.Pointer(&now)), 0); err != 0 {
+		panic("chaos: clock_gettime: " + err.Error())
+	}
+	return time.Duration(now.Nano())
+}

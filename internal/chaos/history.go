@@ -1,0 +1,139 @@
+// Package chaos has what the chaos suite of package lease is made of: a proxy that puts faults between
+// the SDK and DynamoDB, an append-only history of what the workers of many processes saw, and the
+// checker that holds the history against the guarantees.
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind says what an event of the history tells.
+type Kind string
+
+// What happened. Item, Lessee and Tenure are set where they make sense.
+const (
+	Registered Kind = "registered" // the item has the user attributes in Note
+	Found      Kind = "found"      // at the end, the item had the user attributes in Note
+	Obtained   Kind = "obtained"   // a tenure with that Token, by a write that was first sent at Begin
+	Valid      Kind = "valid"      // the holder was told that the tenure is valid
+	Over       Kind = "over"       // the holder was told that it is not
+	Renewed    Kind = "renewed"    // the tenure, by a write that was first sent at Begin
+	Released   Kind = "released"   // the row
+	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
+	Refused    Kind = "refused"    // a guarded write of the tenure
+	Fault      Kind = "fault"      // of the kind in Note, to Lessee
+	Calm       Kind = "calm"       // from now on there are no faults
+)
+
+// Event is one line of the history. What it tells of was so at some moment between Begin and End, by
+// the clock of [Now].
+type Event struct {
+	Kind   Kind          `json:"kind"`
+	Begin  time.Duration `json:"begin"`
+	End    time.Duration `json:"end"`
+	Item   string        `json:"item,omitempty"`
+	Lessee string        `json:"lessee,omitempty"`
+	Tenure string        `json:"tenure,omitempty"` // unique in the history
+	Token  int64         `json:"token,omitempty"`  // 0 for a tenure of the original library
+	Note   string        `json:"note,omitempty"`
+}
+
+// Recorder appends events to a file. An event is in the file when Add returns: nothing that was
+// added is lost when the process is killed.
+type Recorder struct {
+	mu   sync.Mutex
+	file *os.File
+}
+
+// NewRecorder returns a recorder that appends to the file of that name in a history's directory.
+func NewRecorder(dir, name string) (*Recorder, error) {
+	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	return &Recorder{file: file}, err
+}
+
+// Add appends an event. It panics if it can't: a history with holes proves nothing.
+func (r *Recorder) Add(e Event) {
+	line, err := json.Marshal(e)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		_, err = r.file.Write(append(line, '\n'))
+	}
+	if err != nil {
+		panic(fmt.Sprintf("chaos: can't record %+v: %v", e, err))
+	}
+}
+
+// Close closes the file.
+func (r *Recorder) Close() error { return r.file.Close() }
+
+// Read passes all events of the history in a directory to a function, file by file. A file whose
+// last line is incomplete is that of a process that was killed in the middle of it.
+func Read(dir string, add func(Event)) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := readFile(name, add); err != nil {
+			return fmt.Errorf("chaos: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func readFile(name string, add func(Event)) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for lines := bufio.NewReader(file); ; {
+		line, err := lines.ReadBytes('\n')
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("%q: %w", line, err)
+		}
+		add(e)
+	}
+}
+
+// Excerpt returns what the history in a directory tells about a violation, in order of time: all
+// events of the item and all faults, of the checks of Valid only the first and the last of each
+// tenure.
+func Excerpt(dir string, v Violation) ([]Event, error) {
+	var events []Event
+	last := make(map[string]Event) // check of each tenure
+	err := Read(dir, func(e Event) {
+		switch {
+		case e.End < v.From || e.Begin > v.To || e.Item != v.Item && e.Kind != Fault:
+		case e.Kind == Valid && last[e.Tenure].Kind == Valid:
+			last[e.Tenure] = e
+		default:
+			events = append(events, e)
+			last[e.Tenure] = e
+		}
+	})
+	for _, e := range last {
+		if e.Kind == Valid && !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	slices.SortFunc(events, func(a, b Event) int { return int(a.Begin - b.Begin) })
+	return events, err
+}
