@@ -73,17 +73,18 @@ func steppedBetween(from, to time.Time) bool {
 type clock struct {
 	mu     sync.Mutex
 	now    estimate
+	heard  time.Time     // when the last reply came, whatever its header
 	logged time.Duration // the correction that was last logged
 }
 
 // observe takes the Date header of a reply. A missing or absurd one changes nothing.
 func (c *clock) observe(sent, received time.Time, header string) {
 	date, err := http.ParseTime(header)
-	if err != nil || sent.IsZero() {
-		return
-	}
 	c.mu.Lock()
-	c.now = c.now.observe(sent, received, date)
+	c.heard = received
+	if err == nil {
+		c.now = c.now.observe(sent, received, date)
+	}
 	correction, before := c.now.correction(), c.logged
 	changed := !near(correction, before) || (correction == 0) != (before == 0)
 	if changed {
@@ -95,13 +96,17 @@ func (c *clock) observe(sent, received time.Time, header string) {
 	}
 }
 
-// correction returns what to add to this host's clock, and whether any reply has been seen that
-// says so: without one the correction is 0 but nothing is known.
+// correction returns what to add to this host's clock. It is not known before the first reply, nor
+// after a step of this host's clock until the next one; it is 0 then.
 func (c *clock) correction() (correction time.Duration, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.now.knows(time.Now()) {
+	now := time.Now()
+	if c.heard.IsZero() || steppedBetween(c.heard, now) {
 		return 0, false
+	}
+	if !c.now.knows(now) {
+		return 0, true // Where the replies prove nothing, the host's clock stands.
 	}
 	return c.now.correction(), true
 }

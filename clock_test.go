@@ -87,12 +87,19 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		c.observe(time.Now(), time.Now(), header)
 		correction, known := c.correction()
 		assert.Zero(t, correction)
-		assert.False(t, known, header)
+		assert.True(t, known, "the host's clock stands")
+
+		now := time.Now()
+		c.observe(now, now, now.Add(-time.Minute).UTC().Format(http.TimeFormat))
+		right, _ := c.correction()
+		assert.InDelta(t, -60, right.Seconds(), 1)
+		c.observe(now, now, header)
+		correction, _ = c.correction()
+		assert.Equal(t, right, correction, header)
 	}
 	var c clock
-	c.observe(time.Now(), time.Now(), time.Now().UTC().Format(http.TimeFormat))
 	_, known := c.correction()
-	assert.True(t, known)
+	assert.False(t, known, "before the first reply")
 }
 
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {

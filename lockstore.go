@@ -341,7 +341,9 @@ func (s *LockStore) update(ctx context.Context, leaseID string, t template, v va
 func (s *LockStore) send(ctx context.Context, req *request.Request, keyvals ...interface{}) error {
 	req.SetContext(ctx)
 	err := req.Send()
-	s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
+	if req.HTTPResponse.StatusCode != 0 { // else there was no reply
+		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
+	}
 	if err == nil {
 		return nil
 	}

@@ -485,6 +485,32 @@ func TestAClockWithinASecondIsNotCorrected(t *testing.T) {
 	}
 }
 
+func TestWithoutADateTheHostsClockStands(t *testing.T) {
+	for _, header := range []string{"", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"} {
+		f := newFixture(t)
+		f.put(f.held("live", "other", time.Now().Add(5*time.Second)))
+		f.put(f.held("ended", "other", time.Now().Add(-5*time.Second)))
+		store := f.through(func(next http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := next.RoundTrip(r)
+				if err == nil {
+					resp.Header.Set("Date", header)
+				}
+				return resp, err
+			})
+		})
+		until := time.Now().Add(time.Minute)
+		_, err := store.Lease("ended", for30s("w1"), until)
+		require.NoError(t, err)
+		assert.Equal(t, num(until.UnixNano()), f.get("ended")["LeaseUntil"])
+		_, err = store.Lease("live", for30s("w1"), until)
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		f.put(f.held("ended", "other", time.Now().Add(-5*time.Second)))
+		assert.NoError(t, store.RemoveLeaseID("ended"))
+		assert.ErrorIs(t, store.RemoveLeaseID("live"), lease.LeaseHeldError)
+	}
+}
+
 func mustInt(t *testing.T, v *dynamodb.AttributeValue) int64 {
 	t.Helper()
 	require.NotNil(t, v)

@@ -178,7 +178,7 @@ byte calm;     /* the faults have stopped and lessee 2 is dead; 2 when lessee 1 
 byte deadline; /* by which lessee 1 must be served, by its own clock */
 bit waited;    /* ghost: a try was refused since */
 #define alive(i) (!calm || calm == 1 && i == 0)
-#define SPARE (calm -> 2 : 0)
+#define SPARE (calm -> 9 : 0)
 #else
 #define calm 0
 #define alive(i) true

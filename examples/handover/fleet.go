@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -40,7 +41,7 @@ type process struct {
 	last map[string]event // by kind, since it obtained its item
 }
 
-// tenure is the time in which a worker relied on an item.
+// tenure is a time in which a worker relied on an item.
 type tenure struct {
 	item  string
 	by    *process
@@ -199,6 +200,7 @@ func (f *fleet) process(name string) *process {
 
 // print prints a line of the timeline.
 func (f *fleet) print(at time.Time, who, text string) {
+	text = strings.Join(strings.Fields(text), " ") // The SDK's errors have many lines.
 	fmt.Printf("%6.2f s  %-9s  %s\n", at.Sub(f.began).Seconds(), who, text)
 }
 

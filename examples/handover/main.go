@@ -95,9 +95,8 @@ func run(ctx context.Context, items, workers int) (err error) {
 			return err
 		}
 	}
-	err = errors.Join(f.play(), f.checkTenures())
-	f.summarize()
-	return err
+	err = f.play()
+	return errors.Join(err, f.summarize())
 }
 
 // dropTables deletes the tables as far as they were made. It matters on a server that stays.

@@ -41,9 +41,7 @@ func (f *fleet) share(string) error {
 		return fmt.Errorf("%d of %d mailboxes have a holder: %w", len(f.holders), len(f.items), err)
 	}
 	for _, p := range f.processes {
-		if !f.holds(p) {
-			f.print(time.Now(), p.name, "stands by")
-		}
+		f.sayIfStandby(p)
 	}
 	before := len(f.tenures)
 	if err := f.watch(leaseDuration * 6 / 5); err != nil {
@@ -66,7 +64,7 @@ func (f *fleet) kill(item string) error {
 	if err := f.takeover(old, end, "its lease's end"); err != nil {
 		return err
 	}
-	return f.startWorker() // as whatever runs the fleet would
+	return f.replace()
 }
 
 func (f *fleet) release(item string) error {
@@ -84,7 +82,7 @@ func (f *fleet) release(item string) error {
 	if err := f.takeover(old, old.by.last["stopping"].At, "its release"); err != nil {
 		return err
 	}
-	return f.startWorker()
+	return f.replace()
 }
 
 func (f *fleet) pause(item string) error {
@@ -119,8 +117,20 @@ func (f *fleet) pause(item string) error {
 	if err := old.by.check("over", "late write", "release", "heartbeat"); err != nil {
 		return err
 	}
-	f.print(time.Now(), old.by.name, "stands by")
+	f.sayIfStandby(old.by)
 	return f.works(now)
+}
+
+// replace starts one more worker, as whatever runs the fleet would when one has ended.
+func (f *fleet) replace() error {
+	if err := f.startWorker(); err != nil {
+		return err
+	}
+	if err := f.watch(waitPeriod); err != nil {
+		return err
+	}
+	f.sayIfStandby(f.processes[len(f.processes)-1])
+	return nil
 }
 
 // rowEnd returns when the lease of a worker that was just killed or paused will end.
@@ -159,17 +169,18 @@ func (f *fleet) works(t *tenure) error {
 	if err := f.await(inTime, func() bool { return t.steps > steps }); err != nil {
 		return fmt.Errorf("%s has written nothing with token %d: %w", t.by.name, t.token, err)
 	}
-	f.print(t.until, t.by.name, fmt.Sprintf("a write with token %d was accepted", t.token))
+	f.print(time.Now(), t.by.name, fmt.Sprintf("a write with token %d was accepted", t.token))
 	return nil
 }
 
-func (f *fleet) holds(p *process) bool {
+// sayIfStandby says so if a worker holds nothing.
+func (f *fleet) sayIfStandby(p *process) {
 	for _, t := range f.holders {
 		if t.by == p {
-			return true
+			return
 		}
 	}
-	return false
+	f.print(time.Now(), p.name, "stands by")
 }
 
 // has tells whether a worker has made a report of that kind since it obtained its item.
@@ -208,8 +219,8 @@ func (f *fleet) checkTenures() error {
 	return errors.Join(errs...)
 }
 
-// summarize prints what happened.
-func (f *fleet) summarize() {
+// summarize prints what happened, and tells what checkTenures finds.
+func (f *fleet) summarize() error {
 	fmt.Printf("\nSummary\n")
 	for _, h := range f.handovers {
 		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n", h.from.item, h.from.by.name,
@@ -220,8 +231,10 @@ func (f *fleet) summarize() {
 		steps += t.steps
 	}
 	fmt.Printf("  %d tenures, %d accepted writes", len(f.tenures), steps)
-	if f.checkTenures() == nil {
+	err := f.checkTenures()
+	if err == nil {
 		fmt.Printf("; no mailbox had two holders at once")
 	}
 	fmt.Println()
+	return err
 }

@@ -101,12 +101,13 @@ func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, cursor
 // nevertheless: it saves a cursor when its lease is over.
 func afterthought(l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
 	err := saveCursor(context.Background(), ddb, cursors, l, -1)
-	var refused *dynamodb.ConditionalCheckFailedException
-	report(event{Kind: "late write", OK: errors.As(err, &refused),
-		Text: fmt.Sprintf("a late write with token %d: %v", l.FencingToken(), err)})
+	report(event{Kind: "late write", OK: err == errRefused,
+		Text: fmt.Sprintf("a late write with token %d returned: %v", l.FencingToken(), err)})
 }
 
-// saveCursor writes the cursor, unless a later tenure of the mailbox has written one.
+var errRefused = errors.New("refused, as there was a write with a later token")
+
+// saveCursor writes the cursor, unless a later tenure of the mailbox has written one: errRefused.
 func saveCursor(ctx context.Context, ddb *dynamodb.DynamoDB, table string, l *lease.Lease, cursor int) error {
 	_, err := ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                &table,
@@ -119,6 +120,10 @@ func saveCursor(ctx context.Context, ddb *dynamodb.DynamoDB, table string, l *le
 			":mine":   {N: aws.String(strconv.FormatInt(l.FencingToken(), 10))},
 		},
 	})
+	var refused *dynamodb.ConditionalCheckFailedException
+	if errors.As(err, &refused) {
+		return errRefused
+	}
 	return err
 }
 
