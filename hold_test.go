@@ -46,6 +46,18 @@ func TestReleaseOfALostLeaseLeavesTheNewHolder(t *testing.T) {
 	assert.Equal(t, before, f.get("a"))
 }
 
+func TestReleaseOfALeaseKnownToBeLostSendsNothing(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	l, err := locker.ObtainLease(worker{"w1", time.Second})
+	require.NoError(t, err)
+	f.put(f.held("a", "thief", time.Now().Add(time.Minute)))
+	require.True(t, locker.Heartbeat(l, time.Millisecond) == lease.LeaseLostError)
+	f.reset()
+	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
+	assert.Zero(t, f.count())
+}
+
 func TestReleaseWaitsForARenewalUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)

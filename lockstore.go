@@ -22,6 +22,9 @@ const (
 	tokenAttribute  = "FencingToken" // N: grows by one with every tenure
 )
 
+// maxTries bounds how often one Lease writes while replies are lost.
+const maxTries = 4
+
 // LockStore leases the rows of one DynamoDB table by conditional writes, one request each. It never
 // sleeps and starts no goroutines; all its methods are safe for concurrent use. A cancelled context
 // ends a request at once, with an error that wraps the context's; whether the write was applied is
@@ -53,7 +56,8 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 	mine := holder.Equal(param("me")).And(token.Equal(param("token")))
 
 	// The holder's own row may be leased again, but not back to an earlier end: else a late duplicate
-	// of this write could shorten a newer tenure. leasingSeen may do so, for it names the end it has seen.
+	// of this write could shorten a newer tenure. leasingSeen may do so, for it names the tenure that it
+	// has seen, and ends it.
 	lease := expression.Set(holder, param("me")).Set(until, param("until")).
 		Set(token, expression.Plus(expression.IfNotExists(token, expression.Value(0)), expression.Value(1)))
 	leasable := func(own expression.ConditionBuilder) expression.ConditionBuilder {
@@ -62,7 +66,8 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 	s.leasing = s.newTemplate(expression.NewBuilder().
 		WithCondition(leasable(until.LessThan(param("until")))).WithUpdate(lease))
 	s.leasingSeen = s.newTemplate(expression.NewBuilder().
-		WithCondition(leasable(until.Equal(param("seen")))).WithUpdate(lease))
+		WithCondition(leasable(until.Equal(param("seen")).
+			And(token.Equal(param("token")).Or(token.AttributeNotExists())))).WithUpdate(lease))
 
 	// Not only "mine": a renewal that arrives late must not undo a later one.
 	s.renewing = s.newTemplate(expression.NewBuilder().
@@ -163,26 +168,24 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 		return nil, err
 	}
 
-	// What is known after a reply (the server's clock, or the row that refused the write) may call for
-	// a second try, and only one.
-	var last *int64 // the end that the row had when it was last seen
-	for {
+	// What a reply has shown may call for another try, conditional on the row as it was shown.
+	var last *row
+	for tries := 1; ; tries++ {
 		correction, now := s.now()
 		end := until.Add(correction).UnixNano()
 		t, v := s.leasing, values{"me": text(terms.lessee), "now": number(now), "until": number(end)}
 		if last != nil {
-			t, v["seen"] = s.leasingSeen, number(*last)
+			t, v["seen"], v["token"] = s.leasingSeen, number(last.until), number(last.token)
 		}
-		row, resent, err := s.update(ctx, leaseID, t, v)
+		item, resent, err := s.update(ctx, leaseID, t, v)
 
 		corrected, _ := s.clock.correction()
-		item, refused := conditionFailed(err)
+		found, refused := conditionFailed(err)
+		if refused {
+			item = found
+		}
 		switch {
-		case err == nil && (last != nil || near(correction, corrected)):
-			return s.newLease(leaseID, row, terms, until)
-		case err == nil:
-			last = &end // Written by a clock that this reply proved wrong.
-		case !refused:
+		case err != nil && !refused:
 			err = s.explainTable(ctx, err)
 			if _, explained := err.(*requestError); !explained && errorCode(err) == validationException {
 				// DynamoDB adds only to numbers, and no item may be larger than 400 KB.
@@ -191,20 +194,22 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 			return nil, err
 		case len(item) == 0:
 			return nil, LeaseNotObtainedError
-		default:
-			seen, err := s.parse(leaseID, item)
-			own := seen.holder == terms.lessee
-			switch {
-			case err != nil:
-				return nil, err
-			case own && resent && seen.until == end:
-				// The SDK sent it again because the reply was lost, but it had been applied.
-				return s.newLease(leaseID, item, terms, until)
-			case last != nil || !own && seen.until >= s.serverNow():
-				return nil, LeaseNotObtainedError
-			}
-			last = &seen.until // Own, and to be shortened; or free, by a clock that wasn't known yet.
+		case !refused && (tries > 1 || near(correction, corrected)):
+			return s.newLease(leaseID, item, terms, until)
 		}
+		seen, err := s.parse(leaseID, item)
+		if err != nil {
+			return nil, err
+		}
+		own := seen.holder == terms.lessee
+		switch {
+		case own && tries == 1: // to be shortened, or written by a clock that this reply proved wrong
+		case own && resent && tries < maxTries: // perhaps obtained by a write whose reply was lost
+		case tries == 1 && seen.until < s.serverNow(): // free, but the server's clock wasn't known yet
+		default:
+			return nil, LeaseNotObtainedError
+		}
+		last = &seen
 	}
 }
 

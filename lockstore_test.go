@@ -315,7 +315,7 @@ func TestALostReplyCostsNothing(t *testing.T) {
 	until := time.Now().Add(30 * time.Second)
 	l, err := f.through(lossy("UpdateItem")).Lease("a", for30s("w1"), until)
 	require.NoError(t, err)
-	assert.Equal(t, int64(1), l.FencingToken(), "the first write counted")
+	assert.Equal(t, int64(2), l.FencingToken(), "nobody was given the first token")
 	assert.Equal(t, f.get("a"), l.AttributeValues)
 
 	require.NoError(t, f.through(lossy("UpdateItem")).RenewLease(l, until.Add(time.Second)))
@@ -337,6 +337,39 @@ func TestALostReplyOfANamesakesLeaseIsNotTakenForItsOwn(t *testing.T) {
 	second, err := f.Lease("a", for30s("host:1"), until) // the very same end
 	require.NoError(t, err)
 	assert.Greater(t, second.FencingToken(), first.FencingToken())
+}
+
+// TestALeaseWhoseReplyWasLostIsNoOlderTenure: what the model found. The release of the older tenure,
+// arriving late, must not free what was leased until the same end and whose reply was lost.
+func TestALeaseWhoseReplyWasLostIsNoOlderTenure(t *testing.T) {
+	f := newFixture(t, "a")
+	until := time.Now().Add(30 * time.Second)
+	older, err := f.Lease("a", for30s("w1"), until)
+	require.NoError(t, err)
+	newer, err := f.through(lossy("UpdateItem")).Lease("a", for30s("w1"), until)
+	require.NoError(t, err)
+	assert.Greater(t, newer.FencingToken(), older.FencingToken())
+	assert.True(t, f.ReleaseLease(older) == lease.LeaseLostError)
+	assert.Equal(t, str("w1"), f.get("a")["ProcessID"])
+	require.NoError(t, f.RenewLease(newer, until.Add(time.Second)))
+}
+
+// TestALateShorteningChangesNothing: what the model found, too. The end that the late write has seen
+// may be there again, but the tenure isn't.
+func TestALateShorteningChangesNothing(t *testing.T) {
+	f := newFixture(t, "a")
+	var late *tape
+	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
+	start := time.Now()
+	_, err := store.Lease("a", for30s("w1"), start.Add(time.Hour)) // 0
+	require.NoError(t, err)
+	l, err := store.Lease("a", for30s("w1"), start.Add(time.Minute)) // 1 is refused, 2 shortens
+	require.NoError(t, err)
+	require.Len(t, late.sent, 3)
+	require.NoError(t, store.RenewLease(l, start.Add(time.Hour)))
+	before := f.get("a")
+	late.replay(t, 2)
+	assert.Equal(t, before, f.get("a"))
 }
 
 // tape records requests, so that they can arrive once more, late.
