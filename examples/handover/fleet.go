@@ -47,8 +47,8 @@ type tenure struct {
 	by    *process
 	token int64
 	from  time.Time
-	until time.Time // when it last asked Valid, was told true, and had its write accepted
-	steps int       // how often that was
+	until time.Time // when it last asked Valid and was told true
+	steps int       // how many of its writes were accepted
 }
 
 func newFleet(ctx context.Context) *fleet {
@@ -175,11 +175,13 @@ func (f *fleet) take(e event) {
 		p.last = make(map[string]event)
 		t := &tenure{item: e.Item, by: p, token: e.Token, from: e.At, until: e.At}
 		f.tenures, f.holders[e.Item] = append(f.tenures, t), t
-	case "worked":
+	case "worked", "failed":
 		for _, t := range f.tenures {
 			if t.by == p && t.item == e.Item && t.token == e.Token {
 				t.until = e.At
-				t.steps++
+				if e.Kind == "worked" {
+					t.steps++
+				}
 			}
 		}
 	}

@@ -76,7 +76,7 @@ func (f *fleet) release(item string) error {
 	if err := f.await(inTime, func() bool { return old.by.has("exited") }); err != nil {
 		return fmt.Errorf("%s has not exited: %w", old.by.name, err)
 	}
-	if err := old.by.check("release", "heartbeat"); err != nil {
+	if err := old.by.check("stopping", "release", "heartbeat"); err != nil {
 		return err
 	}
 	if err := f.takeover(old, old.by.last["stopping"].At, "its release"); err != nil {
@@ -126,7 +126,7 @@ func (f *fleet) replace() error {
 	if err := f.startWorker(); err != nil {
 		return err
 	}
-	if err := f.watch(waitPeriod); err != nil {
+	if err := f.watch(waitPeriod / 2); err != nil { // It scans, and then waits like the others.
 		return err
 	}
 	f.sayIfStandby(f.processes[len(f.processes)-1])

@@ -41,58 +41,60 @@ func (w worker) LeaseDuration() time.Duration { return leaseDuration }
 func runWorker(endpoint, table, name string) {
 	go exitWithParent()
 	lease.SetLogger(reportErrors{})
+	terminated, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 
 	ddb := ddblocal.NewClient(endpoint)
 	lease.SetupLockStoreGlobal(ddb, table, hashKey)
 	locker := lease.NewLocker(lease.GlobalLockStore)
-	for {
-		l := locker.WaitUntilLeaseObtained(worker(name), waitPeriod)
+	for terminated.Err() == nil {
+		l, err := locker.WaitUntilLeaseObtainedWithContext(terminated, worker(name), waitPeriod)
+		if err != nil {
+			return
+		}
 		report(event{Kind: "obtained", Item: l.LeaseID, Token: l.FencingToken(),
 			Text: fmt.Sprintf("obtained %s with token %d", l.LeaseID, l.FencingToken())})
 
 		heartbeat := make(chan error, 1)
 		go func() { heartbeat <- locker.Heartbeat(l, heartbeatDuration) }()
+		deliver(terminated, l, ddb, cursorTable(table))
 
-		ctx, stop := signal.NotifyContext(l.Context(), syscall.SIGTERM)
-		deliver(ctx, l, ddb, cursorTable(table))
-		stop()
-
-		lost := l.Context().Err() != nil // else it was told to stop
+		lost := !l.Valid() // else it was told to stop
 		if lost {
-			report(event{Kind: "over", OK: !l.Valid(),
-				Text: fmt.Sprintf("Valid() is %v; its context is done: %v", l.Valid(), context.Cause(l.Context()))})
+			report(event{Kind: "over", OK: l.Context().Err() != nil,
+				Text: fmt.Sprintf("Valid() is false; its context is done: %v", context.Cause(l.Context()))})
 			afterthought(l, ddb, cursorTable(table))
 		} else {
-			report(event{Kind: "stopping", Text: "has stopped working and releases " + l.LeaseID})
+			report(event{Kind: "stopping", OK: true, Text: "has stopped working and releases " + l.LeaseID})
 		}
-		err := locker.ReleaseLease(l)
+		err = locker.ReleaseLease(l)
 		report(event{Kind: "release", OK: err == nil || lost && err == lease.LeaseLostError,
 			Text: fmt.Sprintf("ReleaseLease returned: %v", err)})
 		err = <-heartbeat
 		report(event{Kind: "heartbeat", OK: err == nil || lost && errors.Is(err, lease.LeaseLostError),
 			Text: fmt.Sprintf("Heartbeat returned: %v", err)})
-		if !lost {
-			return
-		}
 	}
 }
 
-// deliver works on a mailbox until ctx is done. A piece of the work ends with the cursor's being saved.
-func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
-	for cursor := 1; ctx.Err() == nil; cursor++ {
+// deliver works on a mailbox until the worker is told to stop or the lease is over. A piece of the
+// work ends with the cursor's being saved.
+func deliver(terminated context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
+	for cursor := 1; terminated.Err() == nil; cursor++ {
 		asked := time.Now() // before Valid: what the answer is good for, if there is a pause meanwhile
 		if !l.Valid() {
 			return
 		}
-		switch err := saveCursor(ctx, ddb, cursors, l, cursor); {
+		switch err := saveCursor(l.Context(), ddb, cursors, l, cursor); {
 		case err == nil:
 			report(event{At: asked, Kind: "worked", Item: l.LeaseID, Token: l.FencingToken()})
-		case ctx.Err() == nil:
-			report(event{Kind: "failed", Text: "could not save the cursor: " + err.Error()})
+		case l.Valid():
+			report(event{At: asked, Kind: "failed", Item: l.LeaseID, Token: l.FencingToken(),
+				Text: "could not save the cursor: " + err.Error()})
 		}
 		select {
 		case <-time.After(step):
-		case <-ctx.Done():
+		case <-l.Context().Done():
+		case <-terminated.Done():
 		}
 	}
 }
