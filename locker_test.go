@@ -205,6 +205,7 @@ func TestACancelledWaitEndsAtOnceWithTheCause(t *testing.T) {
 type scanScript struct {
 	*script
 	pages [][]lease.LeaseItem
+	lands int // the page that follows a random place
 	scans []string
 }
 
@@ -220,8 +221,8 @@ func (s *scanScript) ScanLeaseItemsWithContext(_ context.Context, after string) 
 	s.called("")
 	s.scans = append(s.scans, after)
 	for i := range s.pages {
-		// Page i follows the place "i"; any other string is a place before the middle page.
-		if after == "" && i == 0 || after == fmt.Sprint(i) || len(after) > 1 && i == len(s.pages)/2 {
+		// Page i follows the place "i"; any longer string is a random place.
+		if after == "" && i == 0 || after == fmt.Sprint(i) || len(after) > 1 && i == s.lands {
 			next := ""
 			if i+1 < len(s.pages) {
 				next = fmt.Sprint(i + 1)
@@ -297,7 +298,7 @@ func TestAfterAFewLostRacesItLooksAgain(t *testing.T) {
 
 func TestAWalkOfManyPagesSeesEachOnceAndStopsAtSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript()}
+		s := &scanScript{script: newScript(), lands: 3}
 		for i := range 7 {
 			s.pages = append(s.pages, []lease.LeaseItem{item(fmt.Sprint("p", i), "other", time.Hour)})
 		}
@@ -323,6 +324,17 @@ func TestAWalkOfManyPagesSeesEachOnceAndStopsAtSuccess(t *testing.T) {
 		assert.Equal(t, "free", l.LeaseID)
 		assert.Len(t, s.scans, 3)
 	})
+}
+
+func TestAWalkThatLandsOnTheFirstPageEndsAtTheLast(t *testing.T) {
+	s := &scanScript{script: newScript()}
+	for i := range 3 {
+		s.pages = append(s.pages, []lease.LeaseItem{item(fmt.Sprint("p", i), "other", time.Hour)})
+	}
+	_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+	assert.True(t, err == lease.LeaseNotObtainedError)
+	require.Len(t, s.scans, 4)
+	assert.Equal(t, []string{"1", "2"}, s.scans[2:])
 }
 
 func TestWaitingWakesAtTheFirstEndSeen(t *testing.T) {

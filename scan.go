@@ -38,7 +38,7 @@ func (e *rowError) Error() string {
 
 func (e *rowError) Unwrap() error { return e.cause }
 
-// parse reads a row. What it can't make sense of (a wrong type, a token that no counter reaches) is
+// parse reads a row. What it can't make sense of (a wrong type, a token that doesn't count) is
 // a *rowError.
 func (s *LockStore) parse(leaseID string, item map[string]*dynamodb.AttributeValue) (r row, err error) {
 	defer func() {
@@ -60,7 +60,9 @@ func (s *LockStore) parse(leaseID string, item map[string]*dynamodb.AttributeVal
 			return r, err
 		}
 	}
-	r.token, err = fencingToken(item)
+	if r.token, err = fencingToken(item); err == nil && (r.token < 0 || r.token == math.MaxInt64) {
+		err = fmt.Errorf("%s is %d, which no count of tenures reaches", tokenAttribute, r.token)
+	}
 	return r, err
 }
 

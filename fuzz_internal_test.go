@@ -1,0 +1,107 @@
+package lease
+
+import (
+	"math"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+)
+
+// attribute makes an attribute of the kind that the number picks.
+func attribute(kind uint8, s string) *dynamodb.AttributeValue {
+	switch kind % 8 {
+	case 0:
+		return nil
+	case 1:
+		return &dynamodb.AttributeValue{S: &s}
+	case 2:
+		return &dynamodb.AttributeValue{N: &s}
+	case 3:
+		return &dynamodb.AttributeValue{B: []byte(s)}
+	case 4:
+		return &dynamodb.AttributeValue{NULL: aws.Bool(true)}
+	case 5:
+		return &dynamodb.AttributeValue{M: map[string]*dynamodb.AttributeValue{"S": {S: &s}}}
+	case 6:
+		return &dynamodb.AttributeValue{NS: []*string{&s}}
+	}
+	return &dynamodb.AttributeValue{}
+}
+
+// FuzzParse: whatever lies in a row, it is read as DynamoDB would compare it, or refused.
+func FuzzParse(f *testing.F) {
+	f.Add(uint8(1), "w1", uint8(2), "1700000000000000000", uint8(2), "7", int64(1))
+	f.Fuzz(func(t *testing.T, holderKind uint8, holder string, untilKind uint8, until string, tokenKind uint8, token string, now int64) {
+		item := make(map[string]*dynamodb.AttributeValue)
+		for name, value := range map[string]*dynamodb.AttributeValue{holderAttribute: attribute(holderKind, holder),
+			untilAttribute: attribute(untilKind, until), tokenAttribute: attribute(tokenKind, token)} {
+			if value != nil {
+				item[name] = value
+			}
+		}
+		r, err := new(LockStore).parse("a", item)
+		if err != nil {
+			return
+		}
+		if r.holder != "" && (item[holderAttribute].S == nil || r.holder != *item[holderAttribute].S) {
+			t.Errorf("holder %q of %v", r.holder, item)
+		}
+		if item[untilAttribute] == nil {
+			if r.until != 0 {
+				t.Errorf("until %d of a row without", r.until)
+			}
+			return
+		}
+		exact, _, err := big.ParseFloat(until, 10, 512, big.ToNearestEven)
+		if err != nil || now == math.MaxInt64 || now == math.MinInt64 {
+			return
+		}
+		// Whether the lease has ended, as DynamoDB sees it, whose numbers are exact.
+		free := exact.Cmp(new(big.Float).SetPrec(512).SetInt64(now)) < 0
+		if small := exact.IsInt() || exact.Cmp(big.NewFloat(1<<52)) < 0; small && free != (r.until < now) {
+			t.Errorf("LeaseUntil %s at %d: free is %t, parsed as %d", until, now, free, r.until)
+		}
+	})
+}
+
+// FuzzEstimate: whatever replies come, as long as their headers are true, the estimate contains the
+// truth, and a clock that is less than a second off isn't corrected.
+func FuzzEstimate(f *testing.F) {
+	f.Add(int64(0), []byte{0, 10, 20, 30})
+	f.Fuzz(func(t *testing.T, offset int64, steps []byte) {
+		truth := time.Duration(offset % int64(absurd-time.Hour)) // the server's clock is ahead by this
+		var e estimate
+		at := base
+		for i := 0; i+1 < len(steps); i += 2 {
+			at = at.Add(time.Duration(steps[i]) * 37 * time.Millisecond)
+			received := at.Add(time.Duration(steps[i+1]) * 13 * time.Millisecond)
+			seen := at.Add(received.Sub(at) * time.Duration(i%3) / 2) // when the server looked at its clock
+			e = e.observe(at, received, seen.Add(truth).Truncate(time.Second))
+			if e.lo > truth || e.hi < truth {
+				t.Fatalf("the truth %v is not in [%v, %v]", truth, e.lo, e.hi)
+			}
+			if c := e.correction(); c != 0 && truth.Abs() <= time.Second {
+				t.Fatalf("a clock that is %v off was corrected by %v", truth, c)
+			} else if left := (truth - c).Abs(); c != 0 && left > (e.hi-e.lo)/2+1 {
+				t.Fatalf("a clock that is %v off was corrected by %v", truth, c)
+			}
+			at = received
+		}
+	})
+}
+
+// FuzzAnyDate: headers that are no clock do no harm either.
+func FuzzAnyDate(f *testing.F) {
+	f.Add("Mon, 23 Nov 2026 07:37:55 GMT", int64(0))
+	f.Fuzz(func(t *testing.T, header string, at int64) {
+		var c clock
+		now := time.Unix(at%(1<<33), 0)
+		c.observe(now, now, header)
+		if correction := c.now.correction(); correction.Abs() > absurd+resolution {
+			t.Errorf("%q corrects by %v", header, correction)
+		}
+	})
+}

@@ -1,0 +1,121 @@
+package lease_test
+
+import (
+	"math"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+)
+
+// FuzzNames: any lease ID, LesseeID and duration is refused with nothing written, or works.
+func FuzzNames(f *testing.F) {
+	x := newFixture(f)
+	f.Add("a", "w1", int64(time.Minute), "colour", "blue")
+	f.Fuzz(func(t *testing.T, id, lessee string, duration int64, name, value string) {
+		x.tb = t
+		good := func(s string) bool { return s != "" && utf8.ValidString(s) && len(s) <= 2048 }
+		if !utf8.ValidString(name) || !utf8.ValidString(value) || name == "" || len(name) > 255 {
+			return // DynamoDB's own business
+		}
+		err := x.AddLeaseID(id, row{name: str(value)})
+		if !good(id) || name == "id" || name == "ProcessID" || name == "LeaseUntil" || name == "FencingToken" {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		defer x.ddb.DeleteItem(&dynamodb.DeleteItemInput{TableName: &x.table, Key: row{"id": str(id)}})
+		before := x.get(id)
+
+		request := worker{lessee, time.Duration(duration)}
+		l, err := lease.NewLocker(x.LockStore).ObtainLease(request)
+		if !good(lessee) || duration <= 0 || time.Duration(duration) > 230*365*24*time.Hour {
+			require.Error(t, err)
+			require.Nil(t, l)
+			require.Equal(t, before, x.get(id))
+			return
+		}
+		if err != nil && time.Duration(duration) < time.Second {
+			return // It was over before it was obtained.
+		}
+		require.NoError(t, err)
+		require.Equal(t, id, l.LeaseID)
+		require.Equal(t, lessee, *x.get(id)["ProcessID"].S)
+		require.Equal(t, value, *x.get(id)[name].S)
+		if time.Duration(duration) < time.Minute {
+			return // It may be over at any time.
+		}
+		_, err = x.Lease(id, for30s(lessee+"'"), time.Now().Add(time.Second))
+		require.Error(t, err)
+		require.NoError(t, x.RenewLease(l, time.Now().Add(time.Duration(duration))))
+		require.NoError(t, x.ReleaseLease(l))
+		delete(before, "FencingToken")
+		after := x.get(id)
+		delete(after, "FencingToken")
+		require.Equal(t, before, after)
+	})
+}
+
+// FuzzForeignRow: whatever others wrote into a row, nobody panics, its attributes stay, and no two
+// lessees hold it.
+func FuzzForeignRow(f *testing.F) {
+	x := newFixture(f)
+	f.Add(uint8(1), "w0", uint8(2), int64(0), int8(0), uint8(2), int64(3))
+	f.Fuzz(func(t *testing.T, holderKind uint8, holder string, untilKind uint8, until int64, exponent int8, tokenKind uint8, token int64) {
+		x.tb = t
+		value := func(kind uint8, n int64, s string) *dynamodb.AttributeValue {
+			switch kind % 6 {
+			case 0:
+				return nil
+			case 1:
+				return str(s)
+			case 2:
+				return num(n)
+			case 3:
+				return &dynamodb.AttributeValue{N: aws.String(*num(n).N + "E" + *num(int64(exponent)).N)}
+			case 4:
+				return &dynamodb.AttributeValue{NULL: aws.Bool(true)}
+			}
+			return &dynamodb.AttributeValue{L: []*dynamodb.AttributeValue{num(n)}}
+		}
+		r := row{"id": str("a"), "mine": str("kept")}
+		for name, v := range map[string]*dynamodb.AttributeValue{"ProcessID": value(holderKind, token, holder),
+			"LeaseUntil": value(untilKind, until, holder), "FencingToken": value(tokenKind, token, holder)} {
+			if v != nil {
+				r[name] = v
+			}
+		}
+		if _, err := x.ddb.PutItem(&dynamodb.PutItemInput{TableName: &x.table, Item: r}); err != nil {
+			return // DynamoDB takes no such row.
+		}
+		before := x.get("a")
+		locker := lease.NewLocker(x.LockStore)
+		first, err1 := locker.ObtainLease(for30s("w1"))
+		if err1 != nil {
+			require.Equal(t, before, x.get("a"), "%v", err1)
+		}
+		second, err2 := x.Lease("a", for30s("w2"), time.Now().Add(30*time.Second))
+		if first != nil && second != nil {
+			t.Fatalf("two holders of %v", before)
+		}
+		if r := before["LeaseUntil"]; r != nil && r.N == nil && (first != nil || second != nil) {
+			t.Fatalf("%v was leased", before)
+		}
+		if n, ok := plain(untilKind, until); ok && n > time.Now().Add(time.Minute).UnixNano() && (first != nil || second != nil) && holder != "w1" && holder != "w2" {
+			t.Fatalf("%v was taken from its holder: %v %v", before, err1, err2)
+		}
+		require.Equal(t, "kept", *x.get("a")["mine"].S)
+		if first != nil {
+			require.Greater(t, first.FencingToken(), int64(math.MinInt64))
+			require.NoError(t, locker.ReleaseLease(first))
+		}
+	})
+}
+
+// plain returns the number that an attribute of that kind is, if it is one.
+func plain(kind uint8, n int64) (int64, bool) { return n, kind%6 == 2 }
