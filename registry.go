@@ -95,13 +95,18 @@ func (s *LockStore) RemoveLease(lease *Lease) error {
 }
 
 // RemoveLeaseWithContext is [LockStore.RemoveLease] with a context.
-func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) error {
+func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) (err error) {
 	terms, err := s.checkHeld(ctx, lease)
 	if err != nil {
 		return err
 	}
-	if lease.tenure != nil {
-		lease.tenure.finish(LeaseReleasedError)
+	if t := lease.tenure; t != nil {
+		t.finish(LeaseReleasedError)
+		if err := t.lock(ctx); err != nil {
+			return fmt.Errorf("lease: a renewal of %q is under way and keeps it from being retired: %w", lease.LeaseID, err)
+		}
+		defer t.unlock()
+		defer func() { t.freed = t.freed || err == nil }() // There is nothing left to release.
 	}
 	item, refused, err := s.remove(ctx, lease.LeaseID, s.retiringOwn, values{
 		"me": text(terms.lessee), "token": number(lease.FencingToken())})

@@ -1,0 +1,145 @@
+package leasetest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awsutil"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+)
+
+// HashKey is the name of the rows' hash key: of the attribute that holds the lease ID.
+const HashKey = "LeaseID"
+
+// The attributes of a row that lease writes.
+const (
+	holderAttribute = "ProcessID"
+	untilAttribute  = "LeaseUntil"
+	tokenAttribute  = "FencingToken"
+)
+
+// table is what all clients share.
+type table struct {
+	mu       sync.Mutex // guards what is below, and is never held by a call that blocks
+	rows     []*row     // in the order of the scan
+	pageSize int
+}
+
+type row struct {
+	id     string
+	place  place
+	holder string // "" for no such attribute
+	until  int64  // Unix nanoseconds
+	token  int64  // 0 for no such attribute
+	users  map[string]*dynamodb.AttributeValue
+}
+
+// place is where a lease ID comes in the order of the scan.
+type place [sha256.Size]byte
+
+func compare(r *row, p place) int { return bytes.Compare(r.place[:], p[:]) }
+
+func placeOf(leaseID string) place { return sha256.Sum256([]byte(leaseID)) }
+
+// SetPageSize makes a page of a scan, by any client, have at most n items; all of them if n is 0, which
+// is the default.
+func (s *Store) SetPageSize(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pageSize = n
+}
+
+// Row returns a copy of the attributes of an item's row, and whether there is one. It sends nothing:
+// no switch affects it.
+func (s *Store) Row(leaseID string) (attributes map[string]*dynamodb.AttributeValue, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(leaseID)
+	if r == nil {
+		return nil, false
+	}
+	return r.attributes(), true
+}
+
+// Holder returns the LesseeID of whoever holds the item now, by the right clock: "" if nobody does. It
+// sends nothing: no switch affects it.
+func (s *Store) Holder(leaseID string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(leaseID)
+	if r == nil || r.until < time.Now().UnixNano() {
+		return ""
+	}
+	return r.holder
+}
+
+// search returns where the row of a lease ID is or would be in the order of the scan.
+func (t *table) search(leaseID string) (int, bool) {
+	return slices.BinarySearchFunc(t.rows, placeOf(leaseID), compare)
+}
+
+// find returns the row of a lease ID, nil if there is none.
+func (t *table) find(leaseID string) *row {
+	i, found := t.search(leaseID)
+	if !found {
+		return nil
+	}
+	return t.rows[i]
+}
+
+func (t *table) add(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
+	if err := checkName("lease ID", leaseID); err != nil {
+		return err
+	}
+	i, found := t.search(leaseID)
+	if found {
+		return fmt.Errorf("leasetest: %w: %q", lease.LeaseIDExistsError, leaseID)
+	}
+	t.rows = slices.Insert(t.rows, i, &row{id: leaseID, place: placeOf(leaseID), users: copyOf(attributes)})
+	return nil
+}
+
+func (t *table) remove(leaseID string) {
+	if i, found := t.search(leaseID); found {
+		t.rows = slices.Delete(t.rows, i, i+1)
+	}
+}
+
+// isOf tells whether the row is there and the lessee has it by the lease's tenure.
+func (r *row) isOf(lessee string, l *lease.Lease) bool {
+	return r != nil && r.holder == lessee && r.token == l.FencingToken()
+}
+
+// attributes returns the row as DynamoDB would.
+func (r *row) attributes() map[string]*dynamodb.AttributeValue {
+	all := copyOf(r.users)
+	all[HashKey] = &dynamodb.AttributeValue{S: aws.String(r.id)}
+	all[untilAttribute] = number(r.until)
+	if r.holder != "" {
+		all[holderAttribute] = &dynamodb.AttributeValue{S: aws.String(r.holder)}
+	}
+	if r.token != 0 {
+		all[tokenAttribute] = number(r.token)
+	}
+	return all
+}
+
+func number(n int64) *dynamodb.AttributeValue {
+	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
+}
+
+// copyOf returns a deep copy, never nil.
+func copyOf(attributes map[string]*dynamodb.AttributeValue) map[string]*dynamodb.AttributeValue {
+	if attributes == nil {
+		return make(map[string]*dynamodb.AttributeValue)
+	}
+	return *awsutil.CopyOf(&attributes).(*map[string]*dynamodb.AttributeValue)
+}
