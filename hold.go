@@ -77,7 +77,8 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 //     for work to return it;
 //   - at once, that of a bad request.
 //
-// A release that fails is logged: the item then stays leased until its end.
+// A release that fails is logged: the item then stays leased until its end. So is an error that ended
+// the heartbeat, if work returned before the lease ended.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) (err error) {
 	terms, err := l.check(ctx, request)
 	if err != nil {
@@ -111,6 +112,8 @@ func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx c
 			loss = released
 		case released != nil:
 			l.logFailure(released, "lessee_id", terms.lessee, "lease_id", lease.LeaseID)
+		case beat != nil:
+			l.logFailure(beat, "lessee_id", terms.lessee, "lease_id", lease.LeaseID)
 		}
 		switch {
 		case loss == nil:
