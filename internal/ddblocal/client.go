@@ -21,7 +21,8 @@ func (s *Server) Client(cfgs ...*aws.Config) *dynamodb.DynamoDB {
 }
 
 // NewClient returns a client of an endpoint, in the region of AWS_REGION or us-east-1. Unless the
-// endpoint is one of AWS, the credentials are made up. What cfgs set comes before all that.
+// endpoint is one of AWS, the credentials are made up. What cfgs set overrides all that. It panics where
+// the SDK can't read its configuration; it sends nothing.
 func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
 	cfg := aws.NewConfig().WithEndpoint(endpoint).WithRegion("us-east-1").
 		// A transport of its own: the session may change it, for AWS_CA_BUNDLE.
@@ -43,7 +44,8 @@ var shared struct {
 }
 
 // ForTest returns the server that all tests of this binary share. The first call starts it, see
-// [Open]. With -short the test is skipped; where the server can't be had, the test fails.
+// [Open], and blocks as that does; the others wait for it. With -short the test is skipped; where the
+// server can't be had, this test and all later ones fail with the same error.
 func ForTest(tb testing.TB) *Server {
 	tb.Helper()
 	if testing.Short() {
@@ -60,7 +62,8 @@ func ForTest(tb testing.TB) *Server {
 	return shared.server
 }
 
-// Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits.
+// Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits with the tests'
+// code. It doesn't return.
 func Main(m *testing.M) {
 	code := m.Run()
 	shared.Lock()

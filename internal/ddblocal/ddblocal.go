@@ -37,11 +37,12 @@ type Options struct {
 type Server struct {
 	Endpoint string // http://127.0.0.1:port
 
-	stop func() error
+	group int // the process group of what was started; 0 if nothing was
+	stop  func() error
 }
 
 // Open returns a server at the environment's endpoint, which Stop leaves alone, or else starts one in
-// memory.
+// memory: then it fails and blocks as Start does.
 func Open(ctx context.Context) (*Server, error) {
 	if endpoint := os.Getenv(EndpointEnv); endpoint != "" {
 		return &Server{Endpoint: endpoint, stop: func() error { return nil }}, nil
@@ -49,21 +50,28 @@ func Open(ctx context.Context) (*Server, error) {
 	return Start(ctx, Options{})
 }
 
-// Start starts a server and blocks until it answers, or ctx is done. The server is gone when Stop was
-// called, or when this process has ended, in whatever way.
+// Start starts a server of its own, on first use after installing it, and returns it once it answers. The
+// server is gone when Stop was called, or when this process has ended, in whatever way. The error says
+// what to install, or has the last of what npm or the server said. Start blocks until then, at most for a
+// minute; ctx ends the wait, not a server that was returned. It may be called concurrently, also by other
+// processes.
 func Start(ctx context.Context, opt Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	java, err := lookPath("java", "java, of version 17 or later: apt-get install default-jre-headless")
+	if err != nil {
+		return nil, fmt.Errorf("ddblocal: %w", err)
+	}
 	dir, err := install(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ddblocal: %w (or set %s to a running one)", err, EndpointEnv)
+		return nil, fmt.Errorf("ddblocal: %w", err)
 	}
 	for try := 1; ; try++ {
-		port, release, err := reservePort(opt.Port)
+		port, release, err := reservePort(ctx, opt.Port)
 		if err != nil {
 			return nil, fmt.Errorf("ddblocal: %w", err)
 		}
-		server, err := run(ctx, dir, opt.Dir, port, release)
+		server, err := run(ctx, java, dir, opt.Dir, port, release)
 		if err == nil {
 			return server, nil
 		}
@@ -74,8 +82,18 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	}
 }
 
-// Stop kills the server and blocks until it is gone. It may be called again.
+// Stop kills the server and blocks until it is gone. The error is that of the kill; a server that had
+// ended by itself is none. It may be called again, and concurrently: all calls wait, and return the same.
 func (s *Server) Stop() error { return s.stop() }
+
+// lookPath returns the path of a program, or an error that says what to install, or to do instead.
+func lookPath(name, what string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("DynamoDB Local needs %s; or set %s to the endpoint of a running one", what, EndpointEnv)
+	}
+	return path, nil
+}
 
 // script runs Java until its standard input ends: until the process that started it is gone.
 const script = `exec 3<&0
@@ -87,20 +105,17 @@ kill $watch 2>/dev/null
 exit $status`
 
 // run starts a server on a port and waits until it answers. release is called when it is gone.
-func run(ctx context.Context, dir, data string, port int, release func()) (*Server, error) {
-	java, err := exec.LookPath("java")
-	if err != nil {
-		return nil, errors.New("DynamoDB Local needs java, of version 17 or later: apt-get install default-jre-headless")
-	}
+func run(ctx context.Context, java, dir, data string, port int, release func()) (*Server, error) {
 	args := []string{"-c", script, "ddblocal", java, "-Djava.library.path=DynamoDBLocal_lib",
 		"-jar", "DynamoDBLocal.jar", "-sharedDb", "-port", strconv.Itoa(port)}
 	if data == "" {
 		args = append(args, "-inMemory")
 	} else {
-		if data, err = filepath.Abs(data); err != nil {
+		path, err := filepath.Abs(data) // The server runs in another directory.
+		if err != nil {
 			return nil, err
 		}
-		args = append(args, "-dbPath", data)
+		args = append(args, "-dbPath", path)
 	}
 	cmd := exec.Command("sh", args...)
 	cmd.Dir = dir
@@ -122,10 +137,15 @@ func run(ctx context.Context, dir, data string, port int, release func()) (*Serv
 		release()
 		close(gone)
 	}()
-	s := &Server{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	s := &Server{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", port), group: cmd.Process.Pid}
 	s.stop = sync.OnceValue(func() error {
+		select {
+		case <-gone: // By itself: its number may be another's by now.
+			return nil
+		default:
+		}
 		alive.Close()
-		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		err := syscall.Kill(-s.group, syscall.SIGKILL)
 		<-gone
 		if errors.Is(err, syscall.ESRCH) {
 			return nil // It had ended by itself.
@@ -139,59 +159,119 @@ func run(ctx context.Context, dir, data string, port int, release func()) (*Serv
 	return s, nil
 }
 
-// answers blocks until the server answers, it is gone, or ctx is done.
+// answers blocks until the server answers as DynamoDB does, it is gone, or ctx is done.
 func (s *Server) answers(ctx context.Context, gone <-chan struct{}) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}
 	for {
-		resp, err := client.Get(s.Endpoint)
-		if err == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint, strings.NewReader("{}"))
+		if err != nil {
+			return err
+		}
+		up := false
+		if resp, err := client.Do(req); err == nil { // an error status: the request isn't signed
 			resp.Body.Close()
-			return nil
+			up = resp.Header.Get("X-Amzn-Requestid") != ""
 		}
 		select {
 		case <-gone:
 			return errors.New("it ended")
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		default:
+		}
+		if up {
+			return nil
+		}
+		select {
+		case <-gone:
+		case <-ctx.Done():
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 // reservePort returns a port on which nothing listens, and keeps it from the other processes that use
-// this package until it is released. port is 0 for any.
-func reservePort(port int) (int, func(), error) {
-	if port != 0 {
-		return port, func() {}, nil
-	}
-	locks := filepath.Join(os.TempDir(), "ddblocal-ports") // The files stay: removing one would race.
-	if err := os.MkdirAll(locks, 0o777); err != nil {
+// this package until it is released. port is 0 for any; a given one it awaits for a moment, as the
+// kernel may still be closing what a killed server had open.
+func reservePort(ctx context.Context, port int) (int, func(), error) {
+	if err := os.MkdirAll(filepath.Dir(portLock(port)), 0o700); err != nil {
 		return 0, nil, err
 	}
-	for range 1000 {
-		port := 20000 + rand.IntN(12000) // below the ports that the kernel gives to connections
-		unlock, err := lock(filepath.Join(locks, strconv.Itoa(port)), syscall.LOCK_EX|syscall.LOCK_NB)
+	reserve := func(port int) (func(), error) {
+		unlock, err := tryLock(portLock(port))
 		if err != nil {
-			continue
+			return nil, err
 		}
 		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
 			unlock()
-			continue
+			return nil, err
 		}
 		listener.Close()
-		return port, unlock, nil
+		return unlock, nil
 	}
-	return 0, nil, errors.New("no free port between 20000 and 32000")
+	tries := 1000
+	if port != 0 {
+		tries = 40
+	}
+	var last error
+	for range tries {
+		candidate := port
+		if port == 0 {
+			candidate = 20000 + rand.IntN(12000) // below the ports that the kernel gives to connections
+		}
+		release, err := reserve(candidate)
+		if err == nil {
+			return candidate, release, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EADDRINUSE) {
+			return 0, nil, fmt.Errorf("can't reserve port %d: %w", candidate, err)
+		}
+		last = err
+		if port == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if port != 0 {
+		return 0, nil, fmt.Errorf("port %d is in use: %w", port, last)
+	}
+	return 0, nil, fmt.Errorf("no free port between 20000 and 32000: %w", last)
 }
 
-// lock locks the file, which it makes if need be, and returns a function that unlocks it.
-func lock(path string, how int) (func(), error) {
+// portLock is the file that whoever reserves the port has locked. It is in a directory of this user's, as
+// another's can't be written to, and stays: removing it would race.
+func portLock(port int) string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("ddblocal-ports-%d", os.Getuid()), strconv.Itoa(port))
+}
+
+// lock locks the file as tryLock does, and blocks until it is free or ctx is done.
+func lock(ctx context.Context, path string) (func(), error) {
+	for {
+		unlock, err := tryLock(path)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for another process: %w: %w", err, context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// tryLock locks the file, which it makes if need be, and returns a function that unlocks it; so does the
+// end of this process. The error is EWOULDBLOCK if it is locked already, also by this process.
+func tryLock(path string) (func(), error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), how); err != nil {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("can't lock %s: %w", path, err)
 	}

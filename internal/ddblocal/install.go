@@ -4,23 +4,23 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
+	"time"
 )
 
 // install returns the directory of DynamoDBLocal.jar. On first use, and when the lock file has
-// changed, it installs it there. Processes that come at the same time wait for the first.
+// changed, it installs it there. It blocks meanwhile, or while another process does it; ctx ends that. The
+// error has npm's output.
 func install(ctx context.Context) (string, error) {
 	testdata, err := findTestdata()
 	if err != nil {
 		return "", err
 	}
-	unlock, err := lock(filepath.Join(testdata, ".install.lock"), syscall.LOCK_EX)
+	unlock, err := lock(ctx, filepath.Join(testdata, ".install.lock"))
 	if err != nil {
 		return "", err
 	}
@@ -33,12 +33,13 @@ func install(ctx context.Context) (string, error) {
 	want := fmt.Appendf(nil, "%x\n", sha256.Sum256(pinned))
 	marker := filepath.Join(testdata, "node_modules", ".installed") // written last: the install is whole
 	if have, err := os.ReadFile(marker); err != nil || !bytes.Equal(have, want) {
-		npm, err := exec.LookPath("npm")
+		npm, err := lookPath("npm", "npm, to be installed: apt-get install nodejs npm")
 		if err != nil {
-			return "", errors.New("installing DynamoDB Local needs npm: apt-get install nodejs npm")
+			return "", err
 		}
 		cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		cmd.Dir = testdata
+		cmd.WaitDelay = time.Second // A child of npm's may outlive it, with its output open.
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("npm ci in %s: %w: %s", testdata, err, output)
 		}
