@@ -29,7 +29,7 @@ type (
 	}
 	scanningStore interface {
 		contextStore
-		ScanLeaseItemsWithContext(ctx context.Context, after string) (items []LeaseItem, next string, err error)
+		ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
 	}
 	renewingStore interface {
 		RenewLeaseWithContext(ctx context.Context, lease *Lease, until time.Time) error
@@ -42,6 +42,10 @@ type (
 const (
 	// maxRacesLost is after how many lost races a look at the table counts as stale.
 	maxRacesLost = 3
+
+	// firstLook is how many rows the first page of a look has, as long as there is reason to hope that
+	// one of them is free: a full page of small rows costs ten times as much.
+	firstLook = 1024
 
 	// maxStrike is how long after the end of a lease a waiting Locker tries to take it, at the
 	// most: the time is random, so that a crowd of them doesn't strike at once.
@@ -58,7 +62,8 @@ const (
 // itself. All its methods are safe for concurrent use, with any number of leases.
 type Locker struct {
 	store     lockerStore
-	manyPages atomic.Bool // the table had more than one page when it was last seen
+	manyPages atomic.Bool // the table had more than one full page when it was last seen
+	crowded   atomic.Bool // the last look obtained nothing
 }
 
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and
@@ -81,8 +86,8 @@ func NewLocker(store lockerStore) *Locker {
 //
 // On a [LockStore] it reads who holds what, page by page from a random place, and writes only to
 // items that look free or are the lessee's own: own ones of a page first, the free ones in random
-// order. After a few lost races it looks again. An obtain costs one Scan and one write; in a table
-// of many pages, some more Scans if the first pages are all held.
+// order. After a few lost races it looks again. An obtain costs one Scan, of at most 1024 rows and
+// 1 MB, and one write; in a larger table, some more Scans if the first pages are all held.
 //
 // The error is bare [LeaseNotObtainedError], and the Lease nil, if every item is held. Any other
 // error of the store ends the search and is returned. It blocks for as long as the requests take.
@@ -193,7 +198,11 @@ func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) 
 	tried := make(map[LeaseItem]bool) // as they were seen: a stale read isn't tried twice
 	for {
 		p := pass{locker: l, store: store, terms: terms, horizon: time.Now().Add(within), tried: tried}
+		if !l.crowded.Load() {
+			p.limit = firstLook
+		}
 		lease, err := p.run(ctx)
+		l.crowded.Store(lease == nil)
 		if err != errStale {
 			return lease, p.ending, err
 		}
@@ -236,6 +245,7 @@ type pass struct {
 	terms   terms
 	horizon time.Time
 	tried   map[LeaseItem]bool
+	limit   int // how many rows the next page is to have; 0 for a full one
 
 	lost   int         // races lost on what this look showed
 	ending []LeaseItem // held items whose leases end before the horizon
@@ -245,7 +255,7 @@ type pass struct {
 var errStale = errors.New("lease: too many races lost")
 
 // run walks the pages until something is obtained. A table of one page is read from its start. In a
-// larger one, everybody who started there would read the same held pages first; so the walk jumps to
+// larger one everybody who started there would read the same held pages first; so the walk jumps to
 // a random place and goes round: from there to the end, then from the start, or where it had left
 // off, to where it had landed.
 func (p *pass) run(ctx context.Context) (*Lease, error) {
@@ -298,13 +308,20 @@ func contains(items []LeaseItem, leaseID string) bool {
 
 // page reads one page and tries what is to be had on it.
 func (p *pass) page(ctx context.Context, after string) (lease *Lease, items []LeaseItem, next string, err error) {
-	items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after)
+	items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after, p.limit)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if after == "" {
-		p.locker.manyPages.Store(next != "")
+	stale := maxRacesLost
+	switch {
+	case next != "" && p.limit > 0:
+		stale = 1 // There are more rows, and a crowd is after these few.
+	case next != "":
+		p.locker.manyPages.Store(true)
+	case after == "":
+		p.locker.manyPages.Store(false)
 	}
+	p.limit = 0
 	var own, free []LeaseItem
 	now := time.Now()
 	for _, item := range items {
@@ -333,7 +350,7 @@ func (p *pass) page(ctx context.Context, after string) (lease *Lease, items []Le
 			return nil, nil, "", err
 		}
 		p.tried[item] = true
-		if p.lost == maxRacesLost {
+		if p.lost >= stale {
 			return nil, nil, "", errStale
 		}
 	}

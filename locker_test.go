@@ -204,9 +204,10 @@ func TestACancelledWaitEndsAtOnceWithTheCause(t *testing.T) {
 // scanScript is a store that shows who holds what, in pages.
 type scanScript struct {
 	*script
-	pages [][]lease.LeaseItem
-	lands int // the page that follows a random place
-	scans []string
+	pages  [][]lease.LeaseItem
+	lands  int // the page that follows a random place
+	scans  []string
+	limits []int
 }
 
 func (s *scanScript) LeaseWithContext(_ context.Context, id string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
@@ -217,9 +218,10 @@ func (s *scanScript) ListLeaseIDsWithContext(context.Context) ([]string, error) 
 	panic("a store that can be scanned is not listed")
 }
 
-func (s *scanScript) ScanLeaseItemsWithContext(_ context.Context, after string) ([]lease.LeaseItem, string, error) {
+func (s *scanScript) ScanLeaseItemsWithContext(_ context.Context, after string, limit int) ([]lease.LeaseItem, string, error) {
 	s.called("")
 	s.scans = append(s.scans, after)
+	s.limits = append(s.limits, limit)
 	for i := range s.pages {
 		// Page i follows the place "i"; any longer string is a random place.
 		if after == "" && i == 0 || after == fmt.Sprint(i) || len(after) > 1 && i == s.lands {
@@ -323,6 +325,29 @@ func TestAWalkOfManyPagesSeesEachOnceAndStopsAtSuccess(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "free", l.LeaseID)
 		assert.Len(t, s.scans, 3)
+	})
+}
+
+func TestTheFirstPageOfALookIsShortUntilNothingIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0)}, {item("c", "other", time.Hour)}}, lands: 1}
+		locker := lease.NewLocker(s)
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			s.lease = nil
+			return held(id, until)
+		}
+		_, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, []int{1024, 0}, s.limits, "a race lost on a short page calls for a full one")
+		assert.Len(t, s.beats(), 1)
+
+		s.pages[0] = s.pages[1]
+		s.limits = nil
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		assert.Equal(t, []int{1024, 0, 0, 0}, s.limits, "a standby's looks are of full pages")
 	})
 }
 

@@ -98,7 +98,7 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 	ids := []string{}
 	seen := make(map[string]bool)
 	for after := ""; ; {
-		rows, next, err := s.page(ctx, after, s.listing)
+		rows, next, err := s.page(ctx, after, 0, s.listing)
 		if err != nil {
 			return nil, err
 		}
@@ -120,19 +120,20 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 // ScanLeaseItems returns one page of the lease items and who holds them: those that follow the given
 // lease ID in the table's own order, or the first page after "". The ID need not be one of the
 // table's; any string names a place in that order, spread evenly. next is where to go on, "" at the
-// end. A page is 1 MB of rows, whatever their attributes: half a read unit for each 4 KB.
+// end. A page is 1 MB of rows, whatever their attributes, or as many rows as limit says if that is
+// over 0 and less: half a read unit for each 4 KB.
 //
 // Rows that can't be leased, as their attributes have the wrong types, are left out and logged once.
-func (s *LockStore) ScanLeaseItems(after string) (items []LeaseItem, next string, err error) {
-	return s.ScanLeaseItemsWithContext(context.Background(), after)
+func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, next string, err error) {
+	return s.ScanLeaseItemsWithContext(context.Background(), after, limit)
 }
 
 // ScanLeaseItemsWithContext is [LockStore.ScanLeaseItems] with a context.
-func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string) (items []LeaseItem, next string, err error) {
+func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error) {
 	if err := s.checkContext(ctx); err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.page(ctx, after, s.viewing)
+	rows, next, err := s.page(ctx, after, limit, s.viewing)
 	if err != nil {
 		return nil, "", err
 	}
@@ -157,7 +158,7 @@ func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string)
 }
 
 // page sends one Scan. Every row it returns has a hash key of type string.
-func (s *LockStore) page(ctx context.Context, after string, t template) (rows []map[string]*dynamodb.AttributeValue, next string, err error) {
+func (s *LockStore) page(ctx context.Context, after string, limit int, t template) (rows []map[string]*dynamodb.AttributeValue, next string, err error) {
 	input := &dynamodb.ScanInput{
 		TableName:                &s.table,
 		ProjectionExpression:     t.Projection(),
@@ -165,6 +166,9 @@ func (s *LockStore) page(ctx context.Context, after string, t template) (rows []
 	}
 	if after != "" {
 		input.ExclusiveStartKey = map[string]*dynamodb.AttributeValue{s.key: text(after)}
+	}
+	if limit > 0 {
+		input.Limit = aws.Int64(int64(limit))
 	}
 	req, out := s.ScanRequest(input)
 	if err := s.send(ctx, req); err != nil {

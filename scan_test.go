@@ -112,7 +112,7 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	f.put(f.held("held", "w1", until))
 	f.put(row{"id": str("forever"), "ProcessID": str("w2"), "LeaseUntil": {N: aws.String("9E+37")}})
 	f.reset()
-	items, next, err := f.ScanLeaseItems("")
+	items, next, err := f.ScanLeaseItems("", 0)
 	require.NoError(t, err)
 	assert.Empty(t, next)
 	byID := make(map[string]lease.LeaseItem)

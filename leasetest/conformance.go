@@ -24,8 +24,8 @@ type StoreInterface interface {
 
 	ListLeaseIDs() ([]string, error)
 	ListLeaseIDsWithContext(ctx context.Context) ([]string, error)
-	ScanLeaseItems(after string) (items []lease.LeaseItem, next string, err error)
-	ScanLeaseItemsWithContext(ctx context.Context, after string) (items []lease.LeaseItem, next string, err error)
+	ScanLeaseItems(after string, limit int) (items []lease.LeaseItem, next string, err error)
+	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []lease.LeaseItem, next string, err error)
 
 	AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error
 	AddLeaseIDWithContext(ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue) error
@@ -148,7 +148,7 @@ func (c *conformance) refuse(lessee string) {
 func (c *conformance) scan(after string) (all []lease.LeaseItem) {
 	c.Helper()
 	for {
-		items, next, err := c.ScanLeaseItems(after)
+		items, next, err := c.ScanLeaseItems(after, 0)
 		if err != nil {
 			c.Fatalf("ScanLeaseItems(%q): %v", after, err)
 		}

@@ -119,9 +119,9 @@ func (b *broken) AddLeaseID(id string, attributes map[string]*dynamodb.Attribute
 	return b.add(id)
 }
 
-func (b *broken) ScanLeaseItems(after string) ([]lease.LeaseItem, string, error) {
+func (b *broken) ScanLeaseItems(after string, limit int) ([]lease.LeaseItem, string, error) {
 	if b.scan == nil {
-		return b.Store.ScanLeaseItems(after)
+		return b.Store.ScanLeaseItems(after, 0)
 	}
 	return b.scan(after)
 }
@@ -263,11 +263,11 @@ var mutants = map[string]struct {
 		b.add = func(id string) error { b.Retire(id); return b.Store.AddLeaseID(id, nil) }
 	}},
 	"always scans from the start": {"a scan goes on after any string", func(b *broken) {
-		b.scan = func(string) ([]lease.LeaseItem, string, error) { return b.Store.ScanLeaseItems("") }
+		b.scan = func(string) ([]lease.LeaseItem, string, error) { return b.Store.ScanLeaseItems("", 0) }
 	}},
 	"hides the holder": {"listing and scanning show every item once, and who holds it", func(b *broken) {
 		b.scan = func(after string) ([]lease.LeaseItem, string, error) {
-			items, next, err := b.Store.ScanLeaseItems(after)
+			items, next, err := b.Store.ScanLeaseItems(after, 0)
 			for i := range items {
 				items[i].LesseeID = ""
 			}

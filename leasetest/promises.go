@@ -287,7 +287,7 @@ func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[strin
 	until := time.Now().Add(time.Hour)
 	_, errLease := c.LeaseWithContext(ctx, item, l.Request, until)
 	_, errList := c.ListLeaseIDsWithContext(ctx)
-	_, _, errScan := c.ScanLeaseItemsWithContext(ctx, "")
+	_, _, errScan := c.ScanLeaseItemsWithContext(ctx, "", 0)
 	return map[string]error{
 		"Lease": errLease, "ListLeaseIDs": errList, "ScanLeaseItems": errScan,
 		"RenewLease":    c.RenewLeaseWithContext(ctx, l, until),

@@ -204,7 +204,7 @@ func (s *Store) ListLeaseIDs() ([]string, error) {
 func (s *Store) ListLeaseIDsWithContext(ctx context.Context) ([]string, error) {
 	ids := []string{}
 	for after := ""; ; {
-		items, next, err := s.ScanLeaseItemsWithContext(ctx, after)
+		items, next, err := s.ScanLeaseItemsWithContext(ctx, after, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -220,12 +220,12 @@ func (s *Store) ListLeaseIDsWithContext(ctx context.Context) ([]string, error) {
 
 // ScanLeaseItems is [lease.LockStore.ScanLeaseItems]. The order is that of a hash of the lease IDs: the
 // same in every run. The size of a page is [Store.SetPageSize]'s.
-func (s *Store) ScanLeaseItems(after string) (items []lease.LeaseItem, next string, err error) {
-	return s.ScanLeaseItemsWithContext(context.Background(), after)
+func (s *Store) ScanLeaseItems(after string, limit int) (items []lease.LeaseItem, next string, err error) {
+	return s.ScanLeaseItemsWithContext(context.Background(), after, limit)
 }
 
 // ScanLeaseItemsWithContext is [lease.LockStore.ScanLeaseItemsWithContext].
-func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string) (items []lease.LeaseItem, next string, err error) {
+func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []lease.LeaseItem, next string, err error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, "", err
 	}
@@ -238,9 +238,11 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string) (it
 			}
 			rest = rest[i:]
 		}
-		if s.pageSize > 0 && s.pageSize < len(rest) {
-			rest = rest[:s.pageSize]
-			next = rest[s.pageSize-1].id
+		for _, most := range []int{s.pageSize, limit} {
+			if most > 0 && most < len(rest) {
+				rest = rest[:most]
+				next = rest[most-1].id
+			}
 		}
 		items = make([]lease.LeaseItem, 0, len(rest))
 		for _, r := range rest {

@@ -234,7 +234,7 @@ func TestAClockThatIsAheadTakesAnItemBeforeItsEnd(t *testing.T) {
 		l := b.obtain("w1")
 		wrong := b.NewClient()
 		wrong.SetClockSkew(20 * time.Second)
-		items, _, err := wrong.ScanLeaseItems("")
+		items, _, err := wrong.ScanLeaseItems("", 0)
 		require.NoError(b, err)
 		assert.True(b, items[0].Until.Equal(b.start.Add(10*time.Second)))
 		locker := lease.NewLocker(wrong)
@@ -323,7 +323,7 @@ func TestPages(t *testing.T) {
 	s.SetPageSize(3)
 	var sizes []int
 	for after := ""; ; {
-		items, next, err := s.ScanLeaseItems(after)
+		items, next, err := s.ScanLeaseItems(after, 0)
 		require.NoError(t, err)
 		sizes = append(sizes, len(items))
 		if next == "" {

@@ -138,7 +138,7 @@ func (f *fleet) rowEnd(item string) (time.Time, error) {
 	if err := f.watch(leaseDuration / 6); err != nil { // A renewal may be under way.
 		return time.Time{}, err
 	}
-	rows, _, err := f.store.ScanLeaseItemsWithContext(f.ctx, "")
+	rows, _, err := f.store.ScanLeaseItemsWithContext(f.ctx, "", 0)
 	if err != nil {
 		return time.Time{}, err
 	}
