@@ -55,13 +55,14 @@ func (e estimate) knows(now time.Time) bool {
 	return !e.at.IsZero() && !steppedBetween(e.at, now)
 }
 
-// correction returns what to add to this host's clock to get the server's: 0 unless it is proved
-// that they are more than the header's resolution apart.
-func (e estimate) correction() time.Duration {
+// correction returns what to add to this host's clock for a time that the server's clock is surely
+// past, and for one that it hasn't reached: both are 0 unless it is proved that the clocks are more
+// than the header's resolution apart.
+func (e estimate) correction() (least, most time.Duration) {
 	if e.at.IsZero() || e.lo <= resolution && e.hi >= -resolution {
-		return 0
+		return 0, 0
 	}
-	return e.lo + (e.hi-e.lo)/2
+	return e.lo, e.hi
 }
 
 func steppedBetween(from, to time.Time) bool {
@@ -74,7 +75,7 @@ type clock struct {
 	mu     sync.Mutex
 	now    estimate
 	heard  time.Time     // when the last reply came, whatever its header
-	logged time.Duration // the correction that was last logged
+	logged time.Duration // the correction that was last logged: the middle
 }
 
 // observe takes the Date header of a reply. A missing or absurd one changes nothing.
@@ -85,7 +86,8 @@ func (c *clock) observe(sent, received time.Time, header string) {
 	if err == nil {
 		c.now = c.now.observe(sent, received, date)
 	}
-	correction, before := c.now.correction(), c.logged
+	least, most := c.now.correction()
+	correction, before := least+(most-least)/2, c.logged
 	changed := !near(correction, before) || (correction == 0) != (before == 0)
 	if changed {
 		c.logged = correction
@@ -96,19 +98,22 @@ func (c *clock) observe(sent, received time.Time, header string) {
 	}
 }
 
-// correction returns what to add to this host's clock. It is not known before the first reply, nor
-// after a step of this host's clock until the next one; it is 0 then.
-func (c *clock) correction() (correction time.Duration, known bool) {
+// correction returns what to add to this host's clock: the least, to compare with what others wrote,
+// so that nothing of theirs is taken early, and the most, to write, so that nothing of ours ends early.
+// It is not known before the first reply, nor after a step of this host's clock until the next one; it
+// is 0 then.
+func (c *clock) correction() (least, most time.Duration, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	if c.heard.IsZero() || steppedBetween(c.heard, now) {
-		return 0, false
+		return 0, 0, false
 	}
 	if !c.now.knows(now) {
-		return 0, true // Where the replies prove nothing, the host's clock stands.
+		return 0, 0, true // Where the replies prove nothing, the host's clock stands.
 	}
-	return c.now.correction(), true
+	least, most = c.now.correction()
+	return least, most, true
 }
 
 // near tells whether two corrections are the same as far as the headers can tell.

@@ -110,6 +110,9 @@ func FuzzForeignRow(f *testing.F) {
 			t.Fatalf("%v was taken from its holder: %v %v", before, err1, err2)
 		}
 		require.Equal(t, "kept", *x.get("a")["mine"].S)
+		if second != nil {
+			require.NoError(t, x.ReleaseLease(second))
+		}
 		if first != nil {
 			require.Greater(t, first.FencingToken(), int64(math.MinInt64))
 			require.NoError(t, locker.ReleaseLease(first))

@@ -13,6 +13,22 @@ import (
 	"github.com/intercom/lease"
 )
 
+// TestLeasingAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
+// valid while another lessee holds what the newer one released.
+func TestLeasingAnewEndsTheOlderTenureAtOnce(t *testing.T) {
+	f := newFixture(t, "a")
+	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.LockStore}), lease.NewLocker(newScript("a"))} {
+		first, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		ctx := first.Context()
+		second, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.False(t, first.Valid())
+		assert.Equal(t, lease.LeaseLostError, context.Cause(ctx))
+		assert.True(t, second.Valid())
+	}
+}
+
 func TestReleaseStopsTheHeartbeatAndFreesTheItemAtOnce(t *testing.T) {
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)

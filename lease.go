@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"sync"
@@ -222,6 +223,38 @@ func (t *tenure) lock(ctx context.Context) error {
 }
 
 func (t *tenure) unlock() { <-t.writing }
+
+// tenures are the last ones by item and lessee, so that a newer tenure ends the older one. It is safe for
+// concurrent use.
+type tenures struct {
+	mu      sync.Mutex
+	last    map[[2]string]*tenure
+	sweepAt int // at how many entries to forget those that are over
+}
+
+// begin notes a new tenure, and ends the one of the same lessee on the same item with a lower token.
+func (ts *tenures) begin(leaseID, lessee string, t *tenure) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if len(ts.last) >= ts.sweepAt {
+		maps.DeleteFunc(ts.last, func(_ [2]string, t *tenure) bool { return t.over() != nil })
+		ts.sweepAt = 2*len(ts.last) + 16
+	}
+	if ts.last == nil {
+		ts.last = make(map[[2]string]*tenure)
+	}
+	key := [2]string{leaseID, lessee}
+	older := ts.last[key]
+	switch {
+	case older == nil || older.over() != nil:
+	case older.token > t.token: // The replies came in another order than the writes.
+		t.finish(LeaseLostError)
+		return
+	default:
+		older.finish(LeaseLostError)
+	}
+	ts.last[key] = t
+}
 
 // The bounds of DynamoDB's documentation for a hash key's value, in bytes.
 const maxKeyBytes = 2048

@@ -62,6 +62,7 @@ const (
 // itself. All its methods are safe for concurrent use, with any number of leases.
 type Locker struct {
 	store     lockerStore
+	tenures   tenures     // of leases to which the store gave none
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	crowded   atomic.Bool // the last look obtained nothing
 }
@@ -379,11 +380,13 @@ func (l *Locker) lease(ctx context.Context, leaseID string, terms terms) (*Lease
 		return nil, fmt.Errorf("lease: the store returned neither a lease of %q nor an error", leaseID)
 	}
 	lease := *got // A store that keeps what it returned must not find a tenure in it.
-	if lease.tenure == nil {
+	// A store that renews by leasing anew, on top of a LockStore, would end that one's tenure thereby.
+	if _, renews := l.store.(renewingStore); lease.tenure == nil || !renews {
 		if !lease.Until.IsZero() && lease.Until.Before(until) {
 			until = lease.Until
 		}
 		lease.tenure = newTenure(lease.FencingToken(), until, terms.duration)
+		l.tenures.begin(leaseID, terms.lessee, lease.tenure)
 	}
 	if !lease.Valid() {
 		return nil, fmt.Errorf("lease: the lease of %q was over when it was obtained, %v after it was asked for: it lasts %v",

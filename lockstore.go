@@ -40,6 +40,7 @@ type LockStore struct {
 	leasing, leasingSeen, renewing, releasing, adding, retiring, retiringOwn, listing, viewing template
 
 	clock   clock
+	tenures tenures
 	skipped sync.Map // lease IDs of the rows that were logged as unreadable
 }
 
@@ -142,8 +143,8 @@ func number(n int64) *dynamodb.AttributeValue {
 }
 
 // Lease acquires the item for the request's lessee until then, or renews what that lessee holds, and
-// returns the row. Each call begins a new tenure: an older one of the same lessee is over. It writes
-// one unit, also when it fails. The row must exist; it is never created.
+// returns the row. Each call begins a new tenure and ends an older one of the same lessee: at once if
+// that is a lease of this LockStore, or else at its next renewal. It writes one unit, also when it fails. The row must exist; it is never created.
 //
 // The error is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or
 // there is none.
@@ -171,15 +172,15 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 	// What a reply has shown may call for another try, conditional on the row as it was shown.
 	var last *row
 	for tries := 1; ; tries++ {
-		correction, now := s.now()
-		end := until.Add(correction).UnixNano()
+		_, correction, _ := s.clock.correction()
+		end, now := until.Add(correction).UnixNano(), s.now()
 		t, v := s.leasing, values{"me": text(terms.lessee), "now": number(now), "until": number(end)}
 		if last != nil {
 			t, v["seen"], v["token"] = s.leasingSeen, number(last.until), number(last.token)
 		}
 		item, resent, err := s.update(ctx, leaseID, t, v)
 
-		corrected, _ := s.clock.correction()
+		_, corrected, _ := s.clock.correction()
 		found, refused := conditionFailed(err)
 		if refused {
 			item = found
@@ -219,8 +220,9 @@ func (s *LockStore) newLease(leaseID string, row map[string]*dynamodb.AttributeV
 	if err != nil {
 		return nil, &rowError{leaseID, s.table, err}
 	}
-	return &Lease{LeaseID: leaseID, AttributeValues: row, Request: terms.request, Until: until,
-		tenure: newTenure(token, until, terms.duration)}, nil
+	t := newTenure(token, until, terms.duration)
+	s.tenures.begin(leaseID, terms.lessee, t)
+	return &Lease{LeaseID: leaseID, AttributeValues: row, Request: terms.request, Until: until, tenure: t}, nil
 }
 
 // RenewLease moves the end of the lease's tenure to until, see [LockStore.Lease]; never back. It
@@ -250,12 +252,12 @@ func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, unt
 		return err
 	}
 	for again := false; ; again = true {
-		correction, _ := s.clock.correction()
+		_, correction, _ := s.clock.correction()
 		end := until.Add(correction).UnixNano()
 		_, _, err := s.update(ctx, lease.LeaseID, s.renewing, values{
 			"me": text(terms.lessee), "token": number(token), "until": number(end)})
 
-		corrected, _ := s.clock.correction()
+		_, corrected, _ := s.clock.correction()
 		item, refused := conditionFailed(err)
 		switch {
 		case err == nil && (again || near(correction, corrected)):
@@ -368,20 +370,18 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, keyvals ...i
 // self lets NewLocker tell a LockStore from a type that embeds one.
 func (s *LockStore) self() *LockStore { return s }
 
-// now returns the correction of this host's clock and the server's time in Unix nanoseconds. While
-// no reply has told anything about the server's clock, the time is 1: after no end but 0, so that
-// nobody's lease is taken on the word of a clock that may be wrong.
-func (s *LockStore) now() (correction time.Duration, now int64) {
-	correction, known := s.clock.correction()
-	if !known {
-		return correction, 1
+// now is [LockStore.serverNow]; but while no reply has told anything about the server's clock, it is
+// 1: after no end but 0, so that nobody's lease is taken on the word of a clock that may be wrong.
+func (s *LockStore) now() int64 {
+	if _, _, known := s.clock.correction(); !known {
+		return 1
 	}
-	return correction, time.Now().Add(correction).UnixNano()
+	return s.serverNow()
 }
 
-// serverNow is the server's time, as far as it is known, in Unix nanoseconds.
+// serverNow is a time that the server's clock is past, as far as that is known, in Unix nanoseconds.
 func (s *LockStore) serverNow() int64 {
-	correction, _ := s.clock.correction()
+	correction, _, _ := s.clock.correction()
 	return time.Now().Add(correction).UnixNano()
 }
 

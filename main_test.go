@@ -24,6 +24,9 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
+	if chaosChild() {
+		return
+	}
 	ddblocal.Main(m)
 }
 

@@ -73,8 +73,7 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 		return err
 	}
 	for again := false; ; again = true {
-		_, now := s.now()
-		item, refused, err := s.remove(ctx, leaseID, s.retiring, values{"now": number(now)})
+		item, refused, err := s.remove(ctx, leaseID, s.retiring, values{"now": number(s.now())})
 		if !refused {
 			return err
 		}

@@ -137,7 +137,7 @@ func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string,
 	if err != nil {
 		return nil, "", err
 	}
-	correction, _ := s.clock.correction()
+	correction, _, _ := s.clock.correction() // the least: the item may be free later than this says
 	items = make([]LeaseItem, 0, len(rows))
 	for _, attributes := range rows {
 		id := *attributes[s.key].S

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"strconv"
 	"testing"
 	"time"
 	"unsafe"
@@ -37,6 +38,33 @@ func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 	assert.Zero(t, tenure.check())
 	assert.Equal(t, LeaseExpiredError, tenure.over())
 	assert.False(t, tenure.extend(now.Add(2*time.Hour)))
+}
+
+func TestTheGreaterTokenIsTheLaterTenure(t *testing.T) {
+	var ts tenures
+	until := time.Now().Add(time.Hour)
+	first, second, other := newTenure(1, until, time.Hour), newTenure(2, until, time.Hour), newTenure(1, until, time.Hour)
+	ts.begin("a", "w1", second)
+	ts.begin("a", "w1", first) // whose reply came later
+	ts.begin("b", "w1", other)
+	assert.Equal(t, LeaseLostError, first.over())
+	assert.NoError(t, second.over())
+	assert.NoError(t, other.over())
+
+	second.finish(LeaseReleasedError)
+	again := newTenure(1, until, time.Hour) // of an item that was retired and registered anew
+	ts.begin("a", "w1", again)
+	assert.NoError(t, again.over())
+}
+
+func TestTenuresThatAreOverAreForgotten(t *testing.T) {
+	var ts tenures
+	for i := range 1000 {
+		tenure := newTenure(1, time.Now().Add(time.Hour), time.Hour)
+		ts.begin(strconv.Itoa(i), "w1", tenure)
+		tenure.finish(LeaseReleasedError)
+	}
+	assert.LessOrEqual(t, len(ts.last), 17)
 }
 
 func TestTheTimerLooksAtTheWallClockNowAndThen(t *testing.T) {

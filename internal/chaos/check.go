@@ -83,7 +83,7 @@ func (r Report) Count(rule Rule) int {
 // String is the summary table.
 func (r Report) String() string {
 	var b strings.Builder
-	row := func(name string, value any) { fmt.Fprintf(&b, "%-28s %v\n", name, value) }
+	row := func(name string, value any) { fmt.Fprintf(&b, "%-50s %v\n", name, value) }
 	row("tenures", r.Tenures)
 	row("renewals", r.Renewals)
 	row("releases", r.Releases)
@@ -96,7 +96,11 @@ func (r Report) String() string {
 	for _, item := range sortedKeys(r.Gap) {
 		row("longest gap of "+item, r.Gap[item].Round(time.Millisecond))
 	}
-	row("all held after the faults", r.Recovery.Round(time.Millisecond))
+	if r.Recovery < never {
+		row("all held after the faults", r.Recovery.Round(time.Millisecond))
+	} else {
+		row("all held after the faults", "never")
+	}
 	row("overlaps", r.Count(Overlap))
 	row("violations in all", len(r.Violations))
 	return b.String()
@@ -213,8 +217,12 @@ func (c *Checker) Report(recovery time.Duration) Report {
 				held = min(held, max(t.validFrom, c.calm))
 			}
 		}
-		r.Recovery = max(r.Recovery, held-c.calm)
-		if held-c.calm > recovery {
+		took := never
+		if held < never {
+			took = held - c.calm
+		}
+		r.Recovery = max(r.Recovery, took)
+		if took > recovery {
 			r.violate(NotHeld, item, c.calm, held, "the faults ended at %v; want a holder %v later", c.calm, recovery)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,22 +119,20 @@ func readFile(name string, add func(Event)) error {
 // tenure.
 func Excerpt(dir string, v Violation) ([]Event, error) {
 	var events []Event
-	last := make(map[string]Event) // check of each tenure
+	first, last := make(map[string]Event), make(map[string]Event) // checks of each tenure
 	err := Read(dir, func(e Event) {
 		switch {
 		case e.End < v.From || e.Begin > v.To || e.Item != v.Item && e.Kind != Fault:
-		case e.Kind == Valid && last[e.Tenure].Kind == Valid:
-			last[e.Tenure] = e
-		default:
+		case e.Kind != Valid:
 			events = append(events, e)
+		case first[e.Tenure].Kind == "":
+			first[e.Tenure] = e
+		default:
 			last[e.Tenure] = e
 		}
 	})
-	for _, e := range last {
-		if e.Kind == Valid && !slices.Contains(events, e) {
-			events = append(events, e)
-		}
-	}
+	events = slices.AppendSeq(events, maps.Values(first))
+	events = slices.AppendSeq(events, maps.Values(last))
 	slices.SortFunc(events, func(a, b Event) int { return int(a.Begin - b.Begin) })
 	return events, err
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,9 @@ type Options struct {
 	// Rewrite, if set, may change the body of a request of that operation.
 	Rewrite func(operation string, body map[string]any)
 
-	// Of the requests, the part Rate (0 to 1) meets with one of the Faults, chosen by Seed alone.
-	// Delays are up to Longest, black holes up to twice that.
+	// Of the requests, the part Rate (0 to 1) meets with one of the Faults. Which do, and with which, is
+	// chosen by Seed alone; each fault comes once before any comes again. Delays are up to Longest,
+	// black holes up to twice that.
 	Rate    float64
 	Faults  []string
 	Longest time.Duration
@@ -81,6 +83,7 @@ type Proxy struct {
 
 	mu     sync.Mutex // guards:
 	rand   *rand.Rand
+	deck   []string // the faults to come, before the deck is shuffled anew
 	isCalm bool
 	dark   time.Time // until then nothing gets through
 }
@@ -154,18 +157,23 @@ func (p *Proxy) record(fault string) {
 func (p *Proxy) plan() (fault string, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	hit, which, part := p.rand.Float64() < p.opt.Rate, p.rand.Uint64(), p.rand.Float64()
-	delay = time.Duration(part * float64(p.opt.Longest))
+	if p.rand.Float64() < p.opt.Rate {
+		if len(p.deck) == 0 {
+			p.deck = slices.Clone(p.opt.Faults)
+			p.rand.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+		}
+		fault, p.deck = p.deck[0], p.deck[1:]
+		delay = time.Duration(p.rand.Float64() * float64(p.opt.Longest))
+	}
 	switch {
 	case p.isCalm:
 		return "", 0
 	case time.Now().Before(p.dark):
 		fault, delay = RequestSwallowed, p.opt.Longest
-	case hit && len(p.opt.Faults) > 0:
-		fault = p.opt.Faults[which%uint64(len(p.opt.Faults))]
-		p.record(fault)
-	default:
+	case fault == "":
 		return "", 0
+	default:
+		p.record(fault)
 	}
 	p.faults.Add(1)
 	return fault, delay

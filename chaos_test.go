@@ -1,0 +1,232 @@
+package lease_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/intercom/lease/internal/chaos"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+var (
+	chaosDuration = flag.Duration("chaos.duration", 18*time.Second, "how long TestChaos makes faults")
+	chaosSeed     = flag.Uint64("chaos.seed", 0, "the seed of TestChaos; 0 for a random one")
+)
+
+// TestChaos lets many workers, of several processes, compete for few items under all sorts of faults, and
+// holds what they saw against the guarantees.
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: left out, it takes half a minute and needs DynamoDB Local")
+	}
+	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < *chaosDuration+20*time.Second {
+		t.Fatalf("-chaos.duration=%v doesn't fit into this run's -timeout", *chaosDuration)
+	}
+	seed := *chaosSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	again := fmt.Sprintf("go test -run TestChaos$ -chaos.seed=%d -chaos.duration=%v .", seed, *chaosDuration)
+	t.Log("to run it again:", again)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("to run it again:", again)
+		}
+	})
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+
+	// DynamoDB Local is killed and started again many times: it should start soon.
+	t.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+	data := t.TempDir()
+	server, err := ddblocal.Start(t.Context(), ddblocal.Options{Dir: data})
+	require.NoError(t, err)
+	stopServer := func() { assert.NoError(t, server.Stop()) }
+	defer func() { stopServer() }()
+
+	f := newFleet(t, server.Endpoint, seed, 4)
+	f.template = chaosWorker{Duration: 1500 * time.Millisecond, Wait: 300 * time.Millisecond, Patience: 3 * time.Second}
+	f.weather = chaos.Options{Rate: 0.15, Faults: chaos.AnyFault, Longest: 2 * f.template.Duration}
+	inOrder := f.weather // The original's writes undo each other if they arrive out of order.
+	inOrder.Faults = chaos.InOrder
+	fast, slow := f.weather, f.weather
+	fast.Skew, slow.Skew = 187*time.Second, -311*time.Second
+	const clockError = 40 * time.Millisecond // well within the margin of 150 ms
+
+	for range 3 {
+		f.child(f.weather, chaosWorker{})
+	}
+	f.child(slow, chaosWorker{ClockError: clockError})
+	f.child(inOrder, chaosWorker{How: isOriginal})
+	f.start(inOrder, chaosWorker{How: isOriginal})
+	f.start(fast, chaosWorker{ClockError: clockError})
+	for range 5 {
+		f.start(f.weather, chaosWorker{})
+	}
+
+	storm, calm := context.WithTimeout(t.Context(), *chaosDuration)
+	defer calm()
+	var faults sync.WaitGroup
+	for i, p := range f.proxies {
+		faults.Go(func() { f.darken(storm, p, f.random(100+i)) })
+	}
+	for i, c := range f.children {
+		faults.Go(func() { f.torment(storm, c, f.random(200+i)) })
+	}
+	faults.Go(func() {
+		early, cancel := context.WithTimeout(storm, *chaosDuration*2/3) // It takes a while until it's back.
+		defer cancel()
+		for r := f.random(300); pause(early, r, 4*time.Second, 12*time.Second); {
+			f.fault("server", "DynamoDB Local killed and started again")
+			stopServer()
+			pause(storm, r, 0, time.Second)
+			server, err = ddblocal.Start(context.WithoutCancel(storm), ddblocal.Options{Dir: data, Port: port(t, server)})
+			if err != nil {
+				t.Errorf("starting DynamoDB Local again: %v", err)
+				stopServer = func() {}
+				return
+			}
+		}
+	})
+	faults.Wait()
+	for _, p := range f.proxies {
+		faults.Go(p.Calm)
+	}
+	faults.Wait()
+	for _, c := range f.children { // The last blow, so that there is something to recover from.
+		f.kill(c)
+	}
+	f.history.Add(chaos.Event{Kind: chaos.Calm, Begin: chaos.Now(), End: chaos.Now()})
+	for _, c := range f.children {
+		require.NoError(t, c.spawn())
+	}
+	recovery := f.recover()
+	f.stop()
+
+	report := f.report(recovery)
+	t.Logf("chaos for %v with seed %d:\n%s", *chaosDuration, seed, report)
+	f.explain(report)
+	assert.Positive(t, report.Renewals)
+	assert.Positive(t, report.Takeovers)
+	assert.Positive(t, report.Refused)
+	if *chaosDuration >= 15*time.Second {
+		kinds := append([]string{chaos.BlackHole, "SIGKILL", "SIGSTOP and SIGCONT", "DynamoDB Local killed and started again"}, chaos.AnyFault...)
+		assert.ElementsMatch(t, kinds, slices.Collect(maps.Keys(report.Faults)), "kinds of faults")
+	}
+}
+
+// TestChaosCatches breaks the library in several ways, from without, and wants the checker to see
+// it. Under the same circumstances the library as it is must pass.
+func TestChaosCatches(t *testing.T) {
+	endpoint := ddblocal.ForTest(t).Endpoint
+	worker := chaosWorker{Duration: time.Second, Wait: 100 * time.Millisecond, Patience: 1200 * time.Millisecond}
+	all := func(n int, w chaosWorker, o chaos.Options) func(*fleet) {
+		return func(f *fleet) {
+			for range n {
+				f.start(o, w)
+			}
+		}
+	}
+	// off runs some workers, the first of which has a clock that is off.
+	off := func(o chaos.Options) func(*fleet) {
+		return func(f *fleet) {
+			f.start(o, chaosWorker{ClockError: 40 * time.Millisecond})
+			all(2, chaosWorker{}, chaos.Options{})(f)
+		}
+	}
+	// in runs a worker in black holes that are longer than its lease, among others.
+	in := func(w chaosWorker) func(*fleet) {
+		return func(f *fleet) {
+			f.start(chaos.Options{Longest: worker.Duration}, w)
+			f.background(func(ctx context.Context) {
+				for r := f.random(0); pause(ctx, r, 3*worker.Duration, 5*worker.Duration); {
+					f.proxies[0].Dark(2 * worker.Duration)
+				}
+			})
+			all(1, chaosWorker{}, chaos.Options{})(f)
+		}
+	}
+	namesakes := func(o chaos.Options) func(*fleet) {
+		return all(2, chaosWorker{Lessee: "host:1", Patience: 5 * time.Second}, o)
+	}
+	cases := map[string]struct {
+		broken, sound func(*fleet)
+		rule          chaos.Rule
+	}{
+		"a holder that ignores the end of its tenure": {
+			in(chaosWorker{How: isCareless}), in(chaosWorker{}), chaos.Overlap},
+		"a store without the condition": {
+			all(4, chaosWorker{}, chaos.Options{Rewrite: leaseAnyway}), all(4, chaosWorker{}, chaos.Options{}), chaos.Overlap},
+		"a renewal without the token": {
+			namesakes(chaos.Options{Rewrite: renewByNameOnly}), namesakes(chaos.Options{}), chaos.StaleRenewal},
+		"a fast clock without correction": {
+			off(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}), off(chaos.Options{Skew: 2 * time.Minute}), chaos.Overlap},
+		"a slow clock without correction": {
+			off(chaos.Options{Skew: -2 * time.Minute, OwnDate: true}), off(chaos.Options{Skew: -2 * time.Minute}), chaos.Overlap},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broken, sound := newFleet(t, endpoint, rand.Uint64(), 1), newFleet(t, endpoint, rand.Uint64(), 1)
+			broken.template, sound.template = worker, worker
+			c.broken(broken)
+			c.sound(sound)
+			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				if broken.report(0).Count(c.rule) > 0 && sound.report(0).Tenures >= 5 {
+					break
+				}
+			}
+			broken.stop()
+			sound.stop()
+			report := broken.report(0)
+			if report.Count(c.rule) == 0 {
+				t.Errorf("there is no %q; the history, in %s, shows\n%s", c.rule, broken.dir, report)
+				return
+			}
+			t.Log("caught:", report.Violations[slices.IndexFunc(report.Violations, func(v chaos.Violation) bool { return v.Rule == c.rule })])
+			os.RemoveAll(broken.dir)
+			sound.explain(sound.report(0))
+		})
+	}
+}
+
+// leaseAnyway makes every write that leases succeed.
+func leaseAnyway(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "if_not_exists") {
+		body["ConditionExpression"] = fmt.Sprintf("attribute_exists(id) OR (%v)", body["ConditionExpression"])
+	}
+}
+
+// renewByNameOnly makes every renewal of the row's holder succeed, whatever its token.
+func renewByNameOnly(_ string, body map[string]any) {
+	update, _ := body["UpdateExpression"].(string)
+	if update == "" || strings.Contains(update, "if_not_exists") || strings.Contains(update, "REMOVE") {
+		return
+	}
+	var holder, me string
+	for placeholder, name := range body["ExpressionAttributeNames"].(map[string]any) {
+		if name == "ProcessID" {
+			holder = placeholder
+		}
+	}
+	for placeholder, value := range body["ExpressionAttributeValues"].(map[string]any) {
+		if value.(map[string]any)["S"] != nil {
+			me = placeholder
+		}
+	}
+	if holder != "" && me != "" {
+		body["ConditionExpression"] = fmt.Sprintf("%s = %s OR (%v)", holder, me, body["ConditionExpression"])
+	}
+}

@@ -1,0 +1,393 @@
+package lease_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/chaos"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+// chaosEnv makes a run of this test binary a worker: its value is a chaosWorker in JSON.
+const chaosEnv = "LEASE_CHAOS_WORKER"
+
+// chaosChild runs the worker that this process was started for, until its standard input ends, and
+// tells whether it was one.
+func chaosChild() bool {
+	var w chaosWorker
+	config := os.Getenv(chaosEnv)
+	if config == "" {
+		return false
+	}
+	lease.SetLogger(nil)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	err := json.Unmarshal([]byte(config), &w)
+	if err == nil {
+		err = w.run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// How a worker works.
+const (
+	usesLibrary = "library"  // by the documented pattern and Hold, in turn
+	isOriginal  = "original" // as the original library does, by its clock
+	isCareless  = "careless" // believes in its lease until its heartbeat says otherwise
+)
+
+// chaosWorker leases items, one after the other, works on them, and records what it sees.
+type chaosWorker struct {
+	Name             string // unique: a worker that is started again has another
+	Lessee           string
+	How              string
+	Endpoint, Guards string // of the lease table, and of the table of guarded writes
+	Table            string
+	Duration, Wait   time.Duration
+	Patience         time.Duration // how long it keeps an item at the most; 0 for ever
+	Retries          int           // of the SDK
+	Seed             uint64
+	History          string // the directory
+	ClockError       time.Duration
+}
+
+func (w chaosWorker) LesseeID() string             { return w.Lessee }
+func (w chaosWorker) LeaseDuration() time.Duration { return w.Duration }
+
+// guardTable is the name of the table with a row for each item, which is written by its holder.
+func (w chaosWorker) guardTable() string { return w.Table + "-guarded" }
+
+// chaosRun is a running worker.
+type chaosRun struct {
+	chaosWorker
+	history       *chaos.Recorder
+	leases, guard *dynamodb.DynamoDB
+	store         *lease.LockStore
+	locker        *lease.Locker
+	asked         atomic.Int64 // when the last write that leases was first sent
+	watching      sync.WaitGroup
+
+	mu   sync.Mutex // guards:
+	rand *rand.Rand
+}
+
+// run works until ctx is done.
+func (w chaosWorker) run(ctx context.Context) (err error) {
+	r := &chaosRun{chaosWorker: w, rand: rand.New(rand.NewPCG(w.Seed, 1))}
+	if r.history, err = chaos.NewRecorder(w.History, w.Name); err != nil {
+		return err
+	}
+	defer r.history.Close()
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	defer transport.CloseIdleConnections()
+	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport}).WithMaxRetries(w.Retries)
+	r.leases = ddblocal.NewClient(w.Endpoint, config)
+	r.guard = ddblocal.NewClient(w.Guards, config, aws.NewConfig().WithMaxRetries(0))
+	r.leases.Handlers.Complete.PushBack(r.completed)
+	r.store = lease.NewLockStore(r.leases, w.Table, "id")
+	r.locker = lease.NewLocker(r.store)
+	defer r.watching.Wait()
+	if w.ClockError != 0 {
+		r.settleClock(ctx)
+	}
+	for ctx.Err() == nil {
+		switch {
+		case w.How == isOriginal:
+			r.original(ctx)
+		case w.How == isCareless:
+			r.careless(ctx)
+		case r.chance(0.5):
+			r.hold(ctx)
+		default:
+			r.documented(ctx)
+		}
+		r.sleep(ctx, r.Duration) // Let others have it, too.
+	}
+	return nil
+}
+
+// completed records the renewals and releases that succeeded, as the SDK reports them.
+func (r *chaosRun) completed(req *request.Request) {
+	in, ok := req.Params.(*dynamodb.UpdateItemInput)
+	if !ok {
+		return
+	}
+	begin := chaos.Now() - time.Since(req.Time) // early rather than late, wherever the process is paused
+	update := aws.StringValue(in.UpdateExpression)
+	if strings.Contains(update, "if_not_exists") {
+		r.asked.Store(int64(begin))
+		return
+	}
+	if req.Error != nil || r.How == isOriginal {
+		return
+	}
+	kind := chaos.Renewed
+	if strings.Contains(update, "REMOVE") {
+		kind = chaos.Released
+	}
+	item := *in.Key["id"].S
+	for _, value := range in.ExpressionAttributeValues {
+		if token, err := strconv.ParseInt(aws.StringValue(value.N), 10, 64); err == nil && token > 0 && token < 1e15 {
+			r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(), Item: item, Tenure: r.tenure(item, token)})
+		}
+	}
+}
+
+// tenure names a tenure of this worker.
+func (r *chaosRun) tenure(item string, token int64) string {
+	return fmt.Sprintf("%s/%s/%d", r.Name, item, token)
+}
+
+// hold keeps an item for a while by Hold.
+func (r *chaosRun) hold(ctx context.Context) {
+	r.locker.Hold(ctx, r, func(leased context.Context, l *lease.Lease) error {
+		r.work(ctx, leased, l)
+		return nil
+	})
+}
+
+// documented keeps an item for a while by the documented pattern. It then releases it, or walks away
+// from it and lets it expire. It leases nothing while it relies on that one: leasing its own item anew
+// and releasing it would free what the older tenure still believes in until its next renewal.
+func (r *chaosRun) documented(ctx context.Context) {
+	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
+	if err != nil {
+		return
+	}
+	beating, walkAway := context.WithCancel(context.Background())
+	defer walkAway()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		leave := r.work(ctx, l.Context(), l)
+		switch {
+		case ctx.Err() != nil || r.chance(0.6):
+			r.locker.ReleaseLease(l)
+		case r.chance(0.5):
+			walkAway()
+			<-l.Context().Done()
+		default:
+			walkAway()
+			leave()
+		}
+	}()
+	r.locker.HeartbeatWithContext(beating, l, r.Duration/3)
+	<-done
+}
+
+// work makes guarded writes until its patience is at an end, ctx is done (to stop the worker), or the
+// lease is, as leased says. To say that it relies on the lease no more, leave must be called.
+func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) (leave func()) {
+	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
+	leave = r.watch(ctx, l, tenure, l.Valid)
+	var patience <-chan time.Time
+	if r.Patience > 0 {
+		patience = time.After(r.upTo(r.Patience))
+	}
+	for {
+		r.guardedWrite(ctx, l, tenure)
+		select {
+		case <-time.After(r.upTo(100 * time.Millisecond)):
+		case <-patience:
+			return leave
+		case <-leased.Done():
+			return leave
+		case <-ctx.Done():
+			return leave
+		}
+	}
+}
+
+// obtained records that a tenure began, by a write that was sent at the time asked.
+func (r *chaosRun) obtained(item, tenure string, token int64, asked time.Duration) string {
+	r.history.Add(chaos.Event{Kind: chaos.Obtained, Begin: asked, End: chaos.Now(), Item: item,
+		Lessee: r.Lessee, Tenure: tenure, Token: token})
+	return tenure
+}
+
+// watch records what valid says until the tenure is over or left, by the function that is returned,
+// and then makes one guarded write too many.
+func (r *chaosRun) watch(ctx context.Context, l *lease.Lease, tenure string, valid func() bool) (leave func()) {
+	var left atomic.Bool
+	asksNoMore := make(chan struct{})
+	r.watching.Go(func() {
+		for is := true; is && !left.Load(); time.Sleep(10 * time.Millisecond) {
+			begin := chaos.Now()
+			is = valid()
+			event := chaos.Event{Kind: chaos.Valid, Begin: begin, End: chaos.Now(), Item: l.LeaseID, Tenure: tenure}
+			if !is {
+				event.Kind = chaos.Over
+			}
+			r.history.Add(event)
+		}
+		close(asksNoMore)
+		r.sleep(ctx, 3*r.Duration)
+		r.guardedWrite(ctx, l, tenure)
+	})
+	return func() {
+		left.Store(true)
+		<-asksNoMore
+	}
+}
+
+// guardedWrite writes to what the item is about, which refuses holders older than one that it has seen.
+func (r *chaosRun) guardedWrite(ctx context.Context, l *lease.Lease, tenure string) {
+	token := l.FencingToken()
+	if token == 0 || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	begin := chaos.Now()
+	_, err := r.guard.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName: aws.String(r.guardTable()), Key: row{"id": str(l.LeaseID)},
+		UpdateExpression:          aws.String("SET Seen = :token, Writer = :me"),
+		ConditionExpression:       aws.String("attribute_not_exists(Seen) OR Seen <= :token"),
+		ExpressionAttributeValues: row{":token": num(token), ":me": str(r.Name)},
+	})
+	event := chaos.Event{Kind: chaos.Accepted, Begin: begin, End: chaos.Now(), Item: l.LeaseID, Tenure: tenure}
+	if _, refused := err.(*dynamodb.ConditionalCheckFailedException); refused {
+		event.Kind = chaos.Refused
+	} else if err != nil {
+		return
+	}
+	r.history.Add(event)
+}
+
+// settleClock looks at the table until the replies have told the time to within the worker's
+// ClockError. A Date header alone has a resolution of a second, which is more than the margin of the
+// short leases here; doc.go says so.
+func (r *chaosRun) settleClock(ctx context.Context) {
+	var date time.Time
+	look := request.NamedHandler{Name: "settleClock", Fn: func(req *request.Request) {
+		date, _ = http.ParseTime(req.HTTPResponse.Header.Get("Date"))
+	}}
+	r.leases.Handlers.Complete.PushBackNamed(look)
+	defer r.leases.Handlers.Complete.Remove(look)
+	low, high := -1000*time.Hour, 1000*time.Hour
+	for high-low > 2*r.ClockError && ctx.Err() == nil {
+		tryCtx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		sent := time.Now()
+		_, _, err := r.store.ScanLeaseItemsWithContext(tryCtx, "", 0)
+		cancel()
+		if err == nil {
+			low, high = max(low, time.Until(date)), min(high, date.Add(time.Second).Sub(sent))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// careless keeps an item for as long as its renewals aren't refused.
+func (r *chaosRun) careless(ctx context.Context) {
+	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
+	if err != nil {
+		return
+	}
+	var told atomic.Bool
+	beating, done := context.WithCancel(ctx)
+	defer done()
+	go func() {
+		for err := error(nil); err != lease.LeaseLostError && beating.Err() == nil; {
+			r.sleep(beating, r.Duration/3)
+			err = r.store.RenewLeaseWithContext(beating, l, time.Now().Add(r.Duration))
+		}
+		told.Store(true)
+		done()
+	}()
+	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
+	r.watch(ctx, l, tenure, func() bool { return !told.Load() })
+	<-beating.Done()
+}
+
+// original keeps an item for a while as a worker of the original library does: by its one write, of
+// which it tries each item in turn, and without a release. It relies on the lease until LeaseUntil;
+// the real one has no such check and relies on it for longer.
+func (r *chaosRun) original(ctx context.Context) {
+	item, asked, until := "", time.Duration(0), time.Time{}
+	r.leases.ScanPagesWithContext(ctx, &dynamodb.ScanInput{TableName: &r.Table}, func(page *dynamodb.ScanOutput, _ bool) bool {
+		for _, row := range page.Items {
+			var err error
+			if asked, until, err = r.originalWrite(ctx, *row["id"].S); err == nil {
+				item = *row["id"].S
+				return false
+			}
+		}
+		return true
+	})
+	if item == "" {
+		r.sleep(ctx, 2*r.Wait)
+		return
+	}
+	var end atomic.Int64
+	end.Store(until.UnixNano())
+	valid := func() bool { return time.Now().UnixNano() < end.Load() }
+	tenure := r.obtained(item, fmt.Sprintf("%s/%s/%v", r.Name, item, asked), 0, asked)
+	r.watch(ctx, &lease.Lease{LeaseID: item}, tenure, valid)
+	for patience := time.Now().Add(r.upTo(r.Patience)); time.Now().Before(patience) && ctx.Err() == nil; {
+		r.sleep(ctx, r.Duration/3)
+		asked, until, err := r.originalWrite(ctx, item)
+		switch {
+		case !valid():
+			return // Its tenure is over; if it got the item again, nobody knows.
+		case err == nil:
+			end.Store(until.UnixNano())
+			r.history.Add(chaos.Event{Kind: chaos.Renewed, Begin: asked, End: chaos.Now(), Item: item, Tenure: tenure})
+		}
+	}
+}
+
+// originalWrite is the original library's only write.
+func (r *chaosRun) originalWrite(ctx context.Context, item string) (asked time.Duration, until time.Time, err error) {
+	asked, now := chaos.Now(), time.Now()
+	until = now.Add(r.Duration)
+	_, err = r.leases.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName: &r.Table, Key: row{"id": str(item)},
+		UpdateExpression:    aws.String("SET ProcessID = :me, LeaseUntil = :until"),
+		ConditionExpression: aws.String("attribute_exists(id) AND (LeaseUntil < :now OR ProcessID = :me)"),
+		ExpressionAttributeValues: row{":me": str(r.Lessee), ":until": num(until.UnixNano()),
+			":now": num(now.UnixNano())},
+	})
+	return asked, until, err
+}
+
+func (r *chaosRun) chance(p float64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rand.Float64() < p
+}
+
+func (r *chaosRun) upTo(d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Duration(r.rand.Int64N(int64(d)))
+}
+
+// sleep blocks for a random time up to d, or until ctx is done.
+func (r *chaosRun) sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(r.upTo(d)):
+	case <-ctx.Done():
+	}
+}

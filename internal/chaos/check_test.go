@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// The events of the histories below are those of one item, "x". Times are small numbers.
+
+func obtained(tenure, lessee string, token int64, begin, end time.Duration) Event {
+	return Event{Kind: Obtained, Item: "x", Lessee: lessee, Tenure: tenure, Token: token, Begin: begin, End: end}
+}
+
+func saw(kind Kind, tenure string, begin, end time.Duration) Event {
+	return Event{Kind: kind, Item: "x", Tenure: tenure, Begin: begin, End: end}
+}
+
+func TestChecker(t *testing.T) {
+	registered := Event{Kind: Registered, Item: "x", Note: "attributes"}
+	found := Event{Kind: Found, Item: "x", Note: "attributes"}
+	for name, c := range map[string]struct {
+		history []Event
+		want    []Rule
+	}{
+		"nothing happened": {nil, nil},
+		"one after the other": {[]Event{
+			registered,
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 9, 10), saw(Over, "a", 15, 16),
+			obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24), saw(Valid, "b", 29, 30),
+			found,
+		}, nil},
+		"both valid throughout": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 29, 30),
+			obtained("b", "B", 2, 10, 12), saw(Valid, "b", 13, 14), saw(Valid, "b", 19, 20),
+		}, []Rule{Overlap}},
+		"the older valid for a moment after the newer": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 15, 16),
+			obtained("b", "B", 2, 10, 12), saw(Valid, "b", 13, 14), saw(Valid, "b", 19, 20),
+		}, []Rule{Overlap}},
+		"the only check of one within the other": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 15, 16),
+			obtained("b", "B", 2, 10, 12), saw(Valid, "b", 13, 14),
+		}, []Rule{Overlap}},
+		"a pause in the check before the answer was used": {[]Event{ // It may have been valid at 10 only.
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 10, 60),
+			obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24), saw(Valid, "b", 29, 30),
+		}, nil},
+		"a pause in the first check": {[]Event{ // It may have been valid at 24 only.
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 14, 15),
+			obtained("b", "B", 2, 10, 12), saw(Valid, "b", 13, 24),
+		}, nil},
+		"namesakes may take from each other": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 29, 30),
+			obtained("b", "A", 2, 10, 12), saw(Valid, "b", 13, 14), saw(Valid, "b", 19, 20),
+		}, nil},
+		"but not renew then": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Renewed, "a", 5, 6), saw(Renewed, "a", 13, 14),
+			obtained("b", "A", 2, 10, 12),
+		}, []Rule{StaleRenewal}},
+		"a renewal that was sent before": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Renewed, "a", 11, 14),
+			obtained("b", "A", 2, 10, 12),
+		}, nil},
+		"the token is not greater": {[]Event{
+			obtained("a", "A", 2, 0, 2), obtained("b", "B", 1, 10, 12),
+		}, []Rule{Tokens}},
+		"the token is the same": {[]Event{
+			obtained("a", "A", 1, 0, 20), obtained("b", "B", 1, 10, 12),
+		}, []Rule{Tokens}},
+		"the token is the same for one worker": {[]Event{
+			obtained("a/x/1", "A", 1, 0, 2), obtained("a/x/1", "A", 1, 10, 12),
+		}, []Rule{Tokens}},
+		"the order of the writes is not known": {[]Event{
+			obtained("a", "A", 2, 0, 20), obtained("b", "B", 1, 10, 12),
+		}, nil},
+		"the original library has no tokens": {[]Event{
+			obtained("a", "A", 1, 0, 2), obtained("o", "O", 0, 10, 12), obtained("p", "O", 0, 20, 22), obtained("b", "B", 2, 30, 32),
+		}, nil},
+		"a write of the older before, and one refused after": {[]Event{
+			obtained("a", "A", 1, 0, 2), obtained("b", "B", 2, 10, 12),
+			saw(Accepted, "a", 13, 14), saw(Accepted, "b", 15, 16), saw(Refused, "a", 17, 18),
+		}, nil},
+		"a write of the older after": {[]Event{
+			obtained("a", "A", 1, 0, 2), obtained("b", "B", 2, 10, 12),
+			saw(Accepted, "b", 15, 16), saw(Accepted, "a", 17, 18),
+		}, []Rule{StaleWrite}},
+		"a tenure that comes back": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Over, "a", 5, 6), saw(Valid, "a", 7, 8),
+		}, []Rule{Revived}},
+		"an attribute is gone":    {[]Event{registered, {Kind: Found, Item: "x", Note: "less"}}, []Rule{LostAttribute}},
+		"the item is gone":        {[]Event{registered}, []Rule{LostAttribute}},
+		"another item":            {[]Event{registered, found, {Kind: Found, Item: "y"}}, nil},
+		"held soon after the end": {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 140, 145), saw(Valid, "a", 145, 150)}, []Rule{}},
+		"held all along":          {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 200, 201)}, nil},
+		"held too late":           {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 140, 145), saw(Valid, "a", 145, 151)}, []Rule{NotHeld}},
+		"held no more":            {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 99, 101)}, []Rule{NotHeld}},
+		"other items are others": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 29, 30),
+			{Kind: Obtained, Item: "y", Lessee: "B", Tenure: "b", Token: 1, Begin: 10, End: 12},
+			{Kind: Valid, Item: "y", Tenure: "b", Begin: 13, End: 14}, {Kind: Valid, Item: "y", Tenure: "b", Begin: 19, End: 20},
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 { // The order of the events is of no importance.
+				checker := NewChecker()
+				for _, i := range rand.Perm(len(c.history)) {
+					checker.Add(c.history[i])
+				}
+				got := []Rule{}
+				for _, v := range checker.Report(50).Violations {
+					got = append(got, v.Rule)
+				}
+				assert.ElementsMatch(t, c.want, got)
+			}
+		})
+	}
+}
+
+func TestReportCounts(t *testing.T) {
+	checker := NewChecker()
+	for _, e := range []Event{
+		{Kind: Registered, Item: "x"}, {Kind: Found, Item: "x"},
+		obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Renewed, "a", 5, 6), saw(Accepted, "a", 6, 7), saw(Valid, "a", 9, 10),
+		obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24), saw(Valid, "b", 29, 30), saw(Released, "b", 31, 32), saw(Refused, "a", 33, 34),
+		obtained("c", "C", 3, 40, 42), saw(Valid, "c", 43, 44), saw(Valid, "c", 49, 50),
+		obtained("d", "D", 4, 60, 62),
+		{Kind: Fault, Note: Throttled}, {Kind: Fault, Note: Throttled},
+		{Kind: Calm, End: 48},
+	} {
+		checker.Add(e)
+	}
+	assert.Equal(t, Report{Tenures: 4, Renewals: 1, Releases: 1, Takeovers: 2, Accepted: 1, Refused: 1,
+		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(50))
+}
+
+func TestViolationsNameTheTenures(t *testing.T) {
+	checker := NewChecker()
+	checker.Add(obtained("a", "A", 7, 0, 2))
+	checker.Add(obtained("b", "B", 7, 10, 12))
+	assert.Equal(t, `tokens of x between 0s and 12ns: tenure a (token 7, by "A", obtained at 2ns by a write of 0s) and `+
+		`tenure b (token 7, by "B", obtained at 12ns by a write of 10ns) have the same token`,
+		fmt.Sprint(checker.Report(0).Violations[0]))
+}
