@@ -169,8 +169,7 @@ func (r *chaosRun) hold(ctx context.Context) {
 }
 
 // documented keeps an item for a while by the documented pattern. It then releases it, or walks away
-// from it and lets it expire. It leases nothing while it relies on that one: leasing its own item anew
-// and releasing it would free what the older tenure still believes in until its next renewal.
+// from it: it lets it expire, or soon leases it, or another one, anew.
 func (r *chaosRun) documented(ctx context.Context) {
 	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
 	if err != nil {
@@ -181,7 +180,7 @@ func (r *chaosRun) documented(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		leave := r.work(ctx, l.Context(), l)
+		r.work(ctx, l.Context(), l)
 		switch {
 		case ctx.Err() != nil || r.chance(0.6):
 			r.locker.ReleaseLease(l)
@@ -190,7 +189,6 @@ func (r *chaosRun) documented(ctx context.Context) {
 			<-l.Context().Done()
 		default:
 			walkAway()
-			leave()
 		}
 	}()
 	r.locker.HeartbeatWithContext(beating, l, r.Duration/3)
@@ -198,10 +196,10 @@ func (r *chaosRun) documented(ctx context.Context) {
 }
 
 // work makes guarded writes until its patience is at an end, ctx is done (to stop the worker), or the
-// lease is, as leased says. To say that it relies on the lease no more, leave must be called.
-func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) (leave func()) {
+// lease is, as leased says.
+func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
 	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
-	leave = r.watch(ctx, l, tenure, l.Valid)
+	r.watch(ctx, l, tenure, l.Valid)
 	var patience <-chan time.Time
 	if r.Patience > 0 {
 		patience = time.After(r.upTo(r.Patience))
@@ -211,11 +209,11 @@ func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) (leave func
 		select {
 		case <-time.After(r.upTo(100 * time.Millisecond)):
 		case <-patience:
-			return leave
+			return
 		case <-leased.Done():
-			return leave
+			return
 		case <-ctx.Done():
-			return leave
+			return
 		}
 	}
 }
@@ -227,13 +225,10 @@ func (r *chaosRun) obtained(item, tenure string, token int64, asked time.Duratio
 	return tenure
 }
 
-// watch records what valid says until the tenure is over or left, by the function that is returned,
-// and then makes one guarded write too many.
-func (r *chaosRun) watch(ctx context.Context, l *lease.Lease, tenure string, valid func() bool) (leave func()) {
-	var left atomic.Bool
-	asksNoMore := make(chan struct{})
+// watch records what valid says until the tenure is over, and then makes one guarded write too many.
+func (r *chaosRun) watch(ctx context.Context, l *lease.Lease, tenure string, valid func() bool) {
 	r.watching.Go(func() {
-		for is := true; is && !left.Load(); time.Sleep(10 * time.Millisecond) {
+		for is := true; is; time.Sleep(10 * time.Millisecond) {
 			begin := chaos.Now()
 			is = valid()
 			event := chaos.Event{Kind: chaos.Valid, Begin: begin, End: chaos.Now(), Item: l.LeaseID, Tenure: tenure}
@@ -242,14 +237,9 @@ func (r *chaosRun) watch(ctx context.Context, l *lease.Lease, tenure string, val
 			}
 			r.history.Add(event)
 		}
-		close(asksNoMore)
 		r.sleep(ctx, 3*r.Duration)
 		r.guardedWrite(ctx, l, tenure)
 	})
-	return func() {
-		left.Store(true)
-		<-asksNoMore
-	}
 }
 
 // guardedWrite writes to what the item is about, which refuses holders older than one that it has seen.
