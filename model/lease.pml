@@ -36,7 +36,13 @@
 #ifdef LEASE_BACKWARDS
 #define REPLACES(m) true
 #else
-#define REPLACES(m) (m.from && row.until == m.from || !m.from && row.until < m.until)
+#define REPLACES(m) (m.from && row.until == m.from && SEEN(m) || !m.from && row.until < m.until)
+#endif
+
+#ifdef SEEN_ANY_TOKEN
+#define SEEN(m) true
+#else
+#define SEEN(m) (row.token == m.token)
 #endif
 
 #ifdef RENEW_ANY_TOKEN
@@ -89,7 +95,7 @@ c_decl {
 #define TAKEOVER 1             /* of another's lease that has ended */
 #define RENEWED 2
 #define RELEASED 3
-#define RECOGNISED 4           /* a lease whose reply was lost */
+#define RECOVERED 4            /* a lease whose reply was lost, by another write */
 #define SECOND_TENURE 5        /* of the same lessee */
 #define DUPLICATE_REFUSED 6    /* of a lease, while its sender holds the row */
 #define LATE_REPLY 7           /* to a lease that is over by then */
@@ -107,7 +113,7 @@ c_decl {
 /* ---- State. What is marked ghost is read by assertions only. ---- */
 
 #define nothing 0
-mtype = { lease, renew, release, ok, mine, own, refused };
+mtype = { lease, renew, release, ok, own, refused };
 
 typedef Row {
 	byte holder;
@@ -122,8 +128,8 @@ typedef Request {
 	mtype kind;
 	byte now;    /* lease: the sender's clock */
 	byte until;  /* lease, renew */
-	byte from;   /* lease: the end of the own lease to shorten; 0 for any that ends earlier */
-	byte token;  /* renew, release */
+	byte from;   /* lease: the end of the own lease that was seen; 0 for any that ends earlier */
+	byte token;  /* renew, release; lease: of the own lease that was seen */
 	byte tenure; /* ghost */
 	byte sender
 };
@@ -136,37 +142,13 @@ typedef Lessee {
 	Request call;   /* the request under way; it may be applied any number of times, or never */
 	bit resent;     /* the SDK has sent it again */
 	mtype reply;    /* what came back for it */
-	byte seen;      /* the token that the reply shows or, with own, the end */
+	byte seen;      /* the token that the reply shows */
+	byte seenEnd;   /* with own: the end */
 	byte seenTenure /* ghost */
 };
 Lessee c[2];
 
 Request late[LATES]; /* requests that nobody waits for any more */
-
-/*
- * Every lease and renewal of one name writes an end of its own: that is how a repeated call is
- * recognised. EQUAL_ENDS is the variant that shows why.
- */
-#ifdef EQUAL_ENDS
-#define fresh(i, ends) true
-#define use(i, ends) skip
-#define forget(i) skip
-#else
-int used[2]; /* bit n: the end n was written under this name, and could be again */
-#define fresh(i, ends) !(used[NAME(i) - 1] & (1 << (ends)))
-#define use(i, ends) used[NAME(i) - 1] = used[NAME(i) - 1] | (1 << (ends))
-#define forget(i) used[NAME(i) - 1] = used[NAME(i) - 1] & (-1 << (NEXT(i) + SHORTEST))
-#endif
-#ifdef LOWER
-#define SHORTEST (DUR - 1)
-#else
-#define SHORTEST DUR
-#endif
-#ifdef ONE_NAME
-#define NEXT(i) (c[0].clock < c[1].clock -> c[0].clock : c[1].clock)
-#else
-#define NEXT(i) c[i].clock
-#endif
 
 #ifdef WRITES
 byte accepted;       /* the guarded resource: the greatest token it accepted */
@@ -176,13 +158,20 @@ byte acceptedTenure; /* ghost */
 #ifdef CALM
 byte calm;     /* the faults have stopped and lessee 2 is dead; 2 when lessee 1 was served */
 byte deadline; /* by which lessee 1 must be served, by its own clock */
+bit tried;     /* in this tick */
 bit waited;    /* ghost: a try was refused since */
 #define alive(i) (!calm || calm == 1 && i == 0)
 #define SPARE (calm -> 9 : 0)
+#define MAYTRY (!calm || !c[0].end && !tried)
+#define CALMTRY tried = calm
+#define CALMTICK if :: me == 0 -> tried = 0 :: else fi
 #else
 #define calm 0
 #define alive(i) true
 #define SPARE 0
+#define MAYTRY true
+#define CALMTRY skip
+#define CALMTICK skip
 #endif
 
 /* A line of the story that `spin -t` tells of a counterexample. */
@@ -198,7 +187,7 @@ inline apply(m) {
 	:: m.kind == lease && (FREE(m) || row.holder == NAME(m.sender) && REPLACES(m)) ->
 		if
 		:: row.until && row.holder != NAME(m.sender) -> reached(TAKEOVER)
-		:: m.from -> reached(SHORTENED)
+		:: m.from > m.until -> reached(SHORTENED)
 		:: else
 		fi;
 		row.holder = NAME(m.sender); row.until = m.until; row.tenure++;
@@ -236,7 +225,7 @@ inline apply(m) {
 		result = refused;
 		if
 		:: m.kind == lease && row.holder == NAME(m.sender) ->
-			result = (row.until == m.until -> mine : own)
+			result = own
 		:: else
 		fi
 	fi;
@@ -258,6 +247,13 @@ inline apply(m) {
 
 #define me (_pid & 1)
 
+/* An own row with the very end that was asked for is taken for the work of this call. */
+#ifdef RECOGNISE
+#define RECOGNISES (result == own && c[me].resent && row.until == c[me].call.until)
+#else
+#define RECOGNISES false
+#endif
+
 /* ---- The network delivers a request early, late, more than once or never. ---- */
 
 active [2] proctype Network() {
@@ -276,12 +272,10 @@ end:
 		:: !c[me].reply -> d_step {
 			if
 			:: c[me].call.kind != lease -> c[me].reply = result
-			:: c[me].call.kind == lease && (result == ok || result == mine && c[me].resent) ->
-				c[me].reply = result; c[me].seen = row.token; c[me].seenTenure = row.tenure
-#ifdef LOWER
-			:: c[me].call.kind == lease && (result == own || result == mine && !c[me].resent) ->
-				c[me].reply = own; c[me].seen = row.until
-#endif
+			:: c[me].call.kind == lease && (result == ok || RECOGNISES) ->
+				c[me].reply = ok; c[me].seen = row.token; c[me].seenTenure = row.tenure
+			:: c[me].call.kind == lease && result == own && !RECOGNISES && (!c[me].call.from || c[me].resent) ->
+				c[me].reply = own; c[me].seen = row.token; c[me].seenEnd = row.until
 			:: else -> c[me].reply = refused
 			fi }
 		:: !calm /* the reply is lost, or it is one that nobody waits for */
@@ -329,7 +323,7 @@ inline leaveToNetwork(i) {
 }
 
 inline clearReply(i) {
-	c[i].resent = 0; c[i].reply = nothing; c[i].seen = 0; c[i].seenTenure = 0
+	c[i].resent = 0; c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0; c[i].seenTenure = 0
 }
 
 inline hangUp(i) {
@@ -343,7 +337,7 @@ inline hangUp(i) {
 
 inline sendLease(i, duration) {
 	c[i].end = 0; c[i].token = 0; c[i].tenure = 0;
-	use(i, c[i].clock + duration);
+	CALMTRY;
 	c[i].call.kind = lease; c[i].call.now = c[i].clock; c[i].call.until = c[i].clock + duration;
 	c[i].call.sender = i;
 	tell(i, "sends lease", c[i].call.until)
@@ -365,6 +359,10 @@ inline sendUpdate(i, what, ends) {
 inline obtained(i) {
 	if
 	:: late[0].kind == release && late[0].sender == i -> reached(SECOND_TENURE)
+	:: else
+	fi;
+	if
+	:: c[i].call.from == c[i].call.until -> reached(RECOVERED)
 	:: else
 	fi;
 	c[i].token = c[i].seen; c[i].tenure = c[i].seenTenure;
@@ -403,17 +401,16 @@ active [2] proctype Step() {
 end:
 	do
 	/* Lease anew. What tenure this lessee had is over for it. */
-	:: d_step { !c[me].call.kind && c[me].clock && fresh(me, c[me].clock + DUR) && alive(me) && (!calm || !c[me].end) ->
+	:: d_step { !c[me].call.kind && c[me].clock && alive(me) && MAYTRY ->
 		sendLease(me, DUR)
 	   }
 #ifdef LOWER
-	:: d_step { !c[me].call.kind && c[me].clock && fresh(me, c[me].clock + DUR - 1) && me == 0 ->
+	:: d_step { !c[me].call.kind && c[me].clock && me == 0 ->
 		sendLease(me, DUR - 1)
 	   }
 #endif
 	/* Heartbeat: only while the tenure is valid. */
-	:: d_step { !c[me].call.kind && c[me].end && fresh(me, c[me].clock + DUR) && !calm ->
-		use(me, c[me].clock + DUR);
+	:: d_step { !c[me].call.kind && c[me].end && !calm ->
 		sendUpdate(me, renew, c[me].clock + DUR);
 		tell(me, "sends renew", c[me].call.until)
 	   }
@@ -449,19 +446,17 @@ end:
 	:: atomic { c[me].reply && alive(me) ->
 		tell(me, "gets a reply", c[me].seen);
 		if
-#ifdef LOWER
-		:: c[me].call.kind == lease && c[me].reply == own && !c[me].call.from ->
+		/* It leases what the reply has shown. The code does so a few times, the model without end. */
+		:: c[me].call.kind == lease && c[me].reply == own ->
 			leaveToNetwork(me);
 			d_step {
-				c[me].call.from = c[me].seen; clearReply(me);
+				c[me].call.from = c[me].seenEnd; c[me].call.token = c[me].seen; clearReply(me);
 				tell(me, "sends lease, from", c[me].call.from)
 			}
-#endif
 		:: else ->
 			d_step {
 			if
 			:: c[me].call.kind == lease && c[me].reply == ok -> obtained(me)
-			:: c[me].call.kind == lease && c[me].reply == mine -> reached(RECOGNISED); obtained(me)
 			:: c[me].call.kind == renew && c[me].reply == ok -> extended(me)
 			:: c[me].call.kind == renew && c[me].reply == refused ->
 				if
@@ -517,7 +512,7 @@ end:
 #ifdef CALM
 /* Once the faults have stopped, lessee 1 makes one try in each tick, and has its reply within it. */
 #define CALM_BY (HORIZON - DUR - 2)
-#define mayTick(i) (!calm && c[i].clock < CALM_BY || calm == 1 && (i == 1 || used[0] && !c[0].call.kind))
+#define mayTick(i) (!calm && c[i].clock < CALM_BY || calm == 1 && (i == 1 || tried && !c[0].call.kind))
 #else
 #define mayTick(i) true
 #endif
@@ -530,7 +525,7 @@ end:
 		assert(calm != 1 || me == 1 || c[0].clock < deadline); /* served in time */
 #endif
 		c[me].clock++;
-		forget(me);
+		CALMTICK;
 		if
 		:: c[me].end && c[me].clock >= c[me].end -> c[me].end = 0
 		:: else
