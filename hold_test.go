@@ -171,8 +171,7 @@ func TestHold(t *testing.T) {
 	})
 	t.Run("loss ends the context and is told apart", func(t *testing.T) {
 		for _, answer := range []error{nil, context.Canceled, boom} {
-			var f *fixture
-			f = newFixture(t, "a")
+			f := newFixture(t, "a")
 			err := lease.NewLocker(f.LockStore).Hold(context.Background(), worker{"w1", 2 * time.Second},
 				func(ctx context.Context, l *lease.Lease) error {
 					f.put(f.held("a", "thief", time.Now().Add(time.Minute)))
