@@ -21,8 +21,10 @@
 // Clocks are kept close by the package itself. Each reply of DynamoDB carries its Date, to the second;
 // where those prove that this host's clock is more than a second off, [LockStore] corrects both what it
 // writes and what it compares, and logs the error it measured. What is proved is bounded by the
-// header's resolution: an error of up to a second, or two in an unlucky phase, may stay. Leases under
-// 20 seconds therefore rely on the hosts' own synchronisation for the rest.
+// header's resolution: an error of up to a second, or two in an unlucky phase, or more while all replies
+// are slow, may stay. Leases under 20 seconds therefore rely on the hosts' own synchronisation for the
+// rest. Where the error is known only roughly, what is written ends too late rather than too early, and
+// what is compared is taken too late.
 //
 // Only the tenure that obtained a lease can renew or release it: a later tenure, of another lessee or
 // of a namesake on another host, has a greater [Lease.FencingToken], which every write but the first is

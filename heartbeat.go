@@ -119,7 +119,7 @@ func (h *heart) end(ctx context.Context, err error) error {
 	switch {
 	case over == LeaseReleasedError:
 		return nil
-	case over == LeaseLostError:
+	case over == LeaseLostError || err == LeaseLostError:
 		return LeaseLostError
 	case over != nil && err != nil:
 		return fmt.Errorf("%w: the lease of %q ended before it could be renewed: %w", LeaseLostError, h.lease.LeaseID, err)

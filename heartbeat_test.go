@@ -154,6 +154,21 @@ func TestAnOutageThatOutlastsTheTenureIsLostWithItsCause(t *testing.T) {
 	})
 }
 
+func TestALossThatIsLearntAfterTheEndIsBareToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &contextScript{script: newScript("a")}
+		locker := lease.NewLocker(s)
+		l, err := locker.ObtainLease(worker{"w1", 9 * time.Second})
+		require.NoError(t, err)
+		s.lease = func(string, time.Time) (*lease.Lease, error) {
+			time.Sleep(time.Minute) // as if the process was paused
+			return nil, lease.LeaseNotObtainedError
+		}
+		assert.True(t, locker.Heartbeat(l, 3*time.Second) == lease.LeaseLostError)
+		assert.Equal(t, lease.LeaseExpiredError, context.Cause(l.Context()))
+	})
+}
+
 func TestAHungStoreWithoutContextsEndsTheHeartbeatInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)

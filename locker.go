@@ -164,6 +164,9 @@ func (l *Locker) takeover(ctx context.Context, terms terms, ending []LeaseItem, 
 		return nil
 	}
 	ended := slices.DeleteFunc(ending, func(item LeaseItem) bool { return !item.Until.Before(time.Now()) })
+	if len(ended) == 0 {
+		return nil // This host's clock was set back meanwhile.
+	}
 	lease, err := l.lease(ctx, ended[mathrand.IntN(len(ended))].LeaseID, terms)
 	if err != nil {
 		l.waitAfter(err, 0)
