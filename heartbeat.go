@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -179,32 +180,48 @@ func (h *heart) try(ctx context.Context) error {
 	return nil
 }
 
-// send sends the renewal, and unlocks the tenure when the store is done with it.
+// send sends the renewal, and unlocks the tenure when the store is done with it. It returns when ctx is
+// done, even if the store does not.
 func (h *heart) send(ctx context.Context, until time.Time) error {
 	id, request := h.lease.LeaseID, h.terms.request
 	tryCtx, cancel := context.WithTimeout(ctx, h.tenure.check()/3)
 	defer cancel()
+	var call func() error
+	var grace time.Duration // for a call whose context is done to return
+	renewing := false
 	switch store := h.locker.store.(type) {
 	case renewingStore:
-		defer h.tenure.unlock()
-		return store.RenewLeaseWithContext(tryCtx, h.lease, until)
+		renewing = true
+		grace = h.tenure.margin / 4
+		call = func() error { return store.RenewLeaseWithContext(tryCtx, h.lease, until) }
 	case contextStore:
-		defer h.tenure.unlock()
-		_, err := store.LeaseWithContext(tryCtx, id, request, until)
-		return err
+		grace = h.tenure.margin / 4
+		call = func() error { _, err := store.LeaseWithContext(tryCtx, id, request, until); return err }
+	default: // Nothing can end this store's Lease: there is one try.
+		tryCtx = ctx
+		call = func() error { _, err := h.locker.store.Lease(id, request, until); return err }
 	}
-	// Nothing can stop this store's Lease, and a second one beside it might be overtaken by the
-	// first. So there is one try; but the heartbeat ends with the tenure, whether that returns or not.
+	unlock := sync.OnceFunc(h.tenure.unlock)
 	done := make(chan error, 1)
 	go func() {
-		defer h.tenure.unlock()
-		_, err := h.locker.store.Lease(id, request, until)
+		err := call()
+		unlock()
 		done <- err
 	}()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-tryCtx.Done():
 	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	if renewing {
+		unlock() // Another renewal may overtake this one: it does no harm. A Lease might.
+	}
+	return context.Cause(tryCtx)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -154,21 +155,6 @@ func TestAnOutageThatOutlastsTheTenureIsLostWithItsCause(t *testing.T) {
 	})
 }
 
-func TestALossThatIsLearntAfterTheEndIsBareToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &contextScript{script: newScript("a")}
-		locker := lease.NewLocker(s)
-		l, err := locker.ObtainLease(worker{"w1", 9 * time.Second})
-		require.NoError(t, err)
-		s.lease = func(string, time.Time) (*lease.Lease, error) {
-			time.Sleep(time.Minute) // as if the process was paused
-			return nil, lease.LeaseNotObtainedError
-		}
-		assert.True(t, locker.Heartbeat(l, 3*time.Second) == lease.LeaseLostError)
-		assert.Equal(t, lease.LeaseExpiredError, context.Cause(l.Context()))
-	})
-}
-
 func TestAHungStoreWithoutContextsEndsTheHeartbeatInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
@@ -243,7 +229,8 @@ func TestAHeartbeatOfALiteral(t *testing.T) {
 // switched is a transport that can be told to misbehave.
 type switched struct {
 	next http.RoundTripper
-	mode atomic.Value // "", "hang", "hang once", "throttle"
+	mode atomic.Value // "", "hang", "hang once", "freeze", "freeze once", "throttle"
+	thaw chan struct{}
 }
 
 func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -255,6 +242,12 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "hang":
 		<-r.Context().Done()
 		return nil, r.Context().Err()
+	case "freeze once":
+		s.mode.Store("")
+		fallthrough
+	case "freeze": // doesn't heed its context
+		<-s.thaw
+		return nil, errors.New("the test is over")
 	case "throttle":
 		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: jsonBody(
 			`{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`)}, nil
@@ -264,7 +257,8 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // faulty returns a locker on the fixture's table, through a switch, with that many SDK retries.
 func (f *fixture) faulty(retries int) (*lease.Locker, *switched) {
-	fault := &switched{}
+	fault := &switched{thaw: make(chan struct{})}
+	f.tb.Cleanup(func() { close(fault.thaw) })
 	ddb, _ := newClient(f.tb, f.ddb.Endpoint, func(next http.RoundTripper) http.RoundTripper {
 		fault.next = next
 		return fault
@@ -273,14 +267,14 @@ func (f *fixture) faulty(retries int) (*lease.Locker, *switched) {
 }
 
 func TestRequestsThatAreNeverAnsweredEndTheTenureBeforeTheRow(t *testing.T) {
-	for _, retries := range []int{0, 10} {
-		t.Run(fmtRetries(retries), func(t *testing.T) {
+	for how, retries := range map[string]int{"hang": 0, "hang ": 10, "freeze": 10} {
+		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, "a")
 			locker, fault := f.faulty(retries)
 			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
 			require.NoError(t, err)
-			time.AfterFunc(1200*time.Millisecond, func() { fault.mode.Store("hang") })
+			time.AfterFunc(1200*time.Millisecond, func() { fault.mode.Store(strings.TrimSpace(how)) })
 			err = locker.Heartbeat(l, time.Second)
 			returned := time.Now()
 			assert.ErrorIs(t, err, lease.LeaseLostError)
@@ -306,13 +300,17 @@ func TestThrottlingForTwoSecondsCostsNoLeaseOfSix(t *testing.T) {
 }
 
 func TestOneConnectionThatHangsCostsNoLease(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	locker, fault := f.faulty(3)
-	l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
-	require.NoError(t, err)
-	fault.mode.Store("hang once")
-	err = locker.HeartbeatWithContext(within(t, 4*time.Second), l, time.Second)
-	assert.NotErrorIs(t, err, lease.LeaseLostError)
-	assert.True(t, l.Valid())
+	for _, how := range []string{"hang once", "freeze once"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "a")
+			locker, fault := f.faulty(3)
+			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
+			require.NoError(t, err)
+			fault.mode.Store(how)
+			err = locker.HeartbeatWithContext(within(t, 4*time.Second), l, time.Second)
+			assert.NotErrorIs(t, err, lease.LeaseLostError)
+			assert.True(t, l.Valid())
+		})
+	}
 }

@@ -274,5 +274,3 @@ func median(d []time.Duration) time.Duration {
 }
 
 func jsonBody(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
-
-func fmtRetries(n int) string { return fmt.Sprintf("%d SDK retries", n) }
