@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -110,11 +112,27 @@ func transient(err error) bool {
 	if errors.As(err, &sdk) {
 		return request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
 			sdk.Code() == dynamodb.ErrCodeTransactionConflictException ||
-			errors.Is(err, context.DeadlineExceeded)
+			errors.Is(err, context.DeadlineExceeded) || connectionError(sdk)
 	}
 	// From a store of the caller's own. The SDK's answer to an error it doesn't know is "retry";
 	// only the network's errors and a timeout are known here.
 	var network net.Error
 	var inURL *url.Error
 	return errors.As(err, &inURL) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// connectionError tells whether an SDK error, which doesn't unwrap, comes from a connection.
+func connectionError(err awserr.Error) bool {
+	for {
+		cause := err.OrigErr()
+		var network net.Error
+		if errors.As(cause, &network) || errors.Is(cause, io.ErrUnexpectedEOF) || errors.Is(cause, syscall.ECONNRESET) {
+			return true
+		}
+		var inner awserr.Error
+		if !errors.As(cause, &inner) {
+			return false
+		}
+		err = inner
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,8 @@ func TestTransientErrorsAreRetriedUntilTheyPass(t *testing.T) {
 	for _, passing := range []error{throttled, awserr.New("RequestError", "send request failed", &net.OpError{Op: "dial", Err: errors.New("refused")}),
 		awserr.NewRequestFailure(awserr.New("InternalServerError", "oops", nil), 500, "r"),
 		awserr.NewRequestFailure(awserr.New(dynamodb.ErrCodeTransactionConflictException, "busy", nil), 400, "r"),
+		awserr.New("RequestError", "send request failed", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
+		awserr.New("SerializationError", "mid-body", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
 		&net.OpError{Op: "read", Err: errors.New("reset")}, context.DeadlineExceeded} {
 		synctest.Test(t, func(t *testing.T) {
 			logger := record(t)
