@@ -30,24 +30,21 @@ type estimate struct {
 }
 
 // observe returns the estimate after a reply with the given Date that was sent for and received at
-// those moments of this host's clock.
-func (e estimate) observe(sent, received, date time.Time) estimate {
+// those moments of this host's clock, and false if the reply contradicts it.
+func (e estimate) observe(sent, received, date time.Time) (estimate, bool) {
 	if steppedBetween(sent, received) {
-		return e
+		return e, true
 	}
 	seen := estimate{lo: date.Sub(received), hi: date.Add(resolution).Sub(sent), at: received}
 	if seen.lo > absurd || seen.hi < -absurd {
-		return e
+		return e, true
 	}
 	if !e.knows(received) {
-		return seen
+		return seen, true
 	}
 	slack := max(0, received.Sub(e.at)) / drift
 	both := estimate{lo: max(e.lo-slack, seen.lo), hi: min(e.hi+slack, seen.hi), at: received}
-	if both.lo >= both.hi {
-		return seen // One of the clocks was stepped: the past says nothing any more.
-	}
-	return both
+	return both, both.lo < both.hi
 }
 
 // knows tells whether the estimate says anything about the clocks as they are at now.
@@ -73,22 +70,24 @@ func steppedBetween(from, to time.Time) bool {
 // clock keeps the estimate of one store. It is safe for concurrent use.
 type clock struct {
 	mu     sync.Mutex
-	now    estimate
+	sure   estimate
+	doubt  estimate      // what the last reply says if it contradicts sure; else zero
 	heard  time.Time     // when the last reply came, whatever its header
 	logged time.Duration // the correction that was last logged: the middle
 }
 
-// observe takes the Date header of a reply. A missing or absurd one changes nothing.
+// observe takes the Date header of a reply. A missing or absurd one changes nothing. One that contradicts
+// what earlier replies proved may be wrong itself: it counts when a second one says the same.
 func (c *clock) observe(sent, received time.Time, header string) {
 	date, err := http.ParseTime(header)
 	c.mu.Lock()
 	c.heard = received
 	if err == nil {
-		c.now = c.now.observe(sent, received, date)
+		c.learn(sent, received, date)
 	}
-	least, most := c.now.correction()
+	least, most := c.sure.correction()
 	correction, before := least+(most-least)/2, c.logged
-	changed := !near(correction, before) || (correction == 0) != (before == 0)
+	changed := (correction-before).Abs() >= resolution || (correction == 0) != (before == 0)
 	if changed {
 		c.logged = correction
 	}
@@ -98,23 +97,52 @@ func (c *clock) observe(sent, received time.Time, header string) {
 	}
 }
 
+func (c *clock) learn(sent, received, date time.Time) {
+	if sure, ok := c.sure.observe(sent, received, date); ok {
+		c.sure, c.doubt = sure, estimate{}
+		return
+	}
+	if !c.doubt.at.IsZero() {
+		if seen, ok := c.doubt.observe(sent, received, date); ok {
+			c.sure, c.doubt = seen, estimate{}
+			return
+		}
+	}
+	c.doubt, _ = estimate{}.observe(sent, received, date)
+}
+
+// known tells whether a reply has come since the start, or since the last step of this host's clock.
+func (c *clock) known() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.heard.IsZero() && !steppedBetween(c.heard, time.Now())
+}
+
 // correction returns what to add to this host's clock: the least, to compare with what others wrote,
 // so that nothing of theirs is taken early, and the most, to write, so that nothing of ours ends early.
-// It is not known before the first reply, nor after a step of this host's clock until the next one; it
-// is 0 then.
-func (c *clock) correction() (least, most time.Duration, known bool) {
+// Where the replies prove nothing, the host's clock stands.
+func (c *clock) correction() (least, most time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if c.heard.IsZero() || steppedBetween(c.heard, now) {
-		return 0, 0, false
+	if c.sure.knows(now) {
+		least, most = c.sure.correction()
 	}
-	if !c.now.knows(now) {
-		return 0, 0, true // Where the replies prove nothing, the host's clock stands.
+	if c.doubt.knows(now) {
+		doubted, _ := c.doubt.correction()
+		least = min(least, doubted)
 	}
-	least, most = c.now.correction()
-	return least, most, true
+	return least, most
 }
 
-// near tells whether two corrections are the same as far as the headers can tell.
-func near(a, b time.Duration) bool { return (a - b).Abs() < resolution }
+// now is a time that the server's clock is past, in Unix nanoseconds: to compare with.
+func (c *clock) now() int64 {
+	least, _ := c.correction()
+	return time.Now().Add(least).UnixNano()
+}
+
+// written is what to write for a time of this host's clock.
+func (c *clock) written(t time.Time) int64 {
+	_, most := c.correction()
+	return t.Add(most).UnixNano()
+}

@@ -13,12 +13,12 @@ var base = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // reply is one exchange: when it was sent for and received, and what the header said.
 type reply struct{ sent, received, date time.Duration }
 
-func observed(replies ...reply) estimate {
-	var e estimate
+func observed(replies ...reply) *clock {
+	var c clock
 	for _, r := range replies {
-		e = e.observe(base.Add(r.sent), base.Add(r.received), base.Add(r.date))
+		c.learn(base.Add(r.sent), base.Add(r.received), base.Add(r.date))
 	}
-	return e
+	return &c
 }
 
 const (
@@ -43,8 +43,11 @@ func TestEstimate(t *testing.T) {
 		"a minute fast, narrowed down":    {[]reply{{60 * sec, 60*sec + 10*ms, 0}, {60900 * ms, 60910 * ms, 0}}, -59955 * ms},
 		"a slow reply proves less":        {[]reply{{0, 90 * sec, 60 * sec}}, 0},
 		"a slow reply after a quick one":  {[]reply{{0, 10 * ms, 60 * sec}, {sec, 90 * sec, 61 * sec}}, 60495 * ms},
-		"a step of the clock":             {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}}, 60495 * ms},
-		"and back":                        {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, sec}}, 0},
+		"one that contradicts":            {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}}, 0},
+		"two that agree":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 62 * sec}}, 60495 * ms},
+		"two that don't":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, -60 * sec}}, 0},
+		"one in between":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 2 * sec}, {3 * sec, 3*sec + 10*ms, 63 * sec}}, 0},
+		"and back":                        {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, sec}, {sec, sec + 10*ms, sec}}, 0},
 		"years off is not a clock":        {[]reply{{0, 10 * ms, 10 * 365 * 24 * hour}}, 0},
 		"1970 is not a clock":             {[]reply{{0, 10 * ms, -56 * 365 * 24 * hour}}, 0},
 		"absurd after a true one":         {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, -1000 * hour}}, 60495 * ms},
@@ -53,7 +56,7 @@ func TestEstimate(t *testing.T) {
 		"an hour in a reply proves a bit": {[]reply{{0, hour, 2 * hour}}, 90*60*sec + 500*ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			least, most := observed(c.replies...).correction()
+			least, most := observed(c.replies...).sure.correction()
 			assert.InDelta(t, c.want.Seconds(), (least + (most-least)/2).Seconds(), 0.5)
 			if c.want == 0 {
 				assert.Zero(t, least)
@@ -66,7 +69,7 @@ func TestEstimate(t *testing.T) {
 // TestAnUnsureCorrectionHarmsNobody: what the chaos suite found. After a slow reply, the truth may be
 // anywhere in between; what others wrote is compared with the least, ours is written with the most.
 func TestAnUnsureCorrectionHarmsNobody(t *testing.T) {
-	least, most := observed(reply{60 * sec, 66 * sec, 0}).correction()
+	least, most := observed(reply{60 * sec, 66 * sec, 0}).sure.correction()
 	assert.Equal(t, -66*sec, least)
 	assert.Equal(t, -59*sec, most)
 }
@@ -74,18 +77,18 @@ func TestAnUnsureCorrectionHarmsNobody(t *testing.T) {
 // TestAHealthyHostIsNeverCorrected: whatever the phase of the server's seconds and the replies' speed.
 func TestAHealthyHostIsNeverCorrected(t *testing.T) {
 	for offset := -sec; offset <= sec; offset += 10 * ms { // the server's clock is ahead by this
-		var e estimate
+		var c clock
 		at := time.Duration(0)
 		for i := range 2000 {
 			at += time.Duration(i*i%977) * ms
 			roundTrip := time.Duration(i*7%50) * ms
 			date := (at + roundTrip/2 + offset).Truncate(sec)
-			e = e.observe(base.Add(at), base.Add(at+roundTrip), base.Add(date))
-			if least, most := e.correction(); least != 0 || most != 0 {
+			c.learn(base.Add(at), base.Add(at+roundTrip), base.Add(date))
+			if least, most := c.sure.correction(); least != 0 || most != 0 {
 				t.Fatalf("after %d replies of a server that is %v ahead: corrected by %v to %v", i+1, offset, least, most)
 			}
 		}
-		assert.True(t, e.lo <= offset && offset <= e.hi, "%v in [%v, %v]", offset, e.lo, e.hi)
+		assert.True(t, c.sure.lo <= offset && offset <= c.sure.hi, "%v in [%v, %v]", offset, c.sure.lo, c.sure.hi)
 	}
 }
 
@@ -94,39 +97,62 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		"Fri, 31 Dec 9999 23:59:59 GMT"} {
 		var c clock
 		c.observe(time.Now(), time.Now(), header)
-		least, most, known := c.correction()
+		least, most := c.correction()
 		assert.Zero(t, least)
 		assert.Zero(t, most)
-		assert.True(t, known, "the host's clock stands")
+		assert.True(t, c.known(), "the host's clock stands")
 
 		now := time.Now()
 		c.observe(now, now, now.Add(-time.Minute).UTC().Format(http.TimeFormat))
-		right, _, _ := c.correction()
+		right, _ := c.correction()
 		assert.InDelta(t, -60, right.Seconds(), 1)
 		c.observe(now, now, header)
-		least, _, _ = c.correction()
+		least, _ = c.correction()
 		assert.Equal(t, right, least, header)
 	}
 	var c clock
-	_, _, known := c.correction()
-	assert.False(t, known, "before the first reply")
+	assert.False(t, c.known(), "before the first reply")
 }
 
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
 	now := time.Now()
-	e := estimate{}.observe(now, now, now.Add(-time.Minute))
+	e, _ := estimate{}.observe(now, now, now.Add(-time.Minute))
 	least, most := e.correction()
 	assert.InDelta(t, -60, least.Seconds(), 1)
 	assert.InDelta(t, -60, most.Seconds(), 1)
 	assert.True(t, e.knows(now.Add(time.Hour)))
 	later := slept(now.Add(time.Hour), -time.Minute) // set right at last
 	assert.False(t, e.knows(later))
-	e = e.observe(later, later, later.Round(0))
+	e, _ = e.observe(later, later, later.Round(0))
 	assert.True(t, e.knows(later))
 	least, most = e.correction()
 	assert.Zero(t, least)
 	assert.Zero(t, most)
 
 	during := slept(later.Add(time.Second), time.Minute)
-	assert.Equal(t, e, e.observe(later, during, during), "a step during a request proves nothing")
+	after, ok := e.observe(later, during, during)
+	assert.True(t, ok)
+	assert.Equal(t, e, after, "a step during a request proves nothing")
+}
+
+// TestOneWrongDateTeachesNothing: a reply that contradicts what was proved makes others' rows look longer
+// held at most, until a second one says the same.
+func TestOneWrongDateTeachesNothing(t *testing.T) {
+	for _, wrong := range []time.Duration{time.Minute, -time.Minute} {
+		var c clock
+		now := time.Now()
+		date := func(d time.Duration) string { return now.Add(d).UTC().Format(http.TimeFormat) }
+		for range 3 {
+			c.observe(now, now, date(0))
+		}
+		c.observe(now, now, date(wrong))
+		least, most := c.correction()
+		assert.Zero(t, most, "what is written")
+		assert.InDelta(t, min(0, wrong).Seconds(), least.Seconds(), 1, "what is compared")
+
+		c.observe(now, now, date(wrong))
+		least, most = c.correction()
+		assert.InDelta(t, wrong.Seconds(), least.Seconds(), 1)
+		assert.InDelta(t, wrong.Seconds(), most.Seconds(), 1)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
@@ -29,8 +28,9 @@ var (
 
 // Further errors. Where a detail helps they are wrapped: compare with [errors.Is].
 var (
-	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was up.
-	LeaseExpiredError = errors.New("Lease Expired")
+	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was up. It is a
+	// LeaseLostError, for [errors.Is].
+	LeaseExpiredError error = lostError("Lease Expired")
 
 	// LeaseReleasedError is the [context.Cause] of a lease's context after its release.
 	LeaseReleasedError = errors.New("Lease Released")
@@ -46,36 +46,58 @@ var (
 	LeaseHeldError = errors.New("Lease Held")
 )
 
-// requestError explains an error of the SDK. It still is one: callers that assert awserr.Error or
-// awserr.RequestFailure get the SDK's code, message and request ID.
+// lostError is a way of losing a lease.
+type lostError string
+
+func (e lostError) Error() string        { return string(e) }
+func (e lostError) Is(target error) bool { return target == LeaseLostError }
+
+type (
+	// setupError is what no waiting makes good: there is no store, or its table can't hold lease items.
+	setupError struct{ error }
+
+	// rowError says that a row can't be leased, whoever tries, while others may be.
+	rowError struct{ error }
+)
+
+func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
+
+// unusable tells whether an error comes from one row, and should stop nobody from trying others. DynamoDB
+// has no better code for a row that is too large, or whose token is no number.
+func unusable(err error) bool {
+	return errors.As(err, new(rowError)) || errorCode(err) == "ValidationException"
+}
+
+// requestError is an error of the SDK with the request named before it. It still is one: callers that
+// assert awserr.Error or awserr.RequestFailure get the SDK's code, message and request ID.
 type requestError struct {
 	awserr.RequestFailure
-	text  string
-	cause error // besides the SDK's error: a context's, say; may be nil
+	text   string
+	causes []error // the SDK's error, and beside it the context's if the request was given up
+	logged bool
 }
 
-func (e *requestError) Error() string { return e.text }
+func (e *requestError) Error() string   { return e.text + ": " + e.causes[0].Error() }
+func (e *requestError) Unwrap() []error { return e.causes }
 
-func (e *requestError) Unwrap() []error {
-	if e.cause == nil {
-		return []error{e.RequestFailure}
+// newRequestError puts text before an error of the SDK's, or of a handler that the user gave it.
+func newRequestError(err error, text string) *requestError {
+	e := &requestError{text: text, causes: []error{err}}
+	if !errors.As(err, &e.RequestFailure) {
+		plain := awserr.New("UnknownError", err.Error(), err)
+		errors.As(err, &plain)
+		e.RequestFailure = awserr.NewRequestFailure(plain, 0, "")
 	}
-	return []error{e.RequestFailure, e.cause}
+	return e
 }
 
-// explain returns err, an error of the SDK, with the text put before its own and cause beside it.
-func explain(err error, cause error, format string, args ...any) error {
-	text := fmt.Sprintf(format, args...) + ": " + err.Error()
-	var failure awserr.RequestFailure
-	var plain awserr.Error
-	switch {
-	case errors.As(err, &failure):
-	case errors.As(err, &plain):
-		failure = awserr.NewRequestFailure(plain, 0, "")
-	default:
-		return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+// contextError returns why ctx is done: its error, and its cause where that is another.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
 	}
-	return &requestError{RequestFailure: failure, text: text, cause: cause}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // errorCode returns the code of an SDK error, or "".
@@ -87,19 +109,9 @@ func errorCode(err error) string {
 	return ""
 }
 
-// conditionFailed tells whether a write was refused by its condition, and the row that refused it
-// (empty where there is none), which ReturnValuesOnConditionCheckFailure asks for.
-func conditionFailed(err error) (map[string]*dynamodb.AttributeValue, bool) {
-	var failed *dynamodb.ConditionalCheckFailedException
-	if errors.As(err, &failed) {
-		return failed.Item, true
-	}
-	return nil, false
-}
-
 // transient tells whether another try of the same request may succeed: throttling, server errors,
-// timeouts and connection errors, as the SDK classifies them. TransactionConflictException is
-// added: it says that a transaction of the user's has the row right now.
+// timeouts and connection errors, as the SDK classifies them, and what it doesn't look for inside of its
+// own errors. TransactionConflictException is added: a transaction of the user's has the row right now.
 func transient(err error) bool {
 	var failure awserr.RequestFailure
 	if errors.As(err, &failure) {
@@ -109,30 +121,11 @@ func transient(err error) bool {
 		}
 	}
 	var sdk awserr.Error
-	if errors.As(err, &sdk) {
-		return request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
-			sdk.Code() == dynamodb.ErrCodeTransactionConflictException ||
-			errors.Is(err, context.DeadlineExceeded) || connectionError(sdk)
+	if errors.As(err, &sdk) && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
+		sdk.Code() == dynamodb.ErrCodeTransactionConflictException || sdk.OrigErr() != nil && transient(sdk.OrigErr())) {
+		return true
 	}
-	// From a store of the caller's own. The SDK's answer to an error it doesn't know is "retry";
-	// only the network's errors and a timeout are known here.
-	var network net.Error
-	var inURL *url.Error
-	return errors.As(err, &inURL) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// connectionError tells whether an SDK error, which doesn't unwrap, comes from a connection.
-func connectionError(err awserr.Error) bool {
-	for {
-		cause := err.OrigErr()
-		var network net.Error
-		if errors.As(cause, &network) || errors.Is(cause, io.ErrUnexpectedEOF) || errors.Is(cause, syscall.ECONNRESET) {
-			return true
-		}
-		var inner awserr.Error
-		if !errors.As(cause, &inner) {
-			return false
-		}
-		err = inner
-	}
+	var network net.Error // *url.Error is one
+	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }

@@ -79,7 +79,7 @@ func FuzzEstimate(f *testing.F) {
 			at = at.Add(time.Duration(steps[i]) * 37 * time.Millisecond)
 			received := at.Add(time.Duration(steps[i+1]) * 13 * time.Millisecond)
 			seen := at.Add(received.Sub(at) * time.Duration(i%3) / 2) // when the server looked at its clock
-			e = e.observe(at, received, seen.Add(truth).Truncate(time.Second))
+			e, _ = e.observe(at, received, seen.Add(truth).Truncate(time.Second))
 			if e.lo > truth || e.hi < truth {
 				t.Fatalf("the truth %v is not in [%v, %v]", truth, e.lo, e.hi)
 			}
@@ -99,7 +99,7 @@ func FuzzAnyDate(f *testing.F) {
 		var c clock
 		now := time.Unix(at%(1<<33), 0)
 		c.observe(now, now, header)
-		if least, most := c.now.correction(); least.Abs() > absurd+resolution || most.Abs() > absurd+resolution {
+		if least, most := c.sure.correction(); least.Abs() > absurd+resolution || most.Abs() > absurd+resolution {
 			t.Errorf("%q corrects by %v to %v", header, least, most)
 		}
 	})

@@ -1,17 +1,12 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"sync"
 	"time"
-)
-
-const (
-	minBackoff = 10 * time.Millisecond
-	maxBackoff = time.Second
 )
 
 // Heartbeat renews the lease every heartbeatDuration, the first time after one heartbeatDuration,
@@ -23,12 +18,12 @@ const (
 //   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
 //     without a failed renewal (the process was paused, say);
 //   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended
-//     in an outage. Throttling, server, connection and timeout errors are retried until then, with
-//     backoff; a request that hangs is given up so early that at least two more tries fit;
+//     in an outage. Throttling, server, connection and timeout errors are logged and retried until then,
+//     with backoff; a request that hangs is given up so early that at least two more tries fit;
 //   - any other error of the store at once. The lease then ends by itself.
 //
 // When it returns because of the end, the lease's context is done already. The lease may be renewed by
-// one Heartbeat at a time or more.
+// one Heartbeat at a time or more. A panic of the store or the request goes through it.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(context.Background(), lease, heartbeatDuration)
 }
@@ -36,192 +31,118 @@ func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error 
 // HeartbeatWithContext is [Locker.Heartbeat] with a context. When ctx is done, it returns an error
 // that wraps the context's, and the tenure goes on until its end.
 func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbeatDuration time.Duration) error {
-	h, err := l.newHeart(ctx, lease)
-	if err != nil {
+	if err := l.check(ctx); err != nil {
 		return err
 	}
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
 	}
-	// From there on, an outage or a hung request leaves too little time for further tries.
-	longest := h.terms.duration * 2 / 3
-	if heartbeatDuration > longest {
-		logInfo("Heartbeat Shortened", "lessee_id", h.terms.lessee, "lease_id", lease.LeaseID,
-			"heartbeat_duration", heartbeatDuration, "used", longest)
-	}
-	for next := time.Now().Add(min(heartbeatDuration, longest)); ; {
-		// Sooner, too, for a lease that is older than it should be when its heartbeat starts.
-		last := time.Now().Add(h.tenure.check() + h.tenure.margin - (h.terms.duration - longest))
-		if last.Before(next) {
-			next = last
-		}
-		if err := h.sleepUntil(ctx, next); err != nil {
-			return h.end(ctx, nil)
-		}
-		if err := h.renew(ctx); err != nil {
-			return h.end(ctx, err)
-		}
-		next = h.renewed.Add(min(heartbeatDuration, longest))
-	}
-}
-
-// heart is one running heartbeat.
-type heart struct {
-	locker *Locker
-	lease  *Lease
-	terms  terms
-	tenure *tenure
-
-	renewed time.Time // when the last successful renewal was sent
-}
-
-func (l *Locker) newHeart(ctx context.Context, lease *Lease) (*heart, error) {
-	if err := l.checkContext(ctx); err != nil {
-		return nil, err
-	}
-	if err := checkLease(lease); err != nil {
-		return nil, err
-	}
-	terms, err := checkRequest(lease.Request)
+	t, err := l.tenures.of(lease)
 	if err != nil {
-		return nil, err
-	}
-	h := &heart{locker: l, lease: lease, terms: terms, tenure: lease.tenure}
-	if h.tenure == nil { // a literal
-		until := lease.Until
-		if until.IsZero() {
-			until = time.Now().Add(terms.duration)
-		}
-		h.tenure = newTenure(lease.FencingToken(), until, terms.duration)
-	}
-	return h, nil
-}
-
-// sleepUntil blocks until then; its error says that ctx or the tenure was over before.
-func (h *heart) sleepUntil(ctx context.Context, then time.Time) error {
-	both, cancel := h.context(ctx)
-	defer cancel()
-	if err := sleepUntil(both, then); err != nil {
 		return err
 	}
-	return h.tenure.over()
+	l.tenures.share(t.holding)
+	defer l.tenures.leave(t.holding)
+	return l.heartbeat(ctx, t, heartbeatDuration)
 }
 
-// context returns a context that is done when ctx or the tenure is.
-func (h *heart) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	both, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.tenure.ctx, func() { cancel(context.Cause(h.tenure.ctx)) })
-	return both, func() { stop(); cancel(nil) }
+func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) error {
+	both, cancel := t.within(ctx)
+	defer cancel()
+	if longest := t.terms.duration / 3 * 2; every > longest {
+		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID, "heartbeat_duration", every, "used", longest)
+	}
+	for sent := time.Now(); ; {
+		// Later than two thirds, an outage or a hung request would leave too little time for further tries;
+		// and a lease may be older than it should be when its heartbeat starts.
+		now := t.state()
+		next, latest := sent.Add(min(every, now.duration/3*2)), now.rowEnd().Add(-now.duration/3)
+		if latest.Before(next) {
+			next = latest
+		}
+		if !sleepUntil(both, next) || t.over() != nil {
+			return t.outcome(ctx, nil)
+		}
+		var err error
+		if sent, err = l.renew(both, t); err != nil {
+			return t.outcome(ctx, err)
+		}
+	}
 }
 
-// end returns the error of a heartbeat that is over because of the tenure, of ctx, or of err.
-func (h *heart) end(ctx context.Context, err error) error {
-	over := h.tenure.over()
-	switch {
+// outcome is what a heartbeat returns that is over because of the tenure, of ctx, or of err.
+func (t *tenure) outcome(ctx context.Context, err error) error {
+	switch over := t.over(); {
 	case over == LeaseReleasedError:
 		return nil
-	case over == LeaseLostError || err == LeaseLostError:
-		return LeaseLostError
-	case over != nil && err != nil:
-		return fmt.Errorf("%w: the lease of %q ended before it could be renewed: %w", LeaseLostError, h.lease.LeaseID, err)
-	case over != nil:
+	case over == LeaseExpiredError && err != nil && err != over && err != LeaseLostError:
+		return fmt.Errorf("%w: the lease of %q ended before it could be renewed: %w", LeaseLostError, t.leaseID, err)
+	case over != nil || err == LeaseLostError:
 		return LeaseLostError
 	case ctx.Err() != nil:
-		return fmt.Errorf("lease: the heartbeat of %q was stopped: %w", h.lease.LeaseID, context.Cause(ctx))
+		return fmt.Errorf("lease: the heartbeat of %q was stopped: %w", t.leaseID, contextError(ctx))
 	}
 	return err
 }
 
-// renew renews the lease, with as many tries as it takes. After an error the heartbeat is over: the
-// last one met with, nil if there was none.
-func (h *heart) renew(ctx context.Context) error {
-	var last error
+const (
+	minBackoff = 10 * time.Millisecond
+	maxBackoff = time.Second
+)
+
+// renew renews the lease, with as many tries as it takes, and returns when the one that succeeded was
+// sent. After an error the heartbeat is over: it is the last one that says more than that the tenure is.
+// ctx is done when the tenure is.
+func (l *Locker) renew(ctx context.Context, t *tenure) (sent time.Time, err error) {
 	for backoff := 2 * minBackoff; ; backoff *= 2 {
-		err := h.try(ctx)
-		if err == nil {
-			return nil
+		sent := time.Now()
+		tried := l.tryRenewal(ctx, t)
+		if tried == nil {
+			return sent, nil
 		}
-		if last == nil || !errors.Is(err, LeaseExpiredError) {
-			last = err // else it says no more than that the tenure's end cut this try short
+		if err == nil || !errors.Is(tried, LeaseExpiredError) {
+			err = tried
 		}
-		left := h.tenure.check()
-		if left == 0 || ctx.Err() != nil || !transient(err) {
-			return last
+		left := t.expire()
+		if left == 0 || ctx.Err() != nil || !transient(tried) {
+			return sent, err
 		}
-		h.locker.logFailure(err, "lessee_id", h.terms.lessee, "lease_id", h.lease.LeaseID)
+		logFailure(tried, "lessee_id", t.lessee, "lease_id", t.leaseID)
 		backoff = min(backoff, maxBackoff, max(left/4, minBackoff))
-		if h.sleepUntil(ctx, time.Now().Add(backoff/2+mathrand.N(backoff/2))) != nil {
-			return last
+		if !sleepUntil(ctx, time.Now().Add(backoff/2+mathrand.N(backoff/2))) {
+			return sent, err
 		}
 	}
 }
 
-// try makes one renewal. A store that takes contexts gets a third of the time that is left for it.
-func (h *heart) try(ctx context.Context) error {
-	ctx, cancel := h.context(ctx)
-	defer cancel()
-	if err := h.tenure.lock(ctx); err != nil {
-		return err
+// tryRenewal makes one renewal, which gets a third of the time that is left.
+func (l *Locker) tryRenewal(ctx context.Context, t *tenure) error {
+	now := t.terms
+	now.duration = t.terms.request.LeaseDuration()
+	if err := checkDuration(now.duration); err != nil {
+		now.duration = t.state().duration
+		logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
 	}
-	start := time.Now()
-	until := start.Add(h.terms.duration)
-	err := h.send(ctx, until)
-	switch {
+	ctx, cancel := l.limit(ctx, t.expire()/3)
+	defer cancel()
+	until, held := time.Now().Add(now.duration), t.lease()
+	got, err := l.ask(ctx, t.leaseID, now, until, func() (*Lease, error) {
+		if l.adapted || held.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
+			return l.store.LeaseWithContext(ctx, t.leaseID, now, until)
+		}
+		return held, l.store.RenewLeaseWithContext(ctx, held, until)
+	})
+	switch over := t.over(); {
+	case over != nil:
+		return cmp.Or(err, over)
 	case errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError):
-		h.tenure.finish(LeaseLostError)
+		t.finish(LeaseLostError)
 		return LeaseLostError
 	case err != nil:
 		return err
-	case !h.tenure.extend(until):
-		return nil // The heartbeat will see that the tenure is over.
+	case !t.extend(got, now.duration, until):
+		return t.over()
 	}
-	h.renewed = start
-	logInfo("Renewed Lease", "lessee_id", h.terms.lessee, "lease_id", h.lease.LeaseID)
+	logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
 	return nil
-}
-
-// send sends the renewal, and unlocks the tenure when the store is done with it. It returns when ctx is
-// done, even if the store does not.
-func (h *heart) send(ctx context.Context, until time.Time) error {
-	id, request := h.lease.LeaseID, h.terms.request
-	tryCtx, cancel := context.WithTimeout(ctx, h.tenure.check()/3)
-	defer cancel()
-	var call func() error
-	var grace time.Duration // for a call whose context is done to return
-	renewing := false
-	switch store := h.locker.store.(type) {
-	case renewingStore:
-		renewing = true
-		grace = h.tenure.margin / 4
-		call = func() error { return store.RenewLeaseWithContext(tryCtx, h.lease, until) }
-	case contextStore:
-		grace = h.tenure.margin / 4
-		call = func() error { _, err := store.LeaseWithContext(tryCtx, id, request, until); return err }
-	default: // Nothing can end this store's Lease: there is one try.
-		tryCtx = ctx
-		call = func() error { _, err := h.locker.store.Lease(id, request, until); return err }
-	}
-	unlock := sync.OnceFunc(h.tenure.unlock)
-	done := make(chan error, 1)
-	go func() {
-		err := call()
-		unlock()
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-tryCtx.Done():
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-	}
-	if renewing {
-		unlock() // Another renewal may overtake this one: it does no harm. A Lease might.
-	}
-	return context.Cause(tryCtx)
 }

@@ -173,30 +173,17 @@ func TestAHungStoreWithoutContextsEndsTheHeartbeatInTime(t *testing.T) {
 	})
 }
 
-// contextScript takes contexts, and hangs in the first renewals.
-type contextScript struct {
-	*script
-	hangs atomic.Int32
-}
-
-func (s *contextScript) LeaseWithContext(ctx context.Context, id string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	l, err := s.Lease(id, request, until)
-	if len(s.beats()) > 0 && s.hangs.Add(-1) >= 0 {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	return l, err
-}
-
-func (s *contextScript) ListLeaseIDsWithContext(context.Context) ([]string, error) {
-	return s.ListLeaseIDs()
-}
-
 func TestAHangLeavesTimeForAtLeastTwoMoreTries(t *testing.T) {
 	for _, hangs := range []int32{1, 2, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &contextScript{script: newScript("a")}
-			s.hangs.Store(hangs)
+			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0)}}}
+			s.renewed = func(ctx context.Context) error {
+				if int32(len(s.beats())) > hangs {
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}
 			locker := lease.NewLocker(s)
 			l, err := locker.ObtainLease(worker{"w1", 9 * time.Second})
 			require.NoError(t, err)

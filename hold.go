@@ -5,18 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
-// ReleaseLease ends the lease's context, stops its Heartbeat, waits for a renewal that is under way,
-// and then frees the item, so that others can lease it at once. It writes one unit. A lease that was
-// released already is fine.
+// maxRelease is how long a release may take: any shutdown should have time for it.
+const maxRelease = 10 * time.Second
+
+// ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others
+// can lease it at once. It costs one write. A lease that was released already is fine.
 //
 // The error is bare [LeaseLostError] if the item was lost before; a new holder's row is untouched. It
 // wraps [ReleaseUnsupportedError] if the store can't free an item: the tenure is over then, but the
 // item stays leased until its end. After any other error, the release may be tried again.
 //
-// It blocks for as long as the request takes, but hardly longer than the item would stay leased anyway.
+// It blocks for as long as the request takes, but for 10 seconds at most, and not beyond the time for which
+// the item would stay leased anyway. The error then says how long that is.
 func (l *Locker) ReleaseLease(lease *Lease) error {
 	return l.ReleaseLeaseWithContext(context.Background(), lease)
 }
@@ -24,104 +28,131 @@ func (l *Locker) ReleaseLease(lease *Lease) error {
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. The tenure is ended also when ctx
 // is done.
 func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
-	h, err := l.newHeart(ctx, lease)
+	if err := l.check(ctx); err != nil {
+		return err
+	}
+	t, err := l.tenures.of(lease)
 	if err != nil {
 		return err
 	}
-	t := h.tenure
+	return l.release(ctx, t)
+}
+
+func (l *Locker) release(ctx context.Context, t *tenure) error {
 	t.finish(LeaseReleasedError)
-	wait := max(time.Until(t.rowEnd()), h.terms.duration/3)
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	end, most := t.state().rowEnd(), time.Second // After the end nobody waits for the item any more.
+	if left := time.Until(end); left > 0 {
+		most = min(left, maxRelease)
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	if err := t.lock(ctx); err != nil {
-		return fmt.Errorf("lease: a renewal of %q is under way and keeps it from being released: %w", lease.LeaseID, err)
-	}
-	defer t.unlock()
+	freed, err := await(ctx, func() (bool, error) { return l.free(ctx, t) })
 	switch {
-	case t.over() == LeaseLostError:
-		return LeaseLostError
-	case t.freed:
-		return nil
-	}
-	store, ok := l.store.(releasingStore)
-	if !ok {
-		t.freed = true
-		return fmt.Errorf("lease: %w: the store %T can't free %q, which stays leased until %v",
-			ReleaseUnsupportedError, l.store, lease.LeaseID, t.rowEnd().Round(0))
-	}
-	err = store.ReleaseLeaseWithContext(ctx, lease)
-	switch {
-	case errors.Is(err, LeaseLostError):
-		return LeaseLostError
-	case err == nil:
-		t.freed = true
-		logInfo("Released Lease", "lessee_id", h.terms.lessee, "lease_id", lease.LeaseID)
+	case freed:
+		logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
+		return fmt.Errorf("lease: the lease of %q was not released, and ends at %v: %w", t.leaseID, end.Round(0), err)
 	}
 	return err
 }
 
+// free frees the row of a tenure that has ended, and reports whether it was this call that did.
+func (l *Locker) free(ctx context.Context, t *tenure) (freed bool, err error) {
+	select {
+	case t.releasing <- struct{}{}:
+		defer func() { <-t.releasing }()
+	case <-ctx.Done():
+		return false, contextError(ctx)
+	}
+	switch {
+	case t.over() == LeaseLostError:
+		return false, LeaseLostError
+	case t.released:
+		return false, nil
+	}
+	given := t.state().discarded // Its holder has given the row away by the store.
+	err = l.store.ReleaseLeaseWithContext(ctx, t.lease())
+	t.released = err == nil || given && errors.Is(err, LeaseLostError)
+	switch {
+	case t.released:
+		return err == nil, nil
+	case errors.Is(err, LeaseLostError):
+		return false, LeaseLostError
+	}
+	return false, err
+}
+
 // Hold waits until it obtains a lease, runs work, and releases the lease, whatever way work ends: by
 // returning, by a panic, or by leaving its goroutine. Meanwhile it heartbeats the lease at a third of
-// its duration. While it waits it scans as often, see [Locker.WaitUntilLeaseObtained].
+// its duration. While it waits it looks as often, see [Locker.WaitUntilLeaseObtained].
 //
 // work's context is done when ctx is, or when the tenure is over; its [context.Cause] says which.
 // work must then stop. After a cancellation of ctx, the lease is kept until work has returned; after
 // the end of the tenure, another worker may have the item already.
 //
-// Hold blocks until work has returned and the heartbeat has ended. The error is
+// Hold blocks until work has returned and the lease is released, for which it takes 10 seconds at most.
+// The error is
 //   - nil if work returned nil and the lease was held throughout;
 //   - one that wraps work's error, if it returned one;
 //   - one for which errors.Is(err, LeaseLostError) holds if the lease was lost before work returned. It
 //     wraps work's error as well, unless that only repeats that its context was done;
-//   - one that wraps the cause of ctx, if ctx was done before a lease was obtained; afterwards, it is
+//   - one that wraps ctx's error, if ctx was done before a lease was obtained; afterwards, it is
 //     for work to return it;
-//   - at once, that of a bad request.
+//   - at once, that of a bad request, or of what no waiting would make good.
 //
 // A release that fails is logged: the item then stays leased until its end. So is an error that ended
-// the heartbeat, if work returned before the lease ended.
-func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) (err error) {
-	terms, err := l.check(ctx, request)
+// the heartbeat, if work returned before the lease ended. A panic of the store or the request in a renewal
+// ends work's context, and goes through Hold when work has returned.
+func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
+	terms, err := l.checkCall(ctx, request)
 	if err != nil {
 		return err
 	}
 	if work == nil {
 		return errors.New("lease: the work to Hold a lease for is nil")
 	}
-	third := max(terms.duration/3, 1)
-	lease, err := l.WaitUntilLeaseObtainedWithContext(ctx, request, third)
+	lease, err := l.wait(ctx, terms, terms.duration/3)
 	if err != nil {
 		return err
 	}
-	workCtx, cancel := (&heart{tenure: lease.tenure}).context(ctx)
+	t := lease.tenure // whatever work does to its lease
+	workCtx, cancel := t.within(ctx)
 	defer cancel()
-	uncancelled := context.WithoutCancel(ctx)
-	heartbeat := make(chan error, 1)
-	go func() { heartbeat <- l.HeartbeatWithContext(uncancelled, lease, third) }()
-	defer func() {
-		over := lease.tenure.over()
-		echo := over != nil && ctx.Err() == nil && (err == context.Canceled || err == over)
-		released := l.ReleaseLeaseWithContext(uncancelled, lease)
-		beat := <-heartbeat
-		var loss error
-		switch {
-		case errors.Is(beat, LeaseLostError):
-			loss = beat
-		case over != nil && over != LeaseReleasedError:
-			loss = fmt.Errorf("%w: %w", LeaseLostError, cmp.Or(beat, over))
-		case released == LeaseLostError:
-			loss = released
-		case released != nil:
-			l.logFailure(released, "lessee_id", terms.lessee, "lease_id", lease.LeaseID)
-		case beat != nil:
-			l.logFailure(beat, "lessee_id", terms.lessee, "lease_id", lease.LeaseID)
-		}
-		switch {
-		case loss == nil:
-		case err == nil || echo:
-			err = loss
-		default:
-			err = errors.Join(err, loss)
-		}
-	}()
-	return work(workCtx, lease)
+	beat := begin(func() (struct{}, error) {
+		return struct{}{}, l.heartbeat(context.WithoutCancel(ctx), t, max(terms.duration/3, 1))
+	})
+	end := sync.OnceValue(func() error { return l.end(ctx, t, beat) })
+	defer end() // for work that doesn't return
+	err = work(workCtx, lease)
+	over := t.over()
+	echo := over != nil && ctx.Err() == nil && (err == context.Canceled || err == over)
+	switch lost := end(); {
+	case lost == nil:
+		return err
+	case err == nil || echo:
+		return lost
+	default:
+		return errors.Join(err, lost)
+	}
+}
+
+// end releases a lease that Hold holds, waits for its heartbeat, and returns how the lease was lost, if it
+// was.
+func (l *Locker) end(ctx context.Context, t *tenure, beat <-chan func() (struct{}, error)) error {
+	defer l.tenures.leave(t.holding)
+	over := t.over()
+	released := l.release(context.WithoutCancel(ctx), t)
+	_, err := (<-beat)()
+	switch {
+	case errors.Is(err, LeaseLostError):
+		return err
+	case over != nil && over != LeaseReleasedError:
+		return fmt.Errorf("%w: %w", LeaseLostError, cmp.Or(err, over))
+	case released == LeaseLostError:
+		return released
+	}
+	if err = cmp.Or(released, err); err != nil {
+		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	}
+	return nil
 }

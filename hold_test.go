@@ -58,7 +58,7 @@ func TestReleaseOfALostLeaseLeavesTheNewHolder(t *testing.T) {
 	require.NotNil(t, w2)
 	before := f.get("a")
 	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
-	assert.True(t, locker.Heartbeat(l, time.Second) == lease.LeaseLostError)
+	assert.Equal(t, lease.LeaseLostError, locker.Heartbeat(l, time.Second))
 	assert.Equal(t, before, f.get("a"))
 }
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
@@ -20,22 +20,41 @@ type LeaseRequest interface {
 	// between workers: whoever has the name holds the lease. UTF-8, 1 to 2048 bytes.
 	LesseeID() string
 
-	// LeaseDuration is how long the lease lasts from when it is obtained or renewed; over zero.
+	// LeaseDuration is how long the lease lasts from when it is obtained or renewed: over zero, and at
+	// most 100 years. A Heartbeat asks for it again at each renewal.
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. Copies share the tenure: what ends or renews one
-// ends or renews all. The fields are the caller's and nothing in this package writes them after the
-// lease was handed out; the methods are safe for concurrent use.
+// Lease is one tenure of one lessee on one item. The fields are the caller's, and nothing in this
+// package writes them after the lease was handed out. The methods are safe for concurrent use.
 //
-// A Lease that was built as a literal has no tenure. Its methods answer from the fields alone.
+// A Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews
+// all. A Lease of a [LockStore], and one built as a literal, is bare: its methods answer from its
+// fields as they are at that moment.
 type Lease struct {
 	LeaseID         string                              // hash key value of the row
 	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
 	Request         LeaseRequest                        // what it was obtained with
 	Until           time.Time                           // when it expires, as set when it was obtained; renewals don't move it
 
-	tenure *tenure
+	tenure *tenure // nil in a bare Lease
+	claim  *claim  // nil where the Lease is not of a LockStore
+}
+
+// claim is what a LockStore has asked for in one tenure, in Unix nanoseconds of the database's clock. The
+// copies of a Lease share it.
+type claim struct {
+	furthest atomic.Int64 // the furthest end that was asked for
+	older    int64        // until when an older process of the same name may rely on the item; 0 if there is none
+}
+
+// ask notes that an end is asked for, and returns what to ask for: no less than what an older process may
+// rely on.
+func (c *claim) ask(end int64) int64 {
+	end = max(end, c.older)
+	for before := c.furthest.Load(); end > before && !c.furthest.CompareAndSwap(before, end); before = c.furthest.Load() {
+	}
+	return end
 }
 
 // Context returns a context that is done no later than the moment another lessee could hold the
@@ -43,19 +62,39 @@ type Lease struct {
 // [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError]. Renewals move the end; a lease
 // whose time is up never comes back. All calls return the same context; it holds no goroutine.
 //
-// For a literal, the context is a new one that is done at Until.
+// The context of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l != nil && l.tenure != nil {
-		l.tenure.check()
+		l.tenure.expire()
 		return l.tenure.ctx
 	}
-	var until time.Time
-	if l != nil {
-		until = l.Until
+	key := bareKey{weak.Make(l), l.bareEnd()}
+	ctx, cancel := context.WithDeadlineCause(context.Background(), key.end, LeaseExpiredError)
+	if first, loaded := bareContexts.LoadOrStore(key, ctx); loaded {
+		cancel()
+		return first.(context.Context)
 	}
-	ctx, cancel := context.WithDeadlineCause(context.Background(), until, LeaseExpiredError)
-	_ = cancel // The deadline cancels it, and nothing earlier could.
+	context.AfterFunc(ctx, func() { cancel(); bareContexts.Delete(key) })
 	return ctx
+}
+
+// bareContexts are the contexts of the bare Leases that haven't ended, by bareKey.
+var bareContexts sync.Map
+
+type bareKey struct {
+	lease weak.Pointer[Lease]
+	end   time.Time
+}
+
+// bareEnd is until when the holder of a bare Lease may rely on it.
+func (l *Lease) bareEnd() time.Time {
+	switch {
+	case l == nil:
+		return time.Time{}
+	case isNil(l.Request):
+		return l.Until
+	}
+	return l.Until.Add(-margin(max(0, l.Request.LeaseDuration())))
 }
 
 // Valid tells whether the holder may rely on the lease at this moment. It sends no request, and a
@@ -66,78 +105,49 @@ func (l *Lease) Valid() bool { return l.Remaining() > 0 }
 // Remaining returns how much longer the holder may rely on the lease if no renewal moves its end;
 // zero when it is over. It sends no request.
 func (l *Lease) Remaining() time.Duration {
-	switch {
-	case l == nil:
-		return 0
-	case l.tenure != nil:
-		return l.tenure.check()
+	if l != nil && l.tenure != nil {
+		return l.tenure.expire()
 	}
-	return max(0, timeLeft(time.Now(), l.Until))
+	return max(0, timeLeft(time.Now(), l.bareEnd()))
 }
 
 // FencingToken returns the number of this tenure: greater than that of every earlier tenure of the
 // item, so that a resource that remembers the greatest one it saw can refuse a late holder. It is 0
-// when the store gives none.
+// when the store gives none. Where a store renews by leasing anew, it grows with each renewal.
 func (l *Lease) FencingToken() int64 {
-	switch {
-	case l == nil:
-		return 0
-	case l.tenure != nil:
-		return l.tenure.token
-	}
-	token, _ := fencingToken(l.AttributeValues)
+	token, _ := l.held()
 	return token
 }
 
-// fencingToken reads the token off a row's attributes: 0 where there is none.
-func fencingToken(row map[string]*dynamodb.AttributeValue) (int64, error) {
-	value := row[tokenAttribute]
-	if value == nil {
+// held returns the tenure's token and claim, as the last renewal left them.
+func (l *Lease) held() (token int64, c *claim) {
+	switch {
+	case l == nil:
 		return 0, nil
+	case l.tenure != nil:
+		now := l.tenure.state()
+		return now.token, now.claim
 	}
-	if value.N == nil {
-		return 0, fmt.Errorf("%s is not a number", tokenAttribute)
-	}
-	token, err := strconv.ParseInt(*value.N, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s %s is not a whole number of 64 bits", tokenAttribute, *value.N)
-	}
-	return token, nil
+	token, _ = parseToken(l.AttributeValues[tokenAttribute])
+	return token, l.claim
 }
 
-// tenure is the state that all copies of a lease share.
-type tenure struct {
-	token  int64
-	margin time.Duration // how long before until the holder stops relying on it
-
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-
-	// writing holds one value while a renewal or release of this tenure is under way, and guards
-	// freed: whether the row was freed.
-	writing chan struct{}
-	freed   bool
-
-	mu    sync.Mutex // guards:
-	end   time.Time  // the holder may rely on the lease until here; carries the monotonic clock
-	timer *time.Timer
+// Discard ends the lease in this process at once, without a request: its Context is done with the cause
+// [LeaseReleasedError], and its Heartbeat returns nil. The item stays leased until its end. A store
+// calls it before it frees or deletes the row, so that nobody relies on a lease whose item is free. A
+// bare Lease, which has nothing but its fields, is left as it is.
+func (l *Lease) Discard() {
+	if l != nil && l.tenure != nil {
+		l.tenure.finish(LeaseReleasedError)
+		l.tenure.mu.Lock()
+		defer l.tenure.mu.Unlock()
+		l.tenure.now.discarded = true
+	}
 }
 
 // margin is the part of a lease's duration by which its holder stops relying on it before others
 // may take the item, and so how far the clocks of two hosts may be apart.
 func margin(duration time.Duration) time.Duration { return duration / 10 }
-
-// newTenure starts the tenure of a lease that ends at until, by this host's clock.
-func newTenure(token int64, until time.Time, duration time.Duration) *tenure {
-	t := &tenure{token: token, margin: margin(duration), writing: make(chan struct{}, 1)}
-	t.ctx, t.cancel = context.WithCancelCause(context.Background())
-	now := time.Now()
-	t.end = now.Add(until.Sub(now) - t.margin)
-	t.mu.Lock() // The timer may fire before the assignment is done.
-	defer t.mu.Unlock()
-	t.timer = time.AfterFunc(t.nap(timeLeft(now, t.end)), t.tick)
-	return t
-}
 
 // timeLeft returns the time from now to end by the monotonic clock or by the wall clock, whichever
 // is less: the one stands still while a machine sleeps, the other can be set back.
@@ -145,168 +155,77 @@ func timeLeft(now, end time.Time) time.Duration {
 	return min(end.Sub(now), end.Round(0).Sub(now.Round(0)))
 }
 
-// nap returns how long the timer may sleep with so much time left: no longer than half the margin
-// or a second, so that after a machine's sleep, of which the timer knows nothing, the context ends
-// soon.
-func (t *tenure) nap(left time.Duration) time.Duration {
-	return min(left, max(t.margin/2, time.Millisecond), time.Second)
-}
-
-// tick is what the timer does: it ends the tenure or sleeps on, perhaps to an end that was moved.
-func (t *tenure) tick() {
-	if left := t.check(); left > 0 {
-		t.timer.Reset(t.nap(left))
-	}
-}
-
-// check ends the tenure if its time is up and returns how much is left of it.
-func (t *tenure) check() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ctx.Err() != nil {
-		return 0
-	}
-	left := timeLeft(time.Now(), t.end)
-	if left <= 0 {
-		t.cancel(LeaseExpiredError)
-		t.timer.Stop()
-		return 0
-	}
-	return left
-}
-
-// extend moves the end to that of a lease until then. It reports false, and moves nothing, if the
-// tenure is over.
-func (t *tenure) extend(until time.Time) bool {
-	if t.check() == 0 {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	if end := now.Add(until.Sub(now) - t.margin); end.After(t.end) {
-		t.end = end
-	}
-	return t.ctx.Err() == nil
-}
-
-// finish ends the tenure for the given cause, unless it is over already.
-func (t *tenure) finish(cause error) {
-	t.check() // An end by time comes first.
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cancel(cause)
-	t.timer.Stop()
-}
-
-// rowEnd is when the row says that the lease ends, by this host's clock.
-func (t *tenure) rowEnd() time.Time {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.end.Add(t.margin)
-}
-
-// over returns why the tenure ended: nil if it hasn't.
-func (t *tenure) over() error {
-	t.check()
-	return context.Cause(t.ctx)
-}
-
-// lock waits until no other write of this tenure is under way, or ctx is done.
-func (t *tenure) lock(ctx context.Context) error {
-	select {
-	case t.writing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (t *tenure) unlock() { <-t.writing }
-
-// tenures are the last ones by item and lessee, so that a newer tenure ends the older one. It is safe for
-// concurrent use.
-type tenures struct {
-	mu      sync.Mutex
-	last    map[[2]string]*tenure
-	sweepAt int // at how many entries to forget those that are over
-}
-
-// begin notes a new tenure, and ends the one of the same lessee on the same item with a lower token.
-func (ts *tenures) begin(leaseID, lessee string, t *tenure) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if len(ts.last) >= ts.sweepAt {
-		maps.DeleteFunc(ts.last, func(_ [2]string, t *tenure) bool { return t.over() != nil })
-		ts.sweepAt = 2*len(ts.last) + 16
-	}
-	if ts.last == nil {
-		ts.last = make(map[[2]string]*tenure)
-	}
-	key := [2]string{leaseID, lessee}
-	older := ts.last[key]
-	switch {
-	case older == nil || older.over() != nil:
-	case older.token > t.token: // The replies came in another order than the writes.
-		t.finish(LeaseLostError)
-		return
-	default:
-		older.finish(LeaseLostError)
-	}
-	ts.last[key] = t
-}
-
-// The bounds of DynamoDB's documentation for a hash key's value, in bytes.
-const maxKeyBytes = 2048
-
-// terms are what a LeaseRequest asks for, read once and found good.
+// terms are what a LeaseRequest asked for at one moment, found good: a LeaseRequest that doesn't change.
 type terms struct {
-	request  LeaseRequest
+	request  LeaseRequest // the caller's
 	lessee   string
 	duration time.Duration
 }
 
+func (t terms) LesseeID() string             { return t.lessee }
+func (t terms) LeaseDuration() time.Duration { return t.duration }
+
+func isNil(request LeaseRequest) bool {
+	v := reflect.ValueOf(request)
+	return request == nil || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
 func checkRequest(request LeaseRequest) (terms, error) {
-	if v := reflect.ValueOf(request); request == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(request) {
 		return terms{}, errors.New("lease: the LeaseRequest is nil")
 	}
 	t := terms{request: request, lessee: request.LesseeID(), duration: request.LeaseDuration()}
 	if err := checkName("LesseeID", t.lessee); err != nil {
 		return terms{}, err
 	}
-	if t.duration <= 0 {
-		return terms{}, fmt.Errorf("lease: LeaseDuration is %v; want more than 0", t.duration)
-	}
-	return t, checkUntil(time.Now().Add(t.duration))
+	return t, checkDuration(t.duration)
 }
 
-func checkLeaseID(leaseID string) error { return checkName("lease ID", leaseID) }
+func checkDuration(d time.Duration) error {
+	switch {
+	case d <= 0:
+		return fmt.Errorf("lease: LeaseDuration is %v; want more than 0", d)
+	case d > 100*365*24*time.Hour:
+		return fmt.Errorf("lease: LeaseDuration is %v; want at most 100 years, as a lease's end lies between 1970 and 2262", d)
+	}
+	return nil
+}
 
+// checkName checks a hash key's value or a LesseeID, by the bounds of DynamoDB's documentation.
 func checkName(what, name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("lease: the %s is empty", what)
 	case !utf8.ValidString(name):
 		return fmt.Errorf("lease: the %s %q is not valid UTF-8", what, name)
-	case len(name) > maxKeyBytes:
-		return fmt.Errorf("lease: the %s %q… has %d bytes; DynamoDB takes at most %d", what, name[:32], len(name), maxKeyBytes)
+	case len(name) > 2048:
+		return fmt.Errorf("lease: the %s %q… has %d bytes; DynamoDB takes at most 2048", what, name[:32], len(name))
 	}
 	return nil
 }
 
-// latest is the last moment that fits into the row's Unix nanoseconds, with room for a correction.
-var latest = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
-
+// checkUntil checks that an end fits into the row's Unix nanoseconds, with room for a correction.
 func checkUntil(until time.Time) error {
-	if until.Before(time.Unix(0, 0)) || until.After(latest) {
+	if year := until.UTC().Year(); year < 1970 || year >= 2262 {
 		return fmt.Errorf("lease: the lease's end %v is not between 1970 and 2262", until.Round(0))
 	}
 	return nil
 }
 
-func checkLease(l *Lease) error {
+// checkLease tells what is wrong with a bare Lease, and returns the terms it was obtained with.
+func checkLease(l *Lease) (terms, error) {
 	if l == nil {
-		return errors.New("lease: the Lease is nil")
+		return terms{}, errors.New("lease: the Lease is nil")
 	}
-	return checkLeaseID(l.LeaseID)
+	if err := checkName("lease ID", l.LeaseID); err != nil {
+		return terms{}, err
+	}
+	return checkRequest(l.Request)
+}
+
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return errors.New("lease: the context is nil")
+	}
+	return nil
 }

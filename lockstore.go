@@ -1,18 +1,20 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/aws/aws-sdk-go/service/dynamodb/expression"
 )
 
 // The attributes of a row that are this package's. All others are the user's.
@@ -22,135 +24,41 @@ const (
 	tokenAttribute  = "FencingToken" // N: grows by one with every tenure
 )
 
-// maxTries bounds how often one Lease writes while replies are lost.
-const maxTries = 4
-
-// LockStore leases the rows of one DynamoDB table by conditional writes, one request each. It never
-// sleeps and starts no goroutines; all its methods are safe for concurrent use. A cancelled context
-// ends a request at once, with an error that wraps the context's; whether the write was applied is
-// then unknown, and nothing that was written by it can harm a later tenure.
+// LockStore leases the rows of one DynamoDB table by conditional writes. It never sleeps and starts no
+// goroutines; all its methods are safe for concurrent use. It knows nothing of tenures: the Leases that it
+// returns are bare. A cancelled context ends a request at once, with an error that wraps the context's;
+// whether the write was applied is then unknown, and it can't harm a later tenure.
 //
-// Errors that are not this package's own are the SDK's: awserr.Error, or something that wraps one.
-// They are logged here, once.
+// A write that compares or sets times needs the database's clock, which every reply shows. If none has come
+// yet, or this host's clock was stepped since, the store first sends a Scan of one row.
+//
+// Errors that are not this package's own are the SDK's, with the request named: awserr.Error and
+// awserr.RequestFailure. They are logged here, once, except those of a request that was given up.
 type LockStore struct {
 	*dynamodb.DynamoDB
 
 	table, key string
-
-	leasing, leasingSeen, renewing, releasing, adding, retiring, retiringOwn, listing, viewing template
-
-	clock   clock
-	tenures tenures
-	skipped sync.Map // lease IDs of the rows that were logged as unreadable
+	clock      clock
+	skipped    sync.Map    // lease IDs of the rows that were logged as unreadable
+	described  atomic.Bool // the table was found empty, and its description asked for
 }
 
 // NewLockStore returns a store on the rows of a table whose hash key, of type string, has the given
 // name. It sends nothing: what is wrong with its arguments or the table is the error of every method.
 func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string) *LockStore {
-	s := &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
-	if s.check() != nil {
-		return s
-	}
-	key, holder, until, token := expression.Name(keyMark), expression.Name(holderAttribute),
-		expression.Name(untilAttribute), expression.Name(tokenAttribute)
-	free := until.AttributeNotExists().Or(until.LessThan(param("now")))
-	mine := holder.Equal(param("me")).And(token.Equal(param("token")))
-
-	// The holder's own row may be leased again, but not back to an earlier end: else a late duplicate
-	// of this write could shorten a newer tenure. leasingSeen may do so, for it names the tenure that it
-	// has seen, and ends it.
-	lease := expression.Set(holder, param("me")).Set(until, param("until")).
-		Set(token, expression.Plus(expression.IfNotExists(token, expression.Value(0)), expression.Value(1)))
-	leasable := func(own expression.ConditionBuilder) expression.ConditionBuilder {
-		return key.AttributeExists().And(free.Or(holder.Equal(param("me")).And(own)))
-	}
-	s.leasing = s.newTemplate(expression.NewBuilder().
-		WithCondition(leasable(until.LessThan(param("until")))).WithUpdate(lease))
-	s.leasingSeen = s.newTemplate(expression.NewBuilder().
-		WithCondition(leasable(until.Equal(param("seen")).
-			And(token.Equal(param("token")).Or(token.AttributeNotExists())))).WithUpdate(lease))
-
-	// Not only "mine": a renewal that arrives late must not undo a later one.
-	s.renewing = s.newTemplate(expression.NewBuilder().
-		WithCondition(mine.And(until.LessThanEqual(param("until")))).
-		WithUpdate(expression.Set(until, param("until"))))
-
-	s.releasing = s.newTemplate(expression.NewBuilder().
-		WithCondition(mine).
-		WithUpdate(expression.Set(until, expression.Value(0)).Remove(holder)))
-
-	s.adding = s.newTemplate(expression.NewBuilder().WithCondition(key.AttributeNotExists()))
-	s.retiring = s.newTemplate(expression.NewBuilder().WithCondition(key.AttributeNotExists().Or(free)))
-	s.retiringOwn = s.newTemplate(expression.NewBuilder().WithCondition(mine))
-
-	s.listing = s.newTemplate(expression.NewBuilder().WithProjection(expression.NamesList(key)))
-	s.viewing = s.newTemplate(expression.NewBuilder().WithProjection(expression.NamesList(key, holder, until, token)))
-	return s
-}
-
-// template is a request's expressions, built once. Their values are filled in for each request.
-type template struct {
-	expression.Expression
-	names     map[string]*string
-	constants map[string]*dynamodb.AttributeValue
-	params    map[string]string // placeholder → the name of its parameter
-}
-
-// values are the parameters of a template by name.
-type values map[string]*dynamodb.AttributeValue
-
-// param stands for a value that each request gives anew.
-func param(name string) expression.ValueBuilder { return expression.Value(name) }
-
-// keyMark stands for the hash key's name, which the expression package would split at its dots.
-const keyMark = "key"
-
-func (s *LockStore) newTemplate(b expression.Builder) template {
-	e, err := b.Build()
-	if err != nil {
-		panic(fmt.Sprintf("lease: can't build an expression: %v", err)) // Its parts are all constants.
-	}
-	t := template{Expression: e, names: e.Names(), constants: e.Values(), params: make(map[string]string)}
-	for placeholder, name := range t.names {
-		if *name == keyMark {
-			t.names[placeholder] = &s.key
-		}
-	}
-	for placeholder, value := range t.constants {
-		if value.S != nil { // What is not a parameter's name is a number.
-			t.params[placeholder] = *value.S
-		}
-	}
-	return t
-}
-
-// fill returns the placeholders' values.
-func (t template) fill(v values) map[string]*dynamodb.AttributeValue {
-	filled := make(map[string]*dynamodb.AttributeValue, len(t.constants))
-	for placeholder, value := range t.constants {
-		if name, ok := t.params[placeholder]; ok {
-			value = v[name]
-		}
-		filled[placeholder] = value
-	}
-	return filled
-}
-
-func text(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: aws.String(s)} }
-
-func number(n int64) *dynamodb.AttributeValue {
-	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
+	return &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
 }
 
 // Lease acquires the item for the request's lessee until then, or renews what that lessee holds, and
-// returns the row. Each call begins a new tenure and ends an older one of the same lessee: at once if
-// that is a lease of this LockStore, or else at its next renewal. It writes one unit, also when it fails. The row must exist; it is never created.
+// returns the row. Each call begins a new tenure; an older one of the same lessee learns of that at its
+// next renewal. It costs one write, also when it fails, and a second one if the row is the lessee's own but
+// refused the first: a reply was lost, or the lease is to be shortened. Leasing never creates a row.
 //
 // The error is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or
 // there is none.
 //
 // until is by this host's clock. It should be time.Now() of just before the call plus the request's
-// LeaseDuration, as the tenure is over a tenth of the LeaseDuration before until. An earlier one
+// LeaseDuration, as the lease is over a tenth of the LeaseDuration before until. An earlier one
 // shortens a lease that the lessee holds.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(context.Background(), leaseID, request, until)
@@ -158,75 +66,85 @@ func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time)
 
 // LeaseWithContext is [LockStore.Lease] with a context.
 func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
-	if err := s.checkCall(ctx, leaseID); err != nil {
-		return nil, err
-	}
-	terms, err := checkRequest(request)
+	terms, err := s.checkLeasing(ctx, leaseID, request, until)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUntil(until); err != nil {
+	// Not back to an earlier end: else a late duplicate of this write could shorten a newer tenure.
+	w := leasing{end: s.clock.written(until)}
+	l, found, err := s.lease(ctx, leaseID, terms, until, w)
+	if err == LeaseNotObtainedError && found.holder == terms.lessee {
+		w.seen = found
+		l, _, err = s.lease(ctx, leaseID, terms, until, w)
+	}
+	return l, err
+}
+
+// LeaseAsSeen is what a [Locker] leases by: [LockStore.Lease] of an item that a scan has shown, which takes
+// care of another process of the same name that may still rely on its lease, paused or cut off.
+//
+// The lessee's own live row is leased only as it was seen, by its token and end; if it has changed since,
+// once more as the refusal shows it. Its end is never moved back, and the new tenure remembers it: until
+// then a release keeps the item from other lessees. If the row is exactly as older has left it, a lease
+// that this process has or had of the item, there is nothing new to remember. older may be nil.
+func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, request LeaseRequest, until time.Time) (*Lease, error) {
+	terms, err := s.checkLeasing(ctx, seen.LeaseID, request, until)
+	if err != nil {
 		return nil, err
 	}
-
-	// What a reply has shown may call for another try, conditional on the row as it was shown.
-	var last *row
-	for tries := 1; ; tries++ {
-		_, correction, _ := s.clock.correction()
-		end, now := until.Add(correction).UnixNano(), s.now()
-		t, v := s.leasing, values{"me": text(terms.lessee), "now": number(now), "until": number(end)}
-		if last != nil {
-			t, v["seen"], v["token"] = s.leasingSeen, number(last.until), number(last.token)
-		}
-		item, resent, err := s.update(ctx, leaseID, t, v)
-
-		_, corrected, _ := s.clock.correction()
-		found, refused := conditionFailed(err)
-		if refused {
-			item = found
-		}
-		switch {
-		case err != nil && !refused:
-			err = s.explainTable(ctx, err)
-			if _, explained := err.(*requestError); !explained && errorCode(err) == validationException {
-				// DynamoDB adds only to numbers, and no item may be larger than 400 KB.
-				err = &rowError{leaseID, s.table, err}
+	token, c := older.held()
+	row := &row{holder: seen.LesseeID, until: seen.LeaseUntil, token: seen.FencingToken}
+	for again := false; ; again = true {
+		w := leasing{end: s.clock.written(until), seen: row}
+		if row.holder == terms.lessee {
+			w.end, w.older = max(w.end, row.until), row.until
+			if c != nil && token == row.token && c.furthest.Load() == row.until {
+				w.older = c.older
 			}
-			return nil, err
-		case len(item) == 0:
-			return nil, LeaseNotObtainedError
-		case !refused && (tries > 1 || near(correction, corrected)):
-			return s.newLease(leaseID, item, terms, until)
 		}
-		seen, err := s.parse(leaseID, item)
-		if err != nil {
-			return nil, err
+		l, found, err := s.lease(ctx, seen.LeaseID, terms, until, w)
+		if again || err != LeaseNotObtainedError || found.holder != terms.lessee {
+			return l, err
 		}
-		own := seen.holder == terms.lessee
-		switch {
-		case own && tries == 1: // to be shortened, or written by a clock that this reply proved wrong
-		case own && resent && tries < maxTries: // perhaps obtained by a write whose reply was lost
-		case tries == 1 && seen.until < s.serverNow(): // free, but the server's clock wasn't known yet
-		default:
-			return nil, LeaseNotObtainedError
-		}
-		last = &seen
+		row = found
 	}
 }
 
-// newLease returns the lease that a write of those terms obtained, with the row as it is now.
-func (s *LockStore) newLease(leaseID string, row map[string]*dynamodb.AttributeValue, terms terms, until time.Time) (*Lease, error) {
-	token, err := fencingToken(row)
+// leasing is one write that leases a row.
+type leasing struct {
+	end   int64 // for LeaseUntil
+	seen  *row  // as which the lessee's own live row may be leased; nil: if that moves its end on
+	older int64 // for the claim
+}
+
+// lease sends one write. With LeaseNotObtainedError comes the row that refused it.
+func (s *LockStore) lease(ctx context.Context, leaseID string, terms terms, until time.Time, w leasing) (*Lease, *row, error) {
+	v := attributes{":me": text(terms.lessee), ":until": number(w.end), ":now": number(s.clock.now()), ":zero": number(0), ":one": number(1)}
+	condition := "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+		"(#holder = :me AND #until < :until))"
+	if w.seen != nil {
+		condition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+			"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
+		v[":seenUntil"], v[":seenToken"] = number(w.seen.until), number(w.seen.token)
+	}
+	item, found, err := s.update(ctx, leaseID, v, condition,
+		"SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one")
+	if err == nil && found != nil {
+		return nil, found, LeaseNotObtainedError
+	}
+	if err == nil {
+		_, err = s.parse(leaseID, item)
+	}
 	if err != nil {
-		return nil, &rowError{leaseID, s.table, err}
+		return nil, nil, err
 	}
-	t := newTenure(token, until, terms.duration)
-	s.tenures.begin(leaseID, terms.lessee, t)
-	return &Lease{LeaseID: leaseID, AttributeValues: row, Request: terms.request, Until: until, tenure: t}, nil
+	l := &Lease{LeaseID: leaseID, AttributeValues: item, Request: terms.request, Until: until, claim: &claim{older: w.older}}
+	l.claim.ask(w.end)
+	return l, nil, nil
 }
 
-// RenewLease moves the end of the lease's tenure to until, see [LockStore.Lease]; never back. It
-// writes one unit.
+// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one
+// write. The tenure of a Locker's lease is extended by its Heartbeat only.
 //
 // The error is bare [LeaseLostError] when the tenure is over, whoever holds the item now; the log
 // says who. A lease that shows no token, one built as a literal, is leased anew.
@@ -236,211 +154,196 @@ func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
 
 // RenewLeaseWithContext is [LockStore.RenewLease] with a context.
 func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, until time.Time) error {
-	terms, err := s.checkHeld(ctx, lease)
-	if err != nil {
+	h, err := s.checkHeld(ctx, lease)
+	if err = cmp.Or(err, checkUntil(until)); err != nil {
 		return err
 	}
-	if err := checkUntil(until); err != nil {
-		return err
-	}
-	token := lease.FencingToken()
-	if token == 0 {
-		_, err := s.LeaseWithContext(ctx, lease.LeaseID, lease.Request, until)
-		if err == LeaseNotObtainedError {
+	if h.token == 0 {
+		if _, err = s.LeaseWithContext(ctx, lease.LeaseID, lease.Request, until); err == LeaseNotObtainedError {
 			return LeaseLostError
 		}
 		return err
 	}
-	for again := false; ; again = true {
-		_, correction, _ := s.clock.correction()
-		end := until.Add(correction).UnixNano()
-		_, _, err := s.update(ctx, lease.LeaseID, s.renewing, values{
-			"me": text(terms.lessee), "token": number(token), "until": number(end)})
-
-		_, corrected, _ := s.clock.correction()
-		item, refused := conditionFailed(err)
-		switch {
-		case err == nil && (again || near(correction, corrected)):
-		case err == nil:
-			continue // Written by a clock that this reply proved wrong.
-		case !refused:
-			return s.explainTable(ctx, err)
-		default:
-			seen, err := s.parse(lease.LeaseID, item)
-			switch {
-			case err != nil || seen.holder != terms.lessee || seen.token != token:
-				return s.lost(lease, terms, seen)
-			case seen.until >= until.Add(corrected).UnixNano(): // An own later renewal got there first.
-			case !again:
-				continue
-			default:
-				return fmt.Errorf("lease: the row of %q in table %q refuses its holder's renewal", lease.LeaseID, s.table)
-			}
-		}
-		if lease.tenure != nil {
-			lease.tenure.extend(until)
-		}
-		return nil
+	if err := s.learnClock(ctx); err != nil {
+		return err
 	}
+	end := h.claim.ask(s.clock.written(until))
+	// Not only "mine": a renewal that arrives late must not undo a later one.
+	_, found, err := s.update(ctx, lease.LeaseID,
+		attributes{":me": text(h.lessee), ":token": number(h.token), ":until": number(end)},
+		"#holder = :me AND #token = :token AND #until <= :until", "SET #until = :until")
+	if found == nil || err != nil || found.holder == h.lessee && found.token == h.token && found.until >= end {
+		return err // At the last, an own later renewal got there first.
+	}
+	return h.lost(found)
 }
 
-// lost ends the tenure of a lease that the row was seen to deny, and returns LeaseLostError.
-func (s *LockStore) lost(lease *Lease, terms terms, seen row) error {
-	if lease.tenure != nil {
-		lease.tenure.finish(LeaseLostError)
-	}
-	logError("Lease Lost", "lessee_id", terms.lessee, "lease_id", lease.LeaseID,
-		"fencing_token", lease.FencingToken(), "holder", seen.holder, "holder_fencing_token", seen.token)
-	return LeaseLostError
-}
-
-// ReleaseLease ends the tenure and then frees the row, so that others can lease it at once. It
-// writes one unit. A lease that was released already is fine.
+// ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row, so that others
+// can lease it at once. It costs one write. A lease that was released already is fine.
 //
 // The error is bare [LeaseLostError] when the tenure was over before; the row is then untouched.
 // After any other error the release may be tried again; else the item stays leased until its end.
-// To stop a Heartbeat and wait for it, use [Locker.ReleaseLease].
 func (s *LockStore) ReleaseLease(lease *Lease) error {
 	return s.ReleaseLeaseWithContext(context.Background(), lease)
 }
 
 // ReleaseLeaseWithContext is [LockStore.ReleaseLease] with a context.
 func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
-	terms, err := s.checkHeld(ctx, lease)
+	h, err := s.checkHeld(ctx, lease)
 	if err != nil {
 		return err
 	}
-	if lease.tenure != nil {
-		lease.tenure.finish(LeaseReleasedError)
+	lease.Discard()
+	v := h.values()
+	v[":rest"] = number(h.claim.older) // Until then an older process of the name may rely on the item.
+	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder")
+	if found == nil || err != nil || len(found.item) > 0 && found.holder == "" && found.token == h.token {
+		return err // At the last, it was released before, perhaps by a request whose reply was lost.
 	}
-	token := lease.FencingToken()
-	_, _, err = s.update(ctx, lease.LeaseID, s.releasing, values{
-		"me": text(terms.lessee), "token": number(token)})
-	item, refused := conditionFailed(err)
-	if !refused {
-		return s.explainTable(ctx, err)
-	}
-	seen, err := s.parse(lease.LeaseID, item)
-	if err == nil && len(item) > 0 && seen.holder == "" && seen.token == token {
-		return nil // Released before, perhaps by a request whose reply was lost.
-	}
-	return s.lost(lease, terms, seen)
+	return h.lost(found)
 }
 
-// update sends one UpdateItem and returns the new row, and whether the SDK sent it more than once.
-func (s *LockStore) update(ctx context.Context, leaseID string, t template, v values) (map[string]*dynamodb.AttributeValue, bool, error) {
+// ownCondition holds while the row is as a tenure may have left it. Not only its token: a worker of the
+// original library under the same name leases the row without touching that.
+const ownCondition = "#holder = :me AND #token = :token AND #until <= :furthest"
+
+// held is a lease as a method got it.
+type held struct {
+	leaseID, lessee string
+	token           int64
+	claim           *claim
+}
+
+// values are those of ownCondition.
+func (h held) values() attributes {
+	return attributes{":me": text(h.lessee), ":token": number(h.token), ":furthest": number(h.claim.furthest.Load())}
+}
+
+// lost logs who has the row instead, and returns LeaseLostError.
+func (h held) lost(found *row) error {
+	logError("Lease Lost", "lessee_id", h.lessee, "lease_id", h.leaseID, "fencing_token", h.token,
+		"holder", found.holder, "holder_fencing_token", found.token)
+	return LeaseLostError
+}
+
+// attributes are those of a row, or the values of a request's placeholders.
+type attributes = map[string]*dynamodb.AttributeValue
+
+func text(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
+
+func number(n int64) *dynamodb.AttributeValue {
+	return (&dynamodb.AttributeValue{}).SetN(strconv.FormatInt(n, 10))
+}
+
+// names are the placeholders of attribute names in an expression: a key may have any name.
+func (s *LockStore) names(expression string) map[string]*string {
+	names := make(map[string]*string, 4)
+	for _, n := range [...][2]string{{"#key", s.key}, {"#holder", holderAttribute}, {"#until", untilAttribute}, {"#token", tokenAttribute}} {
+		if strings.Contains(expression, n[0]) {
+			names[n[0]] = aws.String(n[1])
+		}
+	}
+	return names
+}
+
+// update sends one UpdateItem, and returns the new row, or the one that refused it.
+func (s *LockStore) update(ctx context.Context, leaseID string, v attributes, condition, update string) (item attributes, refusal *row, err error) {
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
-		Key:                                 map[string]*dynamodb.AttributeValue{s.key: text(leaseID)},
-		ConditionExpression:                 t.Condition(),
-		UpdateExpression:                    t.Update(),
-		ExpressionAttributeNames:            t.names,
-		ExpressionAttributeValues:           t.fill(v),
+		Key:                                 attributes{s.key: text(leaseID)},
+		ConditionExpression:                 &condition,
+		UpdateExpression:                    &update,
+		ExpressionAttributeNames:            s.names(condition + update),
+		ExpressionAttributeValues:           v,
 		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
-	err := s.send(ctx, req, "lease_id", leaseID)
-	return out.Attributes, req.RetryCount > 0, err
+	refusal, err = s.write(ctx, req, leaseID)
+	return out.Attributes, refusal, err
 }
 
-// send sends a request, learns from the reply what the server's clock says, and logs an error that
-// is neither a failed condition nor the caller's own cancellation.
-func (s *LockStore) send(ctx context.Context, req *request.Request, keyvals ...interface{}) error {
+// write sends a conditional write, and returns the row that refused it, if one did, also where that can't be
+// read.
+func (s *LockStore) write(ctx context.Context, req *request.Request, leaseID string) (refusal *row, err error) {
+	err = s.send(ctx, req, leaseID, dynamodb.ErrCodeConditionalCheckFailedException)
+	var failed *dynamodb.ConditionalCheckFailedException
+	if !errors.As(err, &failed) {
+		return nil, err
+	}
+	found, err := s.parse(leaseID, failed.Item)
+	return &found, err
+}
+
+// send sends a request, of an item if leaseID is not "", and learns from the reply what the database's clock
+// says. An error is the SDK's with the request named, and is logged; one of the expected code is left as
+// it is.
+func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID, expected string) error {
 	req.SetContext(ctx)
 	err := req.Send()
-	if req.HTTPResponse.StatusCode != 0 { // else there was no reply
+	if req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0 { // else there was no reply
 		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
 	}
-	if err == nil {
-		return nil
-	}
-	if _, refused := conditionFailed(err); refused {
+	code := errorCode(err)
+	if err == nil || code == expected {
 		return err
 	}
-	if ctx.Err() != nil && errorCode(err) == request.CanceledErrorCode {
-		err = explain(err, context.Cause(ctx), "lease: %s of table %q was given up", req.Operation.Name, s.table)
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return err
-		}
+	failed := newRequestError(err, fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", req.Operation.Name, leaseID, s.table, s.key))
+	switch {
+	case ctx.Err() != nil && code == request.CanceledErrorCode:
+		failed.text += " was given up"
+		failed.causes = append(failed.causes, contextError(ctx))
+		return failed
+	case code == dynamodb.ErrCodeResourceNotFoundException:
+		failed.text = fmt.Sprintf("lease: table %q does not exist", s.table)
 	}
-	logFailure(err, append([]interface{}{"operation", req.Operation.Name, "table", s.table}, keyvals...)...)
-	return err
-}
-
-// self lets NewLocker tell a LockStore from a type that embeds one.
-func (s *LockStore) self() *LockStore { return s }
-
-// now is [LockStore.serverNow]; but while no reply has told anything about the server's clock, it is
-// 1: after no end but 0, so that nobody's lease is taken on the word of a clock that may be wrong.
-func (s *LockStore) now() int64 {
-	if _, _, known := s.clock.correction(); !known {
-		return 1
-	}
-	return s.serverNow()
-}
-
-// serverNow is a time that the server's clock is past, as far as that is known, in Unix nanoseconds.
-func (s *LockStore) serverNow() int64 {
-	correction, _, _ := s.clock.correction()
-	return time.Now().Add(correction).UnixNano()
+	failed.logged = true
+	logFailure(err, "operation", req.Operation.Name, "table", s.table, "lease_id", leaseID)
+	return failed
 }
 
 // check tells what is wrong with the store itself.
-func (s *LockStore) check() error {
+func (s *LockStore) check(ctx context.Context) error {
 	switch {
 	case s == nil:
-		return errors.New("lease: the LockStore is nil; was SetupLockStoreGlobal called?")
+		return setupf("lease: the LockStore is nil; was SetupLockStoreGlobal called?")
 	case s.DynamoDB == nil:
-		return errors.New("lease: the LockStore's *dynamodb.DynamoDB is nil")
+		return setupf("lease: the LockStore's *dynamodb.DynamoDB is nil")
+	case s.DynamoDB.Client == nil:
+		return setupf("lease: the LockStore's *dynamodb.DynamoDB was not made by dynamodb.New")
 	case s.table == "":
-		return errors.New("lease: the LockStore's table name is empty")
+		return setupf("lease: the LockStore's table name is empty")
 	case s.key == "":
-		return errors.New("lease: the LockStore's hash key name is empty")
+		return setupf("lease: the LockStore's hash key name is empty")
 	case s.key == holderAttribute || s.key == untilAttribute || s.key == tokenAttribute:
-		return fmt.Errorf("lease: the hash key %q has the name of an attribute of this package", s.key)
+		return setupf("lease: the hash key %q has the name of an attribute of this package", s.key)
 	}
-	return nil
+	return checkContext(ctx)
 }
 
-func (s *LockStore) checkContext(ctx context.Context) error {
-	if err := s.check(); err != nil {
-		return err
-	}
-	if ctx == nil {
-		return errors.New("lease: the context is nil")
-	}
-	return nil
-}
-
-func (s *LockStore) checkCall(ctx context.Context, leaseID string) error {
-	if err := s.checkContext(ctx); err != nil {
-		return err
-	}
-	return checkLeaseID(leaseID)
-}
-
-func (s *LockStore) checkHeld(ctx context.Context, lease *Lease) (terms, error) {
-	if err := s.checkContext(ctx); err != nil {
+// checkLeasing checks what a lease is asked for with, and learns the clock.
+func (s *LockStore) checkLeasing(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (terms, error) {
+	if err := cmp.Or(s.check(ctx), checkName("lease ID", leaseID)); err != nil {
 		return terms{}, err
 	}
-	if err := checkLease(lease); err != nil {
+	t, err := checkRequest(request)
+	if err = cmp.Or(err, checkUntil(until)); err != nil {
 		return terms{}, err
 	}
-	return checkRequest(lease.Request)
+	return t, s.learnClock(ctx)
 }
 
-// explainTable says what is wrong with the table when err comes from that.
-func (s *LockStore) explainTable(ctx context.Context, err error) error {
-	switch errorCode(err) {
-	case dynamodb.ErrCodeResourceNotFoundException:
-		return explain(err, nil, "lease: table %q does not exist", s.table)
-	case validationException:
-		if !strings.Contains(strings.ToLower(err.Error()), "key") {
-			break
-		}
-		if misfit := s.checkTable(ctx); misfit != nil {
-			return explain(err, misfit, "%v", misfit)
-		}
+func (s *LockStore) checkHeld(ctx context.Context, lease *Lease) (held, error) {
+	if err := s.check(ctx); err != nil {
+		return held{}, err
 	}
-	return err
+	terms, err := checkLease(lease)
+	if err != nil {
+		return held{}, err
+	}
+	h := held{leaseID: lease.LeaseID, lessee: terms.lessee}
+	if h.token, h.claim = lease.held(); h.claim == nil { // a literal, of which nothing is known
+		h.claim = &claim{}
+		h.claim.ask(math.MaxInt64)
+	}
+	return h, nil
 }

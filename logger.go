@@ -15,52 +15,47 @@ type LeaseLogger interface {
 	LogErrorMessage(message string, keyvals ...interface{})
 }
 
-// current holds the logger: never a nil pointer, but perhaps one to a nil logger.
+// current holds the logger: nil before SetLogger, and then perhaps a pointer to a nil logger.
 var current atomic.Pointer[LeaseLogger]
-
-func init() { SetLogger(defaultLogger{}) }
 
 // SetLogger replaces the logger of the whole package; nil makes it silent. Before the first call,
 // errors go to [slog.Default] at level Error and information at level Debug, so that a worker that
 // waits in vain says why. It may be called at any time and from any goroutine.
 func SetLogger(logger LeaseLogger) { current.Store(&logger) }
 
-// defaultLogger logs to the standard library's logger.
-type defaultLogger struct{}
-
-func (defaultLogger) LogInfoMessage(message string, keyvals ...interface{}) {
-	slog.Debug(message, keyvals...)
-}
-
-func (defaultLogger) LogErrorMessage(message string, keyvals ...interface{}) {
-	slog.Error(message, keyvals...)
-}
-
 func logInfo(message string, keyvals ...interface{}) {
-	if logger := *current.Load(); logger != nil {
-		logger.LogInfoMessage(message, keyvals...)
+	switch logger := current.Load(); {
+	case logger == nil:
+		slog.Debug(message, keyvals...)
+	case *logger != nil:
+		(*logger).LogInfoMessage(message, keyvals...)
 	}
 }
 
 func logError(message string, keyvals ...interface{}) {
-	if logger := *current.Load(); logger != nil {
-		logger.LogErrorMessage(message, keyvals...)
+	switch logger := current.Load(); {
+	case logger == nil:
+		slog.Error(message, keyvals...)
+	case *logger != nil:
+		(*logger).LogErrorMessage(message, keyvals...)
 	}
 }
 
-// logFailure logs a request's error in the words of the original library, further keys after them.
+// logFailure logs a request's error in the words of the original library, further keys after them, unless
+// the LockStore that it comes from did.
 func logFailure(err error, keyvals ...interface{}) {
-	var event []interface{}
+	var ours *requestError
 	var failure awserr.RequestFailure
 	var sdk awserr.Error
+	event := []interface{}{"error", err}
 	switch {
+	case errors.As(err, &ours) && ours.logged:
+		return
 	case errors.As(err, &failure) && failure.StatusCode() != 0:
 		event = []interface{}{"Code", failure.Code(), "AWSMessage", failure.Message(),
 			"StatusCode", failure.StatusCode(), "DDBRequestID", failure.RequestID()}
 	case errors.As(err, &sdk):
 		event = []interface{}{"Code", sdk.Code(), "AWSMessage", sdk.Message(), "OriginalError", sdk.OrigErr()}
-	default:
-		event = []interface{}{"error", err}
 	}
 	logError("AWS Error", append(event, keyvals...)...)
 }

@@ -66,7 +66,7 @@ func newFixtureKey(tb testing.TB, key string, ids ...string) *fixture {
 	f := newFixtureOn(tb, ddblocal.ForTest(tb).Endpoint, key)
 	require.NoError(tb, f.EnsureTable())
 	for _, id := range ids {
-		require.NoError(tb, f.AddLeaseID(id, nil))
+		require.NoError(tb, f.AddLeaseID(id, row{"FencingToken": num(0)})) // so that the first token is 1
 	}
 	f.reset()
 	return f

@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,8 +20,12 @@ import (
 
 func TestAddLeaseIDRegistersAFreeItem(t *testing.T) {
 	f := newFixture(t)
+	before := time.Now().UnixMilli()
 	require.NoError(t, f.AddLeaseID("a", row{"x": str("y")}))
-	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "x": str("y")}, f.get("a"))
+	got := f.get("a")
+	token := mustInt(t, got["FencingToken"])
+	assert.True(t, before <= token && token <= time.Now().UnixMilli(), "%d is not the time in milliseconds", token)
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(token), "x": str("y")}, got)
 	assert.NoError(t, f.original("a", "old", time.Now().Add(time.Second)), "the original can lease it")
 }
 
@@ -63,7 +68,6 @@ func TestAHolderRetiresItsOwnItem(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.RemoveLease(l))
 	assert.Nil(t, f.get("a"))
-	assert.False(t, l.Valid())
 }
 
 func TestEnsureTableMakesAFittingTable(t *testing.T) {
@@ -123,21 +127,29 @@ func TestATableThatDoesNotFitIsAClearError(t *testing.T) {
 				assert.ErrorContains(t, err, c.says)
 				assert.ErrorContains(t, err, fmt.Sprintf("table %q", f.table))
 			}
-			l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+			_, err := f.ListLeaseIDs()
 			check(err)
-			assert.Nil(t, l)
-			assert.Implements(t, (*awserr.Error)(nil), err)
-			_, err = f.ListLeaseIDs()
+			locker := lease.NewLocker(f.LockStore)
+			_, err = locker.ObtainLease(for30s("w1"))
 			check(err)
-			_, err = lease.NewLocker(f.LockStore).ObtainLease(for30s("w1"))
-			check(err)
-			check(f.AddLeaseID("a", nil))
-			check(f.RemoveLeaseID("a"))
-			if c.keys != nil {
-				out, err := f.ddb.Scan(&dynamodb.ScanInput{TableName: &f.table})
-				require.NoError(t, err)
-				assert.Equal(t, c.row, out.Items[0], "nothing was written")
+			if c.keys == nil {
+				check(f.AddLeaseID("a", nil))
+				return
 			}
+			_, err = locker.WaitUntilLeaseObtainedWithContext(within(t, time.Minute), for30s("w1"), time.Second)
+			check(err) // at once: no waiting makes it good
+			check(locker.Hold(within(t, time.Minute), for30s("w1"), func(context.Context, *lease.Lease) error { return nil }))
+
+			// A write gets DynamoDB's own error, with table and key named.
+			l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+			assert.Nil(t, l)
+			for _, err := range []error{err, f.AddLeaseID("a", nil), f.RemoveLeaseID("a")} {
+				assert.Implements(t, (*awserr.Error)(nil), err)
+				assert.ErrorContains(t, err, fmt.Sprintf(`of "a" in table %q with the hash key "id": ValidationException`, f.table))
+			}
+			out, err := f.ddb.Scan(&dynamodb.ScanInput{TableName: &f.table})
+			require.NoError(t, err)
+			assert.Equal(t, c.row, out.Items[0], "nothing was written")
 		})
 	}
 }

@@ -17,53 +17,53 @@ type LeaseItem struct {
 	LeaseID  string
 	LesseeID string    // the last holder; "" when it was never leased, or was released
 	Until    time.Time // when its lease ends or ended, by this host's clock; zero when it was never leased, or was released
+
+	// What the row says of the last holder's tenure; both are 0 when it was never leased, or was released.
+	FencingToken int64
+	LeaseUntil   int64 // Unix nanoseconds, by the database's clock
 }
 
 // row is what this package's attributes of a row say. The zero row is free.
 type row struct {
 	holder string
-	until  int64 // Unix nanoseconds of the server's clock
+	until  int64 // Unix nanoseconds of the database's clock
 	token  int64
+	item   attributes // all; empty: there is no row
 }
 
-// rowError says that a row can't be leased, whoever tries, while others may be.
-type rowError struct {
-	leaseID, table string
-	cause          error
-}
-
-func (e *rowError) Error() string {
-	return fmt.Sprintf("lease: the row of %q in table %q can't be leased: %v", e.leaseID, e.table, e.cause)
-}
-
-func (e *rowError) Unwrap() error { return e.cause }
-
-// parse reads a row. What it can't make sense of (a wrong type, a token that doesn't count) is
-// a *rowError.
-func (s *LockStore) parse(leaseID string, item map[string]*dynamodb.AttributeValue) (r row, err error) {
-	defer func() {
-		if err != nil {
-			err = &rowError{leaseID, s.table, err}
-		}
-	}()
-	if holder := item[holderAttribute]; holder != nil {
-		if holder.S == nil {
-			return r, errors.New(holderAttribute + " is not a string")
-		}
-		r.holder = *holder.S
+// parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a rowError.
+func (s *LockStore) parse(leaseID string, item attributes) (r row, err error) {
+	r.item = item
+	holder, until, token := item[holderAttribute], item[untilAttribute], item[tokenAttribute]
+	switch {
+	case holder != nil && holder.S == nil:
+		err = errors.New(holderAttribute + " is not a string")
+	case until != nil && until.N == nil:
+		err = errors.New(untilAttribute + " is not a number")
+	case until != nil:
+		r.until, err = parseNanoseconds(*until.N)
 	}
-	if until := item[untilAttribute]; until != nil {
-		if until.N == nil {
-			return r, errors.New(untilAttribute + " is not a number")
-		}
-		if r.until, err = parseNanoseconds(*until.N); err != nil {
-			return r, err
-		}
+	if holder != nil {
+		r.holder = aws.StringValue(holder.S)
 	}
-	if r.token, err = fencingToken(item); err == nil && (r.token < 0 || r.token == math.MaxInt64) {
-		err = fmt.Errorf("%s is %d, which no count of tenures reaches", tokenAttribute, r.token)
+	if err == nil {
+		r.token, err = parseToken(token)
+	}
+	if err != nil {
+		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
 	}
 	return r, err
+}
+
+func parseToken(token *dynamodb.AttributeValue) (int64, error) {
+	if token == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(aws.StringValue(token.N), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/2 {
+		return n, fmt.Errorf("%s %q is no number that a count of tenures reaches", tokenAttribute, aws.StringValue(token.N))
+	}
+	return n, nil
 }
 
 // parseNanoseconds reads a number of DynamoDB's: up to 38 digits and fractions. What no clock
@@ -92,35 +92,25 @@ func (s *LockStore) ListLeaseIDs() ([]string, error) {
 
 // ListLeaseIDsWithContext is [LockStore.ListLeaseIDs] with a context.
 func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, error) {
-	if err := s.checkContext(ctx); err != nil {
-		return nil, err
-	}
 	ids := []string{}
-	seen := make(map[string]bool)
 	for after := ""; ; {
-		rows, next, err := s.page(ctx, after, 0, s.listing)
+		rows, next, err := s.page(ctx, after, 0, "#key")
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			id := *row[s.key].S
-			if seen[id] {
-				return nil, s.misfit("has several rows of the hash key value %q: it has a sort key, which lease items can't have", id)
-			}
-			seen[id] = true
-			ids = append(ids, id)
+			ids = append(ids, *row[s.key].S)
 		}
-		if next == "" {
+		if after = next; after == "" {
 			return ids, nil
 		}
-		after = next
 	}
 }
 
 // ScanLeaseItems returns one page of the lease items and who holds them: those that follow the given
 // lease ID in the table's own order, or the first page after "". The ID need not be one of the
-// table's; any string names a place in that order, spread evenly. next is where to go on, "" at the
-// end. A page is 1 MB of rows, whatever their attributes, or as many rows as limit says if that is
+// table's; any string of UTF-8 names a place in that order, spread evenly. next is where to go on, "" at
+// the end. A page is 1 MB of rows, whatever their attributes, or as many rows as limit says if that is
 // over 0 and less: half a read unit for each 4 KB.
 //
 // Rows that can't be leased, as their attributes have the wrong types, are left out and logged once.
@@ -130,82 +120,65 @@ func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, 
 
 // ScanLeaseItemsWithContext is [LockStore.ScanLeaseItems] with a context.
 func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error) {
-	if err := s.checkContext(ctx); err != nil {
-		return nil, "", err
-	}
-	rows, next, err := s.page(ctx, after, limit, s.viewing)
+	rows, next, err := s.page(ctx, after, limit, "#key, #holder, #until, #token")
 	if err != nil {
 		return nil, "", err
 	}
-	correction, _, _ := s.clock.correction() // the least: the item may be free later than this says
+	least, _ := s.clock.correction() // the item may be free later than this says
 	items = make([]LeaseItem, 0, len(rows))
 	for _, attributes := range rows {
-		id := *attributes[s.key].S
-		r, err := s.parse(id, attributes)
+		item := LeaseItem{LeaseID: *attributes[s.key].S}
+		r, err := s.parse(item.LeaseID, attributes)
 		if err != nil {
-			if _, logged := s.skipped.LoadOrStore(id, true); !logged {
-				logError("Lease Item Skipped", "lease_id", id, "error", err)
+			if _, logged := s.skipped.LoadOrStore(item.LeaseID, true); !logged {
+				logError("Lease Item Skipped", "lease_id", item.LeaseID, "error", err)
 			}
 			continue
 		}
-		item := LeaseItem{LeaseID: id, LesseeID: r.holder}
 		if r.until > 0 {
-			item.Until = time.Unix(0, r.until).Add(-correction)
+			item.Until = time.Unix(0, r.until).Add(-least)
+		}
+		if r.holder != "" {
+			item.LesseeID, item.FencingToken, item.LeaseUntil = r.holder, r.token, r.until
 		}
 		items = append(items, item)
 	}
 	return items, next, nil
 }
 
-// page sends one Scan. Every row it returns has a hash key of type string.
-func (s *LockStore) page(ctx context.Context, after string, limit int, t template) (rows []map[string]*dynamodb.AttributeValue, next string, err error) {
-	input := &dynamodb.ScanInput{
-		TableName:                &s.table,
-		ProjectionExpression:     t.Projection(),
-		ExpressionAttributeNames: t.names,
+// learnClock reads one row if nothing is known of the database's clock.
+func (s *LockStore) learnClock(ctx context.Context) error {
+	if s.clock.known() {
+		return nil
 	}
+	_, _, err := s.page(ctx, "", 1, "#key")
+	return err
+}
+
+// page sends one Scan. Every row it returns has a hash key of type string.
+func (s *LockStore) page(ctx context.Context, after string, limit int, projection string) (rows []attributes, next string, err error) {
+	if err := s.check(ctx); err != nil {
+		return nil, "", err
+	}
+	in := &dynamodb.ScanInput{TableName: &s.table, ProjectionExpression: &projection, ExpressionAttributeNames: s.names(projection)}
 	if after != "" {
-		input.ExclusiveStartKey = map[string]*dynamodb.AttributeValue{s.key: text(after)}
+		if err := checkName("place to scan from", after); err != nil {
+			return nil, "", err
+		}
+		in.ExclusiveStartKey = attributes{s.key: text(after)}
 	}
 	if limit > 0 {
-		input.Limit = aws.Int64(int64(limit))
+		in.Limit = aws.Int64(int64(limit))
 	}
-	req, out := s.ScanRequest(input)
-	if err := s.send(ctx, req); err != nil {
-		return nil, "", s.explainTable(ctx, err)
+	req, out := s.ScanRequest(in)
+	if err := s.send(ctx, req, "", ""); err != nil {
+		return nil, "", err
 	}
-	for _, row := range out.Items {
-		if err := s.checkKey(row[s.key]); err != nil {
-			return nil, "", err
-		}
+	if err := s.checkPage(ctx, out, after == ""); err != nil {
+		return nil, "", err
 	}
-	if len(out.LastEvaluatedKey) > 0 {
-		if len(out.LastEvaluatedKey) > 1 {
-			return nil, "", s.misfit("has a sort key, which lease items can't have")
-		}
-		last := out.LastEvaluatedKey[s.key]
-		if err := s.checkKey(last); err != nil {
-			return nil, "", err
-		}
-		next = aws.StringValue(last.S)
+	if last := out.LastEvaluatedKey[s.key]; last != nil {
+		next = *last.S
 	}
 	return out.Items, next, nil
-}
-
-// checkKey tells what is wrong with the table if a row shows this under the hash key's name.
-func (s *LockStore) checkKey(value *dynamodb.AttributeValue) error {
-	switch {
-	case value == nil:
-		return s.misfit("has rows without the hash key %q", s.key)
-	case value.N != nil:
-		return s.misfit("has a hash key %q of type N (number); want S (string)", s.key)
-	case value.S == nil:
-		return s.misfit("has a hash key %q of type B (binary); want S (string)", s.key)
-	}
-	return nil
-}
-
-// misfit returns the error of a table that can't hold lease items.
-func (s *LockStore) misfit(format string, args ...any) error {
-	return fmt.Errorf("lease: table %q "+format, append([]any{s.table}, args...)...)
 }

@@ -29,48 +29,37 @@ func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 	assert.Equal(t, 10*time.Second, timeLeft(slept(now, -time.Minute), end), "a wall clock that was set back")
 }
 
-func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
-	now := time.Now()
-	tenure := newTenure(1, now.Add(time.Hour), time.Hour)
-	tenure.timer.Stop() // as if the process was paused, and the renewal's reply came first
-	tenure.end = now
-	assert.False(t, tenure.extend(now.Add(2*time.Hour)))
-	assert.Zero(t, tenure.check())
-	assert.Equal(t, LeaseExpiredError, tenure.over())
-	assert.False(t, tenure.extend(now.Add(2*time.Hour)))
+// tenureOf is a tenure that begins now.
+func tenureOf(leaseID string, d time.Duration) *tenure {
+	until := time.Now().Add(d)
+	return newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until)
 }
 
-func TestTheGreaterTokenIsTheLaterTenure(t *testing.T) {
-	var ts tenures
-	until := time.Now().Add(time.Hour)
-	first, second, other := newTenure(1, until, time.Hour), newTenure(2, until, time.Hour), newTenure(1, until, time.Hour)
-	ts.begin("a", "w1", second)
-	ts.begin("a", "w1", first) // whose reply came later
-	ts.begin("b", "w1", other)
-	assert.Equal(t, LeaseLostError, first.over())
-	assert.NoError(t, second.over())
-	assert.NoError(t, other.over())
-
-	second.finish(LeaseReleasedError)
-	again := newTenure(1, until, time.Hour) // of an item that was retired and registered anew
-	ts.begin("a", "w1", again)
-	assert.NoError(t, again.over())
+func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
+	tenure := tenureOf("a", time.Hour)
+	tenure.timer.Stop() // as if the process was paused, and the renewal's reply came first
+	tenure.now.end = time.Now()
+	later := time.Now().Add(2 * time.Hour)
+	assert.False(t, tenure.extend(&Lease{Until: later}, time.Hour, later))
+	assert.Zero(t, tenure.expire())
+	assert.Equal(t, LeaseExpiredError, tenure.over())
+	assert.False(t, tenure.extend(&Lease{Until: later}, time.Hour, later))
 }
 
 func TestTenuresThatAreOverAreForgotten(t *testing.T) {
-	var ts tenures
+	ts := tenures{last: make(map[holding]*tenure)}
 	for i := range 1000 {
-		tenure := newTenure(1, time.Now().Add(time.Hour), time.Hour)
-		ts.begin(strconv.Itoa(i), "w1", tenure)
+		tenure := tenureOf(strconv.Itoa(i), time.Nanosecond)
 		tenure.finish(LeaseReleasedError)
+		ts.begin(tenure)
 	}
 	assert.LessOrEqual(t, len(ts.last), 17)
 }
 
 func TestTheTimerLooksAtTheWallClockNowAndThen(t *testing.T) {
-	long := tenure{margin: time.Hour}
+	long := tenure{now: state{duration: 10 * time.Hour}}
 	assert.Equal(t, time.Second, long.nap(10*time.Hour))
-	short := tenure{margin: 300 * time.Millisecond}
+	short := tenure{now: state{duration: 3 * time.Second}}
 	assert.Equal(t, 150*time.Millisecond, short.nap(2700*time.Millisecond))
 	assert.Equal(t, time.Millisecond, short.nap(time.Millisecond), "to the very end")
 }

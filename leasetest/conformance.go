@@ -17,6 +17,7 @@ import (
 type StoreInterface interface {
 	Lease(leaseID string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error)
 	LeaseWithContext(ctx context.Context, leaseID string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error)
+	LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, request lease.LeaseRequest, until time.Time) (*lease.Lease, error)
 	RenewLease(l *lease.Lease, until time.Time) error
 	RenewLeaseWithContext(ctx context.Context, l *lease.Lease, until time.Time) error
 	ReleaseLease(l *lease.Lease) error
@@ -80,15 +81,30 @@ var promises = []struct {
 	{"an older tenure touches nothing of a newer one of its own lessee", one, func(c *conformance) { olderTenure(c, "w1") }},
 	{"a release frees the item at once, and may be repeated", one, released},
 	{"the lease of a retired item is lost", one, retiredIsLost},
+
 	{"the user's attributes survive, and are copies", nil, attributesSurvive},
 	{"an item is registered once, without attributes of the library's", one, registeredOnce},
+	{"a registered item's token starts at the time in Unix milliseconds, or where its attributes say", nil, tokenStarts},
+	{"an item that is retired and registered anew never repeats a token", nil, tokenNeverRepeats},
 	{"an item that someone holds is retired by its holder only", one, retiredByItsHolder},
 	{"listing and scanning show every item once, and who holds it", many, listed},
 	{"a scan goes on after any string, in an order of its own", many, scannedFromAnywhere},
 	{"a context that is done is honoured", one, cancelled},
 	{"bad input is refused with an error that says what is wrong", one, badInput},
+
+	{"LeaseAsSeen obtains what is free, and nothing that is another's", one, freeAsSeen},
+	{"LeaseAsSeen of an own live row begins a tenure, and never moves the end back", one, ownAsSeen},
+	{"LeaseAsSeen of an own live row that has changed since leases it as it is now", one, changedSinceSeen},
+	{"until the end that LeaseAsSeen saw, the item stays with its lessee, released or not", one, seenEndIsKept},
+	{"LeaseAsSeen of what the older lease left has nothing new to remember", one, nothingNewToRemember},
+	{"what the older lease remembers, LeaseAsSeen of what it left remembers too", one, rememberedOn},
+
 	{"of many lessees at once, never two hold an item", five, neverTwo},
 	{"a Locker holds an item for longer than a lease, and hands it on", one, heldByLocker},
+	{"a Locker that obtains its own item again frees it by one release", one, obtainedAgain},
+	{"a release or a removal ends a Locker's lease in this process at once", one, endedInThisProcess},
+	{"work that removes its own item inside of Hold is fine", one, removedInsideOfHold},
+	{"a namesake's Locker gets the row, the older one loses it, and others wait for the end it relies on", one, namesakes},
 }
 
 var one, five, many = ids(1), ids(5), ids(40)
@@ -136,6 +152,25 @@ func (c *conformance) obtainFor(lessee string, d time.Duration) *lease.Lease {
 	return l
 }
 
+// obtainAsSeen is LeaseAsSeen for a duration from now that must succeed.
+func (c *conformance) obtainAsSeen(seen lease.LeaseItem, older *lease.Lease, lessee string, d time.Duration) *lease.Lease {
+	c.Helper()
+	l, err := c.LeaseAsSeen(c.Context(), seen, older, terms{lessee, d}, time.Now().Add(d))
+	if err != nil || l == nil {
+		c.Fatalf("LeaseAsSeen(%v) by %s = %v, %v; want a lease", seen, lessee, l, err)
+	}
+	return l
+}
+
+// refuseAsSeen is LeaseAsSeen that must not succeed.
+func (c *conformance) refuseAsSeen(seen lease.LeaseItem, lessee string) {
+	c.Helper()
+	l, err := c.LeaseAsSeen(c.Context(), seen, nil, terms{lessee, time.Minute}, time.Now().Add(time.Minute))
+	if l != nil || err != lease.LeaseNotObtainedError {
+		c.Errorf("LeaseAsSeen(%v) by %s = %v, %v; want nil and bare LeaseNotObtainedError", seen, lessee, l, err)
+	}
+}
+
 // refuse is lease that must not succeed.
 func (c *conformance) refuse(lessee string) {
 	c.Helper()
@@ -173,8 +208,14 @@ func (c *conformance) row() lease.LeaseItem {
 // shows checks what a scan shows of the only item.
 func (c *conformance) shows(lessee string, until time.Time) {
 	c.Helper()
-	if got := c.row(); got.LeaseID != item || got.LesseeID != lessee || !got.Until.Equal(until) {
-		c.Errorf("a scan shows %v; want %v", got, lease.LeaseItem{LeaseID: item, LesseeID: lessee, Until: until})
+	got := c.row()
+	want := lease.LeaseItem{LeaseID: item, LesseeID: lessee, Until: until, FencingToken: got.FencingToken}
+	if lessee != "" {
+		want.LeaseUntil = until.UnixNano()
+	}
+	held := got.FencingToken != 0
+	if got.LeaseID != item || got.LesseeID != lessee || !got.Until.Equal(until) || got.LeaseUntil != want.LeaseUntil || held != (lessee != "") {
+		c.Errorf("a scan shows %+v; want %+v", got, want)
 	}
 }
 

@@ -33,6 +33,7 @@
 //	SetError            that error from Heartbeat, at its next renewal
 //	SetLoseReplies      nothing, once it is off again
 //	SetClockSkew        another's lease is taken too early, or its own is: LeaseLostError
+//	a second Locker     LeaseLostError, at its next renewal, if it has the same LesseeID
 //
 // The switches are those of one client. [Store.NewClient] makes another host's, to see one worker take
 // over from another that is cut off.
@@ -47,6 +48,7 @@
 //
 // # Reading order
 //
-// store.go (what the methods do), table.go (the rows), faults.go (the switches), conformance.go (the
-// suite), promises.go (its sub-tests).
+// store.go (leasing and looking), registry.go (registering and retiring), table.go (the rows), faults.go (the
+// switches), conformance.go (the suite), promises.go (its sub-tests), namesakes.go (those of LeaseAsSeen and
+// of a Locker on the store).
 package leasetest

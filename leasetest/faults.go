@@ -126,7 +126,7 @@ func (s *Store) Steal(leaseID, lesseeID string, d time.Duration) {
 		if r == nil {
 			panic(fmt.Sprintf("leasetest: there is no item %q to steal", leaseID))
 		}
-		r.holder, r.until, r.token = lesseeID, time.Now().Add(d).UnixNano(), r.token+1
+		r.begin(lesseeID, time.Now().Add(d).UnixNano(), 0)
 	})
 }
 

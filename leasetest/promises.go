@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -26,14 +24,15 @@ func obtained(c *conformance) {
 	}
 	c.equal("LeaseID", l.LeaseID, item)
 	c.equal("Request", l.Request, lease.LeaseRequest(terms{"w1", time.Minute}))
-	c.equal("FencingToken", l.FencingToken(), int64(1))
+	c.equal("FencingToken is over 0", l.FencingToken() > 0, true)
 	if !l.Until.Equal(until) || !l.Valid() {
 		c.Errorf("Until = %v, Valid = %v; want %v, true", l.Until, l.Valid(), until)
 	}
 	holder := &dynamodb.AttributeValue{S: aws.String("w1")}
 	c.equal("ProcessID", l.AttributeValues[holderAttribute], holder)
 	c.equal("LeaseUntil", l.AttributeValues[untilAttribute], number(until.UnixNano()))
-	c.equal("FencingToken's attribute", l.AttributeValues[tokenAttribute], number(1))
+	c.equal("FencingToken's attribute", l.AttributeValues[tokenAttribute], number(l.FencingToken()))
+	c.equal("FencingToken in a scan", c.row().FencingToken, l.FencingToken())
 	c.shows("w1", until)
 }
 
@@ -122,14 +121,14 @@ func renewedWithoutToken(c *conformance) {
 }
 
 func tokensGrow(c *conformance) {
-	c.equal("first token", c.obtain("w1").FencingToken(), int64(1))
+	first := c.obtain("w1").FencingToken()
 	l := c.obtain("w1")
-	c.equal("token of the namesake", l.FencingToken(), int64(2))
+	c.equal("token of the namesake", l.FencingToken(), first+1)
 	c.noError("ReleaseLease", c.ReleaseLease(l))
 	l = c.obtainFor("w1", 100*time.Millisecond)
-	c.equal("token after a release", l.FencingToken(), int64(3))
+	c.equal("token after a release", l.FencingToken(), first+2)
 	time.Sleep(time.Until(l.Until) + time.Millisecond)
-	c.equal("token after the end", c.takeOver("w2", l.Until).FencingToken(), int64(4))
+	c.equal("token after the end", c.takeOver("w2", l.Until).FencingToken(), first+3)
 }
 
 func olderTenure(c *conformance, newer string) {
@@ -215,16 +214,58 @@ func registeredOnce(c *conformance) {
 		c.Errorf("AddLeaseID again = %v; want LeaseIDExistsError", err)
 	}
 	c.shows("w1", l.Until)
+	text := &dynamodb.AttributeValue{S: aws.String("x")}
 	for _, name := range []string{"", holderAttribute, untilAttribute, tokenAttribute} {
-		err := c.AddLeaseID("new", map[string]*dynamodb.AttributeValue{name: {S: aws.String("x")}})
-		if err == nil || !strings.Contains(err.Error(), name) {
-			c.Errorf("AddLeaseID with an attribute %q = %v; want an error that names it", name, err)
-		}
+		c.refuseAttribute(name, text)
 	}
-	if err := c.AddLeaseID("new", map[string]*dynamodb.AttributeValue{"colour": nil}); err == nil {
-		c.Error("AddLeaseID with a nil attribute = nil; want an error")
+	c.refuseAttribute("colour", nil)
+	for _, token := range []string{"x", "1.5", "-1", "9223372036854775807", "9223372036854775808"} {
+		c.refuseAttribute(tokenAttribute, &dynamodb.AttributeValue{N: aws.String(token)})
 	}
 	c.row()
+}
+
+func (c *conformance) refuseAttribute(name string, value *dynamodb.AttributeValue) {
+	c.Helper()
+	err := c.AddLeaseID("new", map[string]*dynamodb.AttributeValue{name: value})
+	if err == nil || !strings.Contains(err.Error(), name) {
+		c.Errorf("AddLeaseID with an attribute %q of %v = %v; want an error that names it", name, value, err)
+	}
+}
+
+// firstToken registers the item, leases it, and returns the token.
+func (c *conformance) firstToken(attributes map[string]*dynamodb.AttributeValue) int64 {
+	c.Helper()
+	if err := c.AddLeaseID(item, attributes); err != nil {
+		c.Fatal(err)
+	}
+	return c.obtain("w1").FencingToken()
+}
+
+func tokenStarts(c *conformance) {
+	now := time.Now()
+	start := c.firstToken(nil) - 1
+	if time.UnixMilli(start).Sub(now).Abs() > 2*time.Second { // a server has a clock of its own
+		c.Errorf("the token starts at %d; want the Unix milliseconds of %v", start, now)
+	}
+	for _, start := range []int64{41, 0, 1 << 53} {
+		c.noError("RemoveLease", c.RemoveLease(c.obtain("w1")))
+		got := c.firstToken(map[string]*dynamodb.AttributeValue{tokenAttribute: number(start)})
+		c.equal("first token", got, start+1)
+	}
+}
+
+func tokenNeverRepeats(c *conformance) {
+	last := int64(0)
+	for range 3 {
+		if first := c.firstToken(nil); first <= last {
+			c.Errorf("token %d after token %d", first, last)
+		}
+		l := c.obtain("w1")
+		last = l.FencingToken()
+		c.noError("RemoveLease", c.RemoveLease(l))
+		time.Sleep(5 * time.Millisecond) // that many tenures are sure to be over
+	}
 }
 
 func retiredByItsHolder(c *conformance) {
@@ -253,7 +294,10 @@ func listed(c *conformance) {
 	got := make(map[string]string)
 	for _, item := range c.scan("") {
 		got[item.LeaseID] += item.LesseeID
-		c.equal("Until is zero", item.Until.IsZero(), item.LesseeID == "")
+		free := item.LesseeID == ""
+		c.equal("Until is zero", item.Until.IsZero(), free)
+		c.equal("FencingToken is 0", item.FencingToken == 0, free)
+		c.equal("LeaseUntil is 0", item.LeaseUntil == 0, free)
 	}
 	c.equal("holders in a scan", got, want)
 	listed, err := c.ListLeaseIDs()
@@ -286,10 +330,11 @@ func leaseIDs(items []lease.LeaseItem) []string {
 func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[string]error {
 	until := time.Now().Add(time.Hour)
 	_, errLease := c.LeaseWithContext(ctx, item, l.Request, until)
+	_, errSeen := c.LeaseAsSeen(ctx, lease.LeaseItem{LeaseID: item}, nil, l.Request, until)
 	_, errList := c.ListLeaseIDsWithContext(ctx)
 	_, _, errScan := c.ScanLeaseItemsWithContext(ctx, "", 0)
 	return map[string]error{
-		"Lease": errLease, "ListLeaseIDs": errList, "ScanLeaseItems": errScan,
+		"Lease": errLease, "LeaseAsSeen": errSeen, "ListLeaseIDs": errList, "ScanLeaseItems": errScan,
 		"RenewLease":    c.RenewLeaseWithContext(ctx, l, until),
 		"ReleaseLease":  c.ReleaseLeaseWithContext(ctx, l),
 		"AddLeaseID":    c.AddLeaseIDWithContext(ctx, "new", nil),
@@ -317,40 +362,15 @@ func cancelled(c *conformance) {
 	c.shows("w1", l.Until)
 }
 
+// refusal is how a call with bad input ended.
+type refusal struct {
+	err  error
+	says string // words
+}
+
 func badInput(c *conformance) {
 	held := c.obtain("w1")
-	good, soon := terms{"w1", time.Minute}, time.Now().Add(time.Hour)
-	long := strings.Repeat("x", 2049)
-	attempt := func(id string, r lease.LeaseRequest, until time.Time) error {
-		_, err := c.Lease(id, r, until)
-		return err
-	}
-	for _, bad := range []struct {
-		err  error
-		says string // words
-	}{
-		{attempt("", good, soon), "lease ID empty"},
-		{attempt("a\xc3", good, soon), `lease ID "a\xc3" UTF-8`},
-		{attempt(long, good, soon), "lease ID 2049"},
-		{attempt(item, nil, soon), "LeaseRequest nil"},
-		{attempt(item, (*terms)(nil), soon), "LeaseRequest nil"},
-		{attempt(item, terms{"", time.Minute}, soon), "LesseeID empty"},
-		{attempt(item, terms{"\xff", time.Minute}, soon), `LesseeID "\xff" UTF-8`},
-		{attempt(item, terms{long, time.Minute}, soon), "LesseeID 2049"},
-		{attempt(item, terms{"w1", 0}, soon), "LeaseDuration 0s"},
-		{attempt(item, terms{"w1", -time.Second}, soon), "LeaseDuration -1s"},
-		{attempt(item, terms{"w1", 1<<63 - 1}, soon), "1970 2262"},
-		{attempt(item, good, time.Time{}), "0001-01-01 1970 2262"},
-		{c.RenewLease(held, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), "9999-01-01 1970 2262"},
-		{c.RenewLease(nil, soon), "Lease nil"},
-		{c.RenewLease(&lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
-		{c.RenewLease(&lease.Lease{Request: good}, soon), "lease ID empty"},
-		{c.ReleaseLease(nil), "Lease nil"},
-		{c.ReleaseLease(&lease.Lease{LeaseID: item}), "LeaseRequest nil"},
-		{c.RemoveLease(nil), "Lease nil"},
-		{c.AddLeaseID("", nil), "lease ID empty"},
-		{c.RemoveLeaseID(long), "lease ID 2049"},
-	} {
+	for _, bad := range append(badLeasing(c), badCalls(c, held)...) {
 		for word := range strings.FieldsSeq(bad.says) {
 			if bad.err == nil || !strings.Contains(bad.err.Error(), word) {
 				c.Errorf("got %v; want an error that says %s", bad.err, bad.says)
@@ -367,56 +387,55 @@ func badInput(c *conformance) {
 	c.shows("w1", held.Until)
 }
 
-func neverTwo(c *conformance) {
-	const lessees, rounds = 20, 3
-	holders := make(map[string]*atomic.Int32)
-	last := make(map[string]*atomic.Int64) // tokens
-	for _, id := range five {
-		holders[id], last[id] = new(atomic.Int32), new(atomic.Int64)
+// badLeasing calls Lease and LeaseAsSeen.
+func badLeasing(c *conformance) (all []refusal) {
+	good, soon := terms{"w1", time.Minute}, time.Now().Add(time.Hour)
+	long := strings.Repeat("x", 2049)
+	for _, bad := range []struct {
+		id      string
+		request lease.LeaseRequest
+		until   time.Time
+		says    string
+	}{
+		{"", good, soon, "lease ID empty"},
+		{"a\xc3", good, soon, `lease ID "a\xc3" UTF-8`},
+		{long, good, soon, "lease ID 2049"},
+		{item, nil, soon, "LeaseRequest nil"},
+		{item, (*terms)(nil), soon, "LeaseRequest nil"},
+		{item, terms{"", time.Minute}, soon, "LesseeID empty"},
+		{item, terms{"\xff", time.Minute}, soon, `LesseeID "\xff" UTF-8`},
+		{item, terms{long, time.Minute}, soon, "LesseeID 2049"},
+		{item, terms{"w1", 0}, soon, "LeaseDuration 0s"},
+		{item, terms{"w1", -time.Second}, soon, "LeaseDuration -1s"},
+		{item, terms{"w1", 1<<63 - 1}, soon, "100 years 1970 2262"},
+		{item, terms{"w1", 100*365*24*time.Hour + 1}, soon, "100 years 1970 2262"},
+		{item, good, time.Time{}, "0001-01-01 1970 2262"},
+	} {
+		_, err := c.Lease(bad.id, bad.request, bad.until)
+		_, errSeen := c.LeaseAsSeen(c.Context(), lease.LeaseItem{LeaseID: bad.id}, nil, bad.request, bad.until)
+		all = append(all, refusal{err, bad.says}, refusal{errSeen, bad.says})
 	}
-	locker := lease.NewLocker(c.StoreInterface)
-	work := func(lessee string) {
-		for range rounds {
-			l, err := locker.WaitUntilLeaseObtainedWithContext(c.Context(), terms{lessee, time.Minute}, 100*time.Millisecond)
-			if err != nil {
-				c.Error(err)
-				return
-			}
-			if holders[l.LeaseID] == nil {
-				c.Errorf("obtained %q, which is no item", l.LeaseID)
-				return
-			}
-			if n := holders[l.LeaseID].Add(1); n != 1 {
-				c.Errorf("%s is held by %d", l.LeaseID, n)
-			}
-			if before := last[l.LeaseID].Swap(l.FencingToken()); before >= l.FencingToken() {
-				c.Errorf("%s: token %d after token %d", l.LeaseID, l.FencingToken(), before)
-			}
-			time.Sleep(rand.N(10 * time.Millisecond))
-			holders[l.LeaseID].Add(-1)
-			c.noError("ReleaseLease", locker.ReleaseLease(l))
-		}
-	}
-	var all sync.WaitGroup
-	for i := range lessees {
-		all.Go(func() { work(fmt.Sprintf("w%d", i)) })
-	}
-	all.Wait()
-	total := int64(0)
-	for _, token := range last {
-		total += token.Load()
-	}
-	c.equal("number of tenures, by the tokens", total, int64(lessees*rounds))
+	return all
 }
 
-func heldByLocker(c *conformance) {
-	locker := lease.NewLocker(c.StoreInterface)
-	err := locker.Hold(c.Context(), terms{"w1", 3 * time.Second}, func(ctx context.Context, l *lease.Lease) error {
-		c.equal("FencingToken", l.FencingToken(), int64(1))
-		time.Sleep(4 * time.Second)
-		c.refuse("w2")
-		return context.Cause(ctx)
-	})
-	c.noError("Hold", err)
-	c.equal("FencingToken", c.obtain("w2").FencingToken(), int64(2))
+// badCalls calls the other methods.
+func badCalls(c *conformance, held *lease.Lease) []refusal {
+	good, soon := terms{"w1", time.Minute}, time.Now().Add(time.Hour)
+	scan := func(after string) error {
+		_, _, err := c.ScanLeaseItems(after, 0)
+		return err
+	}
+	return []refusal{
+		{c.RenewLease(held, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), "9999-01-01 1970 2262"},
+		{c.RenewLease(nil, soon), "Lease nil"},
+		{c.RenewLease(&lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
+		{c.RenewLease(&lease.Lease{Request: good}, soon), "lease ID empty"},
+		{c.ReleaseLease(nil), "Lease nil"},
+		{c.ReleaseLease(&lease.Lease{LeaseID: item}), "LeaseRequest nil"},
+		{c.RemoveLease(nil), "Lease nil"},
+		{c.AddLeaseID("", nil), "lease ID empty"},
+		{c.RemoveLeaseID(strings.Repeat("x", 2049)), "lease ID 2049"},
+		{scan("\xff"), `"\xff" UTF-8`},
+		{scan(strings.Repeat("x", 2049)), "2049"},
+	}
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go/service/dynamodb"
-
 	"github.com/intercom/lease"
 )
 
@@ -21,23 +19,22 @@ import (
 // A call blocks only while [Store.SetHang] is on. Nothing but time.Now is asked for the time, and no
 // goroutine is started, so that a Store works inside of a [testing/synctest] bubble.
 //
-// A Store is one host's client of its rows: [Store.NewClient] makes that of another host.
+// A Store is one host's client of its rows: [Store.NewClient] makes that of another host. A type that embeds
+// a Store, to change its Lease, is used by a Locker as a store of two methods, see [lease.NewLocker].
 //
-// Only a [lease.Locker] can give a lease a tenure. A lease obtained from the Store directly is
-// like a literal: its Context ends at Until, and no renewal moves that. In the same way, RenewLease
-// called directly renews, or finds lost, the row only; what the Locker's Heartbeat renews or finds
-// lost, it extends or ends.
+// The Leases that it returns are bare, as a LockStore's are: only a [lease.Locker] gives a lease a tenure.
 type Store struct {
 	*table
 	faults // guarded by table.mu
 }
 
 // NewStore returns a store with a free item of each lease ID. It panics if one is no valid ID or comes
-// twice.
+// twice. The items have no token yet, so that their tenures get 1, 2, 3 and so on; those of
+// [Store.AddLeaseID] start at the time.
 func NewStore(leaseIDs ...string) *Store {
-	s := &Store{table: &table{}}
+	s := &Store{table: &table{retired: make(map[string]int64)}}
 	for _, id := range leaseIDs {
-		if err := s.add(id, nil); err != nil {
+		if err := s.add(id, 0, nil); err != nil {
 			panic(err)
 		}
 	}
@@ -51,17 +48,17 @@ func (s *Store) Lease(leaseID string, request lease.LeaseRequest, until time.Tim
 
 // LeaseWithContext is [lease.LockStore.LeaseWithContext].
 func (s *Store) LeaseWithContext(ctx context.Context, leaseID string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	if err := cmp.Or(checkContext(ctx), checkName("lease ID", leaseID), checkRequest(request), checkUntil(until)); err != nil {
+	if err := checkLeasing(ctx, leaseID, request, until); err != nil {
 		return nil, err
 	}
 	lessee := request.LesseeID()
 	var got *lease.Lease
 	err := s.send(ctx, &s.counts.Leases, func(now int64) error {
 		r := s.find(leaseID)
-		if r == nil || r.until >= now && r.holder != lessee {
+		if !r.isFor(lessee, now) {
 			return lease.LeaseNotObtainedError
 		}
-		r.holder, r.until, r.token = lessee, s.end(until), r.token+1
+		r.begin(lessee, s.end(until), 0)
 		got = &lease.Lease{LeaseID: leaseID, AttributeValues: r.attributes(), Request: request, Until: until}
 		return nil
 	})
@@ -71,12 +68,60 @@ func (s *Store) LeaseWithContext(ctx context.Context, leaseID string, request le
 	return got, nil
 }
 
-// RenewLease is [lease.LockStore.RenewLease], except that it extends no tenure.
+// LeaseAsSeen is [lease.LockStore.LeaseAsSeen]. It counts as one of [Counts.Leases], or as two if the row
+// has changed since.
+func (s *Store) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, request lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+	if err := checkLeasing(ctx, seen.LeaseID, request, until); err != nil {
+		return nil, err
+	}
+	got, err := s.leaseAsSeen(ctx, &seen, older, request, until)
+	if err == errChanged {
+		got, err = s.leaseAsSeen(ctx, &seen, older, request, until)
+	}
+	if err == errChanged {
+		err = lease.LeaseNotObtainedError
+	}
+	if err != nil {
+		return nil, err
+	}
+	return got, nil
+}
+
+// errChanged is the result of a write that was refused because the lessee's own row isn't as it was seen.
+var errChanged = errors.New("leasetest: the row has changed")
+
+// leaseAsSeen sends one write. With errChanged it updates what was seen.
+func (s *Store) leaseAsSeen(ctx context.Context, seen *lease.LeaseItem, older *lease.Lease, request lease.LeaseRequest, until time.Time) (got *lease.Lease, err error) {
+	lessee := request.LesseeID()
+	err = s.send(ctx, &s.counts.Leases, func(now int64) error {
+		r := s.find(seen.LeaseID)
+		if !r.isFor(lessee, now) {
+			return lease.LeaseNotObtainedError
+		}
+		if r.until >= now && (r.token != seen.FencingToken || r.until != seen.LeaseUntil) {
+			*seen = s.item(r)
+			return errChanged
+		}
+		end, remembered := s.end(until), int64(0)
+		if r.holder == lessee {
+			end, remembered = max(end, r.until), r.until
+			if r.isOf(lessee, older) { // Nobody has leased it since.
+				remembered = r.older
+			}
+		}
+		r.begin(lessee, end, remembered)
+		got = &lease.Lease{LeaseID: r.id, AttributeValues: r.attributes(), Request: request, Until: until}
+		return nil
+	})
+	return got, err
+}
+
+// RenewLease is [lease.LockStore.RenewLease].
 func (s *Store) RenewLease(l *lease.Lease, until time.Time) error {
 	return s.RenewLeaseWithContext(context.Background(), l, until)
 }
 
-// RenewLeaseWithContext is [lease.LockStore.RenewLeaseWithContext], except that it extends no tenure.
+// RenewLeaseWithContext is [lease.LockStore.RenewLeaseWithContext].
 func (s *Store) RenewLeaseWithContext(ctx context.Context, l *lease.Lease, until time.Time) error {
 	if err := cmp.Or(checkContext(ctx), checkLease(l), checkUntil(until)); err != nil {
 		return err
@@ -90,11 +135,12 @@ func (s *Store) RenewLeaseWithContext(ctx context.Context, l *lease.Lease, until
 	}
 	lessee := l.Request.LesseeID()
 	return s.send(ctx, &s.counts.Renewals, func(int64) error {
-		r, end := s.find(l.LeaseID), s.end(until)
-		switch {
-		case !r.isOf(lessee, l):
+		r := s.find(l.LeaseID)
+		if !r.isOf(lessee, l) {
 			return lease.LeaseLostError
-		case r.until > end:
+		}
+		end := max(s.end(until), r.older)
+		if r.until > end {
 			return errAlready
 		}
 		r.until = end
@@ -112,86 +158,18 @@ func (s *Store) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) err
 	if err := cmp.Or(checkContext(ctx), checkLease(l)); err != nil {
 		return err
 	}
-	endTenure(l)
+	l.Discard()
 	lessee := l.Request.LesseeID()
 	return s.send(ctx, &s.counts.Releases, func(int64) error {
 		r := s.find(l.LeaseID)
 		switch {
 		case r.isOf(lessee, l):
-			r.holder, r.until = "", 0
+			r.holder, r.until, r.older = "", r.older, 0
 			return nil
 		case r.isOf("", l):
 			return errAlready
 		}
 		return lease.LeaseLostError
-	})
-}
-
-// AddLeaseID is [lease.LockStore.AddLeaseID].
-func (s *Store) AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
-	return s.AddLeaseIDWithContext(context.Background(), leaseID, attributes)
-}
-
-// AddLeaseIDWithContext is [lease.LockStore.AddLeaseIDWithContext].
-func (s *Store) AddLeaseIDWithContext(ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
-	if err := cmp.Or(checkContext(ctx), checkName("lease ID", leaseID)); err != nil {
-		return err
-	}
-	for name, value := range attributes {
-		switch name {
-		case HashKey, holderAttribute, untilAttribute, tokenAttribute:
-			return fmt.Errorf("leasetest: the attribute %q of lease ID %q is the library's to write", name, leaseID)
-		case "":
-			return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)
-		}
-		if value == nil {
-			return fmt.Errorf("leasetest: the attribute %q of lease ID %q is nil", name, leaseID)
-		}
-	}
-	return s.send(ctx, &s.counts.Registrations, func(int64) error { return s.add(leaseID, attributes) })
-}
-
-// RemoveLeaseID is [lease.LockStore.RemoveLeaseID].
-func (s *Store) RemoveLeaseID(leaseID string) error {
-	return s.RemoveLeaseIDWithContext(context.Background(), leaseID)
-}
-
-// RemoveLeaseIDWithContext is [lease.LockStore.RemoveLeaseIDWithContext].
-func (s *Store) RemoveLeaseIDWithContext(ctx context.Context, leaseID string) error {
-	if err := cmp.Or(checkContext(ctx), checkName("lease ID", leaseID)); err != nil {
-		return err
-	}
-	return s.send(ctx, &s.counts.Retirements, func(now int64) error {
-		if r := s.find(leaseID); r != nil && r.until >= now {
-			return fmt.Errorf("leasetest: %w: %q, by %q", lease.LeaseHeldError, leaseID, r.holder)
-		}
-		s.remove(leaseID)
-		return nil
-	})
-}
-
-// RemoveLease is [lease.LockStore.RemoveLease].
-func (s *Store) RemoveLease(l *lease.Lease) error {
-	return s.RemoveLeaseWithContext(context.Background(), l)
-}
-
-// RemoveLeaseWithContext is [lease.LockStore.RemoveLeaseWithContext].
-func (s *Store) RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) error {
-	if err := cmp.Or(checkContext(ctx), checkLease(l)); err != nil {
-		return err
-	}
-	endTenure(l)
-	lessee := l.Request.LesseeID()
-	return s.send(ctx, &s.counts.Retirements, func(int64) error {
-		r := s.find(l.LeaseID)
-		switch {
-		case r == nil:
-			return errAlready
-		case !r.isOf(lessee, l):
-			return lease.LeaseLostError
-		}
-		s.remove(l.LeaseID)
-		return nil
 	})
 }
 
@@ -229,15 +207,13 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, lim
 	if err := checkContext(ctx); err != nil {
 		return nil, "", err
 	}
-	err = s.send(ctx, &s.counts.Scans, func(int64) error {
-		rest := s.rows
-		if after != "" {
-			i, found := s.search(after)
-			if found {
-				i++
-			}
-			rest = rest[i:]
+	if after != "" {
+		if err := checkName("place to scan from", after); err != nil {
+			return nil, "", err
 		}
+	}
+	err = s.send(ctx, &s.counts.Scans, func(int64) error {
+		rest := s.after(after)
 		for _, most := range []int{s.pageSize, limit} {
 			if most > 0 && most < len(rest) {
 				rest = rest[:most]
@@ -246,11 +222,7 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, lim
 		}
 		items = make([]lease.LeaseItem, 0, len(rest))
 		for _, r := range rest {
-			item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder}
-			if r.until > 0 {
-				item.Until = time.Unix(0, r.until).Add(-s.skew)
-			}
-			items = append(items, item)
+			items = append(items, s.item(r))
 		}
 		return nil
 	})
@@ -260,18 +232,16 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, lim
 	return items, next, nil
 }
 
-// endTenure ends the tenure of a lease, as LockStore does before it frees or deletes a row. Only a
-// Locker can do that: here one whose store then frees nothing and which waits for no renewal.
-func endTenure(l *lease.Lease) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = lease.NewLocker(freesNothing{}).ReleaseLeaseWithContext(ctx, l)
-}
-
-type freesNothing struct{ *Store }
-
-func (freesNothing) ReleaseLeaseWithContext(ctx context.Context, _ *lease.Lease) error {
-	return context.Cause(ctx)
+// item returns what a scan shows of a row.
+func (s *Store) item(r *row) lease.LeaseItem {
+	item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder}
+	if r.until > 0 {
+		item.Until = time.Unix(0, r.until).Add(-s.skew)
+	}
+	if r.holder != "" {
+		item.FencingToken, item.LeaseUntil = r.token, r.until
+	}
+	return item
 }
 
 func checkContext(ctx context.Context) error {
@@ -301,11 +271,14 @@ func checkRequest(request lease.LeaseRequest) error {
 	if err := checkName("LesseeID", request.LesseeID()); err != nil {
 		return err
 	}
-	duration := request.LeaseDuration()
-	if duration <= 0 {
+	const most = 100 * 365 * 24 * time.Hour
+	switch duration := request.LeaseDuration(); {
+	case duration <= 0:
 		return fmt.Errorf("leasetest: LeaseDuration is %v; want more than 0", duration)
+	case duration > most:
+		return fmt.Errorf("leasetest: LeaseDuration is %v; want at most 100 years, as a lease's end lies between 1970 and 2262", duration)
 	}
-	return checkUntil(time.Now().Add(duration))
+	return nil
 }
 
 func checkUntil(until time.Time) error {
@@ -320,4 +293,8 @@ func checkLease(l *lease.Lease) error {
 		return errors.New("leasetest: the Lease is nil")
 	}
 	return cmp.Or(checkName("lease ID", l.LeaseID), checkRequest(l.Request))
+}
+
+func checkLeasing(ctx context.Context, leaseID string, request lease.LeaseRequest, until time.Time) error {
+	return cmp.Or(checkContext(ctx), checkName("lease ID", leaseID), checkRequest(request), checkUntil(until))
 }

@@ -314,6 +314,75 @@ func TestCounts(t *testing.T) {
 	assert.Equal(t, 10, got.Requests())
 }
 
+func TestALeaseAsSeenCountsAsALease(t *testing.T) {
+	s := leasetest.NewStore("a")
+	lease30s := func(seen lease.LeaseItem, lessee for30s) (*lease.Lease, error) {
+		return s.LeaseAsSeen(t.Context(), seen, nil, lessee, time.Now().Add(30*time.Second))
+	}
+	free := lease.LeaseItem{LeaseID: "a"}
+	_, err := lease30s(free, "w1")
+	require.NoError(t, err)
+	assert.Equal(t, leasetest.Counts{Leases: 1}, s.Counts())
+	_, err = lease30s(free, "w2")
+	require.Equal(t, lease.LeaseNotObtainedError, err)
+	assert.Equal(t, leasetest.Counts{Leases: 2, Refused: 1}, s.Counts())
+	_, err = lease30s(free, "w1")
+	require.NoError(t, err)
+	assert.Equal(t, leasetest.Counts{Leases: 4, Refused: 2}, s.Counts(), "once more, as the refusal shows it")
+	_, err = lease30s(lease.LeaseItem{}, "w1")
+	require.Error(t, err, "not sent")
+	s.SetOutage(true)
+	_, err = lease30s(free, "w1")
+	require.Equal(t, leasetest.OutageError, err)
+	assert.Equal(t, leasetest.Counts{Leases: 5, Refused: 2, Faulty: 1}, s.Counts())
+}
+
+func TestALeaseOfTheStoreIsBare(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		l, err := b.Lease("a", for30s("w1"), b.start.Add(30*time.Second))
+		require.NoError(b, err)
+		require.NoError(b, b.RenewLease(l, b.start.Add(time.Hour)))
+		<-l.Context().Done()
+		b.at(27 * time.Second)
+		assert.Equal(b, lease.LeaseExpiredError, context.Cause(l.Context()))
+		assert.False(b, l.Valid())
+		assert.Equal(b, "w1", b.Holder("a"))
+		require.NoError(b, b.ReleaseLease(l))
+		assert.Empty(b, b.Holder("a"))
+	})
+}
+
+// counting is a Store with a Lease of its own.
+type counting struct {
+	*leasetest.Store
+	asked chan time.Time // the ends
+}
+
+func (c *counting) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+	c.asked <- until
+	return c.Store.Lease(id, r, until)
+}
+
+func TestATypeThatEmbedsAStoreIsUsedByItsOwnLease(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		own := &counting{b.Store, make(chan time.Time, 10)}
+		b.locker = lease.NewLocker(own)
+		l := b.obtain("w1")
+		assert.Equal(b, int64(1), l.FencingToken())
+		beat := b.beat(l)
+		b.sleepUntil(25 * time.Second)
+		for _, end := range []time.Duration{30, 40, 50} {
+			assert.True(b, b.start.Add(end*time.Second).Equal(<-own.asked))
+		}
+		assert.Empty(b, own.asked)
+		assert.Equal(b, int64(3), l.FencingToken(), "a renewal leases anew")
+		assert.Equal(b, leasetest.Counts{Scans: 1, Leases: 3}, b.Counts())
+		assert.ErrorIs(b, b.locker.ReleaseLease(l), lease.ReleaseUnsupportedError)
+		assert.NoError(b, <-beat)
+		assert.Equal(b, "w1", b.Holder("a"))
+	})
+}
+
 func TestPages(t *testing.T) {
 	var ids []string
 	for i := range 10 {
@@ -342,11 +411,11 @@ func TestPages(t *testing.T) {
 
 func TestRowsAreCopies(t *testing.T) {
 	s := leasetest.NewStore()
-	given := map[string]*dynamodb.AttributeValue{"colour": {S: aws.String("blue")}}
+	given := map[string]*dynamodb.AttributeValue{"colour": {S: aws.String("blue")}, "FencingToken": {N: aws.String("41")}}
 	require.NoError(t, s.AddLeaseID("a", given))
 	*given["colour"].S = "red"
 	want := map[string]*dynamodb.AttributeValue{leasetest.HashKey: {S: aws.String("a")},
-		"LeaseUntil": {N: aws.String("0")}, "colour": {S: aws.String("blue")}}
+		"LeaseUntil": {N: aws.String("0")}, "FencingToken": {N: aws.String("41")}, "colour": {S: aws.String("blue")}}
 	row, ok := s.Row("a")
 	assert.True(t, ok)
 	assert.Equal(t, want, row)
@@ -356,6 +425,35 @@ func TestRowsAreCopies(t *testing.T) {
 	assert.Error(t, s.AddLeaseID("b", map[string]*dynamodb.AttributeValue{leasetest.HashKey: {S: aws.String("a")}}))
 	assert.Panics(t, func() { leasetest.NewStore("a", "a") })
 	assert.Panics(t, func() { leasetest.NewStore("") })
+}
+
+func TestTokens(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		next := func(s *leasetest.Store) int64 {
+			b.Helper()
+			l, err := s.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+			require.NoError(b, err)
+			return l.FencingToken()
+		}
+		row, _ := b.Row("a")
+		assert.NotContains(b, row, "FencingToken")
+		assert.Equal(b, []int64{1, 2, 3}, []int64{next(b.Store), next(b.Store), next(b.Store)})
+		b.Retire("a")
+		require.NoError(b, b.AddLeaseID("a", nil))
+		now := time.Now().UnixMilli()
+		row, _ = b.Row("a")
+		assert.Equal(b, fmt.Sprint(now), *row["FencingToken"].N)
+		assert.Equal(b, now+1, next(b.Store))
+
+		late := b.NewClient()
+		late.SetClockSkew(-time.Minute)
+		b.Retire("a")
+		require.NoError(b, late.AddLeaseID("a", nil), "at the same moment, by a clock that is late")
+		assert.Equal(b, now+2, next(late), "no token comes again")
+		require.NoError(b, late.AddLeaseID("b", nil))
+		row, _ = b.Row("b")
+		assert.Equal(b, fmt.Sprint(now-60_000), *row["FencingToken"].N)
+	})
 }
 
 func TestReleaseAndRemovalEndTheTenure(t *testing.T) {

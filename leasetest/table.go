@@ -31,6 +31,7 @@ type table struct {
 	mu       sync.Mutex // guards what is below, and is never held by a call that blocks
 	rows     []*row     // in the order of the scan
 	pageSize int
+	retired  map[string]int64 // the last tokens of retired items
 }
 
 type row struct {
@@ -39,6 +40,7 @@ type row struct {
 	holder string // "" for no such attribute
 	until  int64  // Unix nanoseconds
 	token  int64  // 0 for no such attribute
+	older  int64  // until when an older process of the holder's name may rely on the item; 0 if there is none
 	users  map[string]*dynamodb.AttributeValue
 }
 
@@ -95,7 +97,20 @@ func (t *table) find(leaseID string) *row {
 	return t.rows[i]
 }
 
-func (t *table) add(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
+// after returns the rows that come after a place in the order of the scan; all after "".
+func (t *table) after(leaseID string) []*row {
+	if leaseID == "" {
+		return t.rows
+	}
+	i, found := t.search(leaseID)
+	if found {
+		i++
+	}
+	return t.rows[i:]
+}
+
+// add adds a row that starts with a token, whatever the attributes say of it.
+func (t *table) add(leaseID string, token int64, attributes map[string]*dynamodb.AttributeValue) error {
 	if err := checkName("lease ID", leaseID); err != nil {
 		return err
 	}
@@ -103,12 +118,15 @@ func (t *table) add(leaseID string, attributes map[string]*dynamodb.AttributeVal
 	if found {
 		return fmt.Errorf("leasetest: %w: %q", lease.LeaseIDExistsError, leaseID)
 	}
-	t.rows = slices.Insert(t.rows, i, &row{id: leaseID, place: placeOf(leaseID), users: copyOf(attributes)})
+	users := copyOf(attributes)
+	delete(users, tokenAttribute)
+	t.rows = slices.Insert(t.rows, i, &row{id: leaseID, place: placeOf(leaseID), token: token, users: users})
 	return nil
 }
 
 func (t *table) remove(leaseID string) {
 	if i, found := t.search(leaseID); found {
+		t.retired[leaseID] = t.rows[i].token
 		t.rows = slices.Delete(t.rows, i, i+1)
 	}
 }
@@ -116,6 +134,16 @@ func (t *table) remove(leaseID string) {
 // isOf tells whether the row is there and the lessee has it by the lease's tenure.
 func (r *row) isOf(lessee string, l *lease.Lease) bool {
 	return r != nil && r.holder == lessee && r.token == l.FencingToken()
+}
+
+// isFor tells whether the row is there and the lessee may lease it.
+func (r *row) isFor(lessee string, now int64) bool {
+	return r != nil && (r.until < now || r.holder == lessee)
+}
+
+// begin begins a tenure, which remembers until when an older process of that name may rely on the item.
+func (r *row) begin(lessee string, until, older int64) {
+	r.holder, r.until, r.older, r.token = lessee, until, older, r.token+1
 }
 
 // attributes returns the row as DynamoDB would.

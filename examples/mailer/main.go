@@ -1,0 +1,120 @@
+// Mailer is one worker of a fleet that shares mailboxes: it delivers one, until it is told to stop.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+)
+
+var table = flag.String("table", "mailboxes", "the DynamoDB table; it is made if it isn't there")
+
+// worker says who wants a lease, and how long a lease may outlive its holder. It is a lease.LeaseRequest.
+type worker struct{ name string }
+
+func (w worker) LesseeID() string             { return w.name }
+func (w worker) LeaseDuration() time.Duration { return 30 * time.Second }
+
+func main() {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	config := aws.NewConfig()
+	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		config.WithEndpoint(endpoint) // DynamoDB Local
+	}
+	ddb := dynamodb.New(session.Must(session.NewSession(config)))
+	store := lease.NewLockStore(ddb, *table, "mailbox")
+	if err := register(ctx, store, "alice", "bob", "carol"); err != nil {
+		log.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		log.Fatal(err)
+	}
+	me := worker{fmt.Sprintf("%s:%d", host, os.Getpid())} // no other live worker may have this name
+	locker := lease.NewLocker(store)
+
+	for again := true; again; again = pause(ctx, time.Second) {
+		err := locker.Hold(ctx, me, func(ctx context.Context, l *lease.Lease) error {
+			return deliver(ctx, ddb, l)
+		})
+		if ctx.Err() == nil {
+			log.Print(err) // the lease was lost: errors.Is(err, lease.LeaseLostError); or deliver failed
+		}
+	}
+	log.Print("stopped")
+}
+
+// register makes the table and the lease items. A deployment would do it once, not each worker.
+func register(ctx context.Context, store *lease.LockStore, mailboxes ...string) error {
+	if err := store.EnsureTableWithContext(ctx); err != nil {
+		return err
+	}
+	for _, mailbox := range mailboxes {
+		err := store.AddLeaseIDWithContext(ctx, mailbox, nil)
+		if err != nil && !errors.Is(err, lease.LeaseIDExistsError) {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver delivers one mail a second, from where the last holder stopped. It returns when ctx is done: the
+// worker is to stop, or the lease is over and the mailbox may be someone else's.
+func deliver(ctx context.Context, ddb *dynamodb.DynamoDB, l *lease.Lease) error {
+	mail := 0
+	if saved := l.AttributeValues["LastMail"]; saved != nil {
+		mail, _ = strconv.Atoi(aws.StringValue(saved.N))
+	}
+	log.Printf("delivering %s after mail %d, with the token %d", l.LeaseID, mail, l.FencingToken())
+	for pause(ctx, time.Second) {
+		mail++ // here it would be sent
+		if err := save(ctx, ddb, l, mail); err != nil {
+			return err
+		}
+		log.Printf("delivered %s's mail %d", l.LeaseID, mail)
+	}
+	return ctx.Err()
+}
+
+// save writes into the mailbox's row how far it is delivered. The row refuses that once it has changed
+// hands, however late this process learns of it: the error is a ConditionalCheckFailedException.
+func save(ctx context.Context, ddb *dynamodb.DynamoDB, l *lease.Lease, mail int) error {
+	_, err := ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName:           table,
+		Key:                 map[string]*dynamodb.AttributeValue{"mailbox": {S: aws.String(l.LeaseID)}},
+		UpdateExpression:    aws.String("SET LastMail = :mail"),
+		ConditionExpression: aws.String("FencingToken = :token AND ProcessID = :me"),
+		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
+			":mail":  {N: aws.String(strconv.Itoa(mail))},
+			":token": {N: aws.String(strconv.FormatInt(l.FencingToken(), 10))},
+			":me":    {S: aws.String(l.Request.LesseeID())},
+		},
+	})
+	return err
+}
+
+// pause waits, and reports false as soon as ctx is done.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
