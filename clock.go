@@ -10,16 +10,9 @@ import (
 const resolution = time.Second
 
 const (
-	// A host's clock that is off by more than this couldn't have talked to DynamoDB, which refuses
-	// signatures more than a quarter of an hour old: such a header is not the server's clock.
-	absurd = 24 * time.Hour
-
-	// The wall clock and the monotonic clock of a host that disagree by more than this about the
-	// time between two moments show that the wall clock was stepped or that the machine slept.
-	stepped = 100 * time.Millisecond
-
-	// Two clocks drift apart by less than one part in this many.
-	drift = 5000
+	absurd  = 24 * time.Hour         // DynamoDB refuses a host that is so far off: such a header is no clock
+	stepped = 100 * time.Millisecond // a wall clock that is so far from the monotonic one was stepped, or the machine slept
+	drift   = 5000                   // two clocks drift apart by less than one part in this many
 )
 
 // estimate is what the replies' Date headers have proved about the server's clock: it is ahead of
@@ -48,13 +41,10 @@ func (e estimate) observe(sent, received, date time.Time) (estimate, bool) {
 }
 
 // knows tells whether the estimate says anything about the clocks as they are at now.
-func (e estimate) knows(now time.Time) bool {
-	return !e.at.IsZero() && !steppedBetween(e.at, now)
-}
+func (e estimate) knows(now time.Time) bool { return !e.at.IsZero() && !steppedBetween(e.at, now) }
 
-// correction returns what to add to this host's clock for a time that the server's clock is surely
-// past, and for one that it hasn't reached: both are 0 unless it is proved that the clocks are more
-// than the header's resolution apart.
+// correction returns the bounds of what to add to this host's clock: both are 0 unless it is proved that the
+// clocks are more than the header's resolution apart.
 func (e estimate) correction() (least, most time.Duration) {
 	if e.at.IsZero() || e.lo <= resolution && e.hi >= -resolution {
 		return 0, 0
@@ -118,9 +108,8 @@ func (c *clock) known() bool {
 	return !c.heard.IsZero() && !steppedBetween(c.heard, time.Now())
 }
 
-// correction returns what to add to this host's clock: the least, to compare with what others wrote,
-// so that nothing of theirs is taken early, and the most, to write, so that nothing of ours ends early.
-// Where the replies prove nothing, the host's clock stands.
+// correction returns what to add to this host's clock: the least, to compare with what others wrote, so that
+// nothing of theirs is taken early, and the most, to write, so that nothing of ours ends early.
 func (c *clock) correction() (least, most time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +124,7 @@ func (c *clock) correction() (least, most time.Duration) {
 	return least, most
 }
 
-// now is a time that the server's clock is past, in Unix nanoseconds: to compare with.
+// now is a time that the server's clock is past, in Unix nanoseconds.
 func (c *clock) now() int64 {
 	least, _ := c.correction()
 	return time.Now().Add(least).UnixNano()

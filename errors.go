@@ -68,8 +68,7 @@ func unusable(err error) bool {
 	return errors.As(err, new(rowError)) || errorCode(err) == "ValidationException"
 }
 
-// requestError is an error of the SDK with the request named before it. It still is one: callers that
-// assert awserr.Error or awserr.RequestFailure get the SDK's code, message and request ID.
+// requestError is an error of the SDK with the request named before it. It still is an awserr.RequestFailure.
 type requestError struct {
 	awserr.RequestFailure
 	text   string
@@ -109,9 +108,8 @@ func errorCode(err error) string {
 	return ""
 }
 
-// transient tells whether another try of the same request may succeed: throttling, server errors,
-// timeouts and connection errors, as the SDK classifies them, and what it doesn't look for inside of its
-// own errors. TransactionConflictException is added: a transaction of the user's has the row right now.
+// transient tells whether another try of the same request may succeed: throttling, server errors, timeouts and
+// connection errors. The SDK doesn't look for all of them inside of its own errors.
 func transient(err error) bool {
 	var failure awserr.RequestFailure
 	if errors.As(err, &failure) {

@@ -2,9 +2,11 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"log"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
 // Worker is one process of the fleet. It is its own LeaseRequest.
@@ -25,8 +28,9 @@ func (w Worker) LeaseDuration() time.Duration { return 30 * time.Second }
 // deliver works on a mailbox until ctx is done.
 func deliver(ctx context.Context, mailbox string) error { <-ctx.Done(); return ctx.Err() }
 
+// examples/mailer is the whole program.
 func ExampleLocker_Hold() {
-	ctx := context.Background() // cancel it to shut down
+	ctx := context.Background() // of signal.NotifyContext, in a program
 	ddb := dynamodb.New(session.Must(session.NewSession()))
 	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
 
@@ -35,6 +39,10 @@ func ExampleLocker_Hold() {
 			return deliver(ctx, l.LeaseID) // stops when ctx is done: the lease may be someone else's then
 		})
 		log.Print(err) // errors.Is(err, lease.LeaseLostError): the lease was lost
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -44,13 +52,18 @@ func ExampleLocker_Heartbeat() {
 
 	locker := lease.NewLocker(lease.GlobalLockStore)
 	l := locker.WaitUntilLeaseObtained(Worker{ID: "host-1:4711"}, 10*time.Second)
+	if l == nil {
+		log.Fatal("the request or the table is unusable: the log says why")
+	}
 	go func() {
 		if err := locker.Heartbeat(l, 10*time.Second); err != nil {
-			log.Print(err) // the lease is lost, or is about to be
+			log.Print(err) // the lease is lost, or will end as it isn't renewed any more
 		}
 	}()
-	deliver(l.Context(), l.LeaseID) // the context is done before anyone else can have the mailbox
-	locker.ReleaseLease(l)          // the next worker needn't wait for the lease's end
+	deliver(l.Context(), l.LeaseID) // must return when that context is done
+	if err := locker.ReleaseLease(l); err != nil {
+		log.Print(err) // the item stays leased until the lease's end, or was lost before
+	}
 }
 
 func ExampleLockStore_AddLeaseID() {
@@ -62,12 +75,12 @@ func ExampleLockStore_AddLeaseID() {
 	err := store.AddLeaseID("alice", map[string]*dynamodb.AttributeValue{
 		"Server": {S: aws.String("imap.example.com")}, // in Lease.AttributeValues of whoever obtains it
 	})
-	if err != nil {
-		log.Print(err) // errors.Is(err, lease.LeaseIDExistsError): it was there already
+	if err != nil && !errors.Is(err, lease.LeaseIDExistsError) {
+		log.Fatal(err)
 	}
 }
 
-// saveCursor writes to the resource itself, unless a later tenure of the mailbox has written before.
+// saveCursor writes to a row of another table, unless a later tenure of the mailbox has written there.
 func saveCursor(ddb *dynamodb.DynamoDB, table string, l *lease.Lease, cursor string) error {
 	_, err := ddb.UpdateItem(&dynamodb.UpdateItemInput{
 		TableName:                &table,
@@ -80,13 +93,16 @@ func saveCursor(ddb *dynamodb.DynamoDB, table string, l *lease.Lease, cursor str
 			":token":  {N: aws.String(strconv.FormatInt(l.FencingToken(), 10))},
 		},
 	})
-	return err // ConditionalCheckFailedException: this tenure is over
+	return err // ConditionalCheckFailedException: a later tenure was there
 }
 
 func ExampleLease_FencingToken() {
 	ddb := dynamodb.New(session.Must(session.NewSession()))
 	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
-	l := locker.WaitUntilLeaseObtained(Worker{ID: "host-1:4711"}, 10*time.Second)
+	l, err := locker.ObtainLease(Worker{ID: "host-1:4711"})
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := saveCursor(ddb, "cursors", l, "4711"); err != nil {
 		log.Print(err)
 	}
@@ -105,4 +121,27 @@ func TestAResourceRefusesAnOlderToken(t *testing.T) {
 	err = saveCursor(f.ddb, cursors.table, older, "late")
 	assert.IsType(t, (*dynamodb.ConditionalCheckFailedException)(nil), err)
 	assert.Equal(t, str("3"), cursors.get("alice")["LastUID"])
+}
+
+func TestDeliveryStopsWhenTheLeaseIsStolen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("alice")
+		locker := lease.NewLocker(store)
+		stopped := make(chan error)
+		go func() {
+			stopped <- locker.Hold(t.Context(), Worker{ID: "host-1:4711"}, func(ctx context.Context, l *lease.Lease) error {
+				return deliver(ctx, l.LeaseID)
+			})
+		}()
+
+		time.Sleep(time.Hour) // takes no time in here
+		store.Steal("alice", "host-2:4711", time.Minute)
+		stolen := time.Now()
+		if err := <-stopped; !errors.Is(err, lease.LeaseLostError) {
+			t.Errorf("Hold = %v; want LeaseLostError", err)
+		}
+		if took := time.Since(stolen); took > 10*time.Second {
+			t.Errorf("delivery stopped after %v; want at most 10s, a heartbeat", took)
+		}
+	})
 }

@@ -16,11 +16,11 @@ const maxRelease = 10 * time.Second
 // can lease it at once. It costs one write. A lease that was released already is fine.
 //
 // The error is bare [LeaseLostError] if the item was lost before; a new holder's row is untouched. It
-// wraps [ReleaseUnsupportedError] if the store can't free an item: the tenure is over then, but the
-// item stays leased until its end. After any other error, the release may be tried again.
+// wraps [ReleaseUnsupportedError] if the store can't free an item, which then stays leased until its end.
+// After any other error, the release may be tried again.
 //
-// It blocks for as long as the request takes, but for 10 seconds at most, and not beyond the time for which
-// the item would stay leased anyway. The error then says how long that is.
+// It blocks for as long as the request takes, but for 10 seconds at most, and not beyond the end of the
+// item's lease. The error then says when that is.
 func (l *Locker) ReleaseLease(lease *Lease) error {
 	return l.ReleaseLeaseWithContext(context.Background(), lease)
 }
@@ -72,11 +72,12 @@ func (l *Locker) free(ctx context.Context, t *tenure) (freed bool, err error) {
 	}
 	given := t.state().discarded // Its holder has given the row away by the store.
 	err = l.store.ReleaseLeaseWithContext(ctx, t.lease())
-	t.released = err == nil || given && errors.Is(err, LeaseLostError)
+	lost := errors.Is(err, LeaseLostError)
+	t.released = err == nil || given && lost
 	switch {
 	case t.released:
 		return err == nil, nil
-	case errors.Is(err, LeaseLostError):
+	case lost:
 		return false, LeaseLostError
 	}
 	return false, err
@@ -102,7 +103,7 @@ func (l *Locker) free(ctx context.Context, t *tenure) (freed bool, err error) {
 //
 // A release that fails is logged: the item then stays leased until its end. So is an error that ended
 // the heartbeat, if work returned before the lease ended. A panic of the store or the request in a renewal
-// ends work's context, and goes through Hold when work has returned.
+// goes through Hold when work has returned.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {

@@ -44,15 +44,14 @@ type Lease struct {
 // claim is what a LockStore has asked for in one tenure, in Unix nanoseconds of the database's clock. The
 // copies of a Lease share it.
 type claim struct {
-	furthest atomic.Int64 // the furthest end that was asked for
 	older    int64        // until when an older process of the same name may rely on the item; 0 if there is none
+	furthest atomic.Int64 // the furthest end that was asked for
 }
 
-// ask notes that an end is asked for, and returns what to ask for: no less than what an older process may
-// rely on.
+// ask returns what to ask for to get that end: no less than an older process may rely on.
 func (c *claim) ask(end int64) int64 {
 	end = max(end, c.older)
-	for before := c.furthest.Load(); end > before && !c.furthest.CompareAndSwap(before, end); before = c.furthest.Load() {
+	for f := c.furthest.Load(); f < end && !c.furthest.CompareAndSwap(f, end); f = c.furthest.Load() {
 	}
 	return end
 }
@@ -78,7 +77,7 @@ func (l *Lease) Context() context.Context {
 	return ctx
 }
 
-// bareContexts are the contexts of the bare Leases that haven't ended, by bareKey.
+// bareContexts are the contexts of the bare Leases that haven't ended.
 var bareContexts sync.Map
 
 type bareKey struct {
@@ -88,10 +87,10 @@ type bareKey struct {
 
 // bareEnd is until when the holder of a bare Lease may rely on it.
 func (l *Lease) bareEnd() time.Time {
-	switch {
-	case l == nil:
+	if l == nil {
 		return time.Time{}
-	case isNil(l.Request):
+	}
+	if isNil(l.Request) {
 		return l.Until
 	}
 	return l.Until.Add(-margin(max(0, l.Request.LeaseDuration())))

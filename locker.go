@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,11 @@ type Locker struct {
 // ListLeaseIDs. It starts nothing. What is wrong with the store (it is nil, say) is the error of every
 // method.
 //
-// A LockStore is used with all it has, and so is a store with the methods ScanLeaseItemsWithContext,
-// LeaseWithContext, LeaseAsSeen, RenewLeaseWithContext and ReleaseLeaseWithContext, which LockStore
-// documents. Of any other store the two methods are used: its IDs are tried in the order in which it
-// lists them, once each; a lease is renewed by leasing it again; and no item can be released.
-//
-// A type that embeds such a store counts as one with two methods, as its own Lease may do more than the
-// embedded one's, and the embedded methods would pass it by.
+// A LockStore is used with all it has, and so is a store with its methods ScanLeaseItemsWithContext,
+// LeaseWithContext, LeaseAsSeen, RenewLeaseWithContext and ReleaseLeaseWithContext. Of any other store the
+// two methods are used: its IDs are tried in its order, once each; a lease is renewed by leasing it again;
+// and no item can be released. So is one that embeds such a store: the embedded methods would pass its own
+// Lease by.
 func NewLocker(store lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	l.store, l.adapted, l.err = newStore(store)
@@ -38,13 +37,10 @@ func NewLocker(store lockerStore) *Locker {
 }
 
 func (l *Locker) check(ctx context.Context) error {
-	switch {
-	case l == nil || l.store == nil && l.err == nil:
+	if l == nil || l.store == nil && l.err == nil {
 		return setupf("lease: the Locker has no store; was it made by NewLocker?")
-	case l.err != nil:
-		return l.err
 	}
-	return checkContext(ctx)
+	return cmp.Or(l.err, checkContext(ctx))
 }
 
 func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, error) {

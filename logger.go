@@ -42,14 +42,14 @@ func logError(message string, keyvals ...interface{}) {
 }
 
 // logFailure logs a request's error in the words of the original library, further keys after them, unless
-// the LockStore that it comes from did.
+// the LockStore that it comes from did. That an item was not obtained is no error.
 func logFailure(err error, keyvals ...interface{}) {
 	var ours *requestError
 	var failure awserr.RequestFailure
 	var sdk awserr.Error
 	event := []interface{}{"error", err}
 	switch {
-	case errors.As(err, &ours) && ours.logged:
+	case errors.As(err, &ours) && ours.logged, err == LeaseNotObtainedError:
 		return
 	case errors.As(err, &failure) && failure.StatusCode() != 0:
 		event = []interface{}{"Code", failure.Code(), "AWSMessage", failure.Message(),

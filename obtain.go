@@ -11,38 +11,22 @@ import (
 )
 
 const (
-	// maxRacesLost is after how many lost races a page counts as stale.
-	maxRacesLost = 3
-
-	// firstLook is how many rows the first page of a pass has, as long as there is reason to hope that
-	// one of them is free: a full page of small rows costs ten times as much.
-	firstLook = 1024
-
-	// maxStrike is how long after the end of a lease a waiting Locker tries to take it, at the
-	// most: the time is random, so that a crowd of them doesn't strike at once.
-	maxStrike = 50 * time.Millisecond
-
-	// minLookTime is for how long a look may go unanswered, or for the lease's duration if that is
-	// longer: a connection that hangs must not keep a standby for good.
-	minLookTime = 10 * time.Second
-
-	// defaultWaitPeriod takes the place of a waitPeriod that is not positive, and minWaitPeriod that of a
-	// shorter one.
-	defaultWaitPeriod = time.Second
-	minWaitPeriod     = 10 * time.Millisecond
-
-	// minErrorWait is how long a waiting Locker lets a store rest that returned an error.
-	minErrorWait = 100 * time.Millisecond
+	maxRacesLost      = 3                      // after so many lost races a page counts as stale
+	firstLook         = 1024                   // rows of a pass's first page while one may be free: a full one costs more
+	maxStrike         = 50 * time.Millisecond  // after a lease's end, at random: a crowd doesn't strike at once
+	minLookTime       = 10 * time.Second       // a look may take so long, or a lease's duration: a connection may hang
+	defaultWaitPeriod = time.Second            // for one that is not positive
+	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
+	minErrorWait      = 100 * time.Millisecond // after an error of the store
 )
 
 // ObtainLease leases any one of the store's items to the request's lessee and returns its tenure.
 //
-// On a [LockStore] it reads who holds what, page by page from a random place, and writes only to
-// items that look free or are the lessee's own: own ones of a page first, the free ones in random
-// order, and last those that the lessee holds through this Locker. An item with a running Heartbeat or
-// Hold of this Locker is left alone: goroutines that share a LesseeID get different items. An obtain
-// costs one Scan, of at most 1024 rows and 1 MB, and one write; more of both where races are lost, and
-// in a larger table more Scans if the first pages are all held.
+// On a [LockStore] it scans who holds what and writes only to items that look free or are the lessee's own:
+// own ones of a page first, free ones at random, and last those that the lessee holds through this Locker.
+// One with a running Heartbeat or Hold of this Locker is left alone: goroutines that share a LesseeID get
+// different items. An obtain costs one Scan, of at most 1024 rows and 1 MB, and one write; more of both
+// where races are lost, and more Scans if the first pages of a larger table are all held.
 //
 // The error is bare [LeaseNotObtainedError], and the Lease nil, if every item is held. Any other
 // error of the store ends the search and is returned. It blocks for as long as the requests take.
@@ -74,9 +58,8 @@ func (l *Locker) unused(lease *Lease) *Lease {
 // Errors are logged and waited out. A waitPeriod that is not positive counts as a second, and one under
 // 10 ms as 10 ms.
 //
-// It blocks indefinitely, except for what no waiting would make good: a bad request (nil, or with an
-// empty LesseeID, say), a nil store, a table that can't hold lease items. That is logged, and it
-// returns nil.
+// It blocks indefinitely, except for what no waiting would make good: a bad request, a nil store, a table
+// that can't hold lease items. That is logged, and it returns nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
 	lease, err := l.WaitUntilLeaseObtainedWithContext(context.Background(), request, waitPeriod)
 	if err != nil {
@@ -112,7 +95,11 @@ func (l *Locker) wait(ctx context.Context, terms terms, waitPeriod time.Duration
 		case ctx.Err() != nil:
 			return nil, terms.gaveUp(ctx)
 		}
-		next := time.Now().Add(waitAfter(err, waitPeriod))
+		logFailure(err)
+		next := time.Now().Add(waitPeriod)
+		if err != LeaseNotObtainedError {
+			next = time.Now().Add(max(waitPeriod, minErrorWait))
+		}
 		if lease := l.takeover(ctx, terms, ending, next); lease != nil {
 			return lease, nil
 		}
@@ -125,15 +112,6 @@ func (l *Locker) wait(ctx context.Context, terms terms, waitPeriod time.Duration
 // gaveUp is the error of a search that ended because ctx is done.
 func (t terms) gaveUp(ctx context.Context) error {
 	return fmt.Errorf("lease: gave up obtaining a lease for %q: %w", t.lessee, contextError(ctx))
-}
-
-// waitAfter logs an error that obtaining met with, if it is one, and returns how long to wait.
-func waitAfter(err error, waitPeriod time.Duration) time.Duration {
-	if err == LeaseNotObtainedError {
-		return waitPeriod
-	}
-	logFailure(err)
-	return max(waitPeriod, minErrorWait)
 }
 
 // takeover waits for the first of the leases that end before the next look, and tries to obtain one
@@ -153,7 +131,7 @@ func (l *Locker) takeover(ctx context.Context, terms terms, ending []LeaseItem, 
 	}
 	lease, err := l.lease(ctx, ended[mathrand.IntN(len(ended))], terms)
 	if err != nil {
-		waitAfter(err, 0)
+		logFailure(err)
 	}
 	return lease
 }

@@ -14,49 +14,49 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeShowsTheExamples: each Go block of the README is the declaration or the example's body in
-// example_test.go that the comment above it names, to the letter.
-func TestReadmeShowsTheExamples(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
+// TestReadmeShowsCompiledCode: above each Go block of the README stands where its code is, and it is that to
+// the letter: <!-- FILE --> is the whole file, <!-- FILE FUNCTION --> one function of it with its comment, or
+// an example's body.
+func TestReadmeShowsCompiledCode(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)<!-- (\\S+) ?(\\w*) -->\n+```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, blocks)
+	require.Len(t, blocks, strings.Count(string(readme), "```go"), "a Go block that doesn't say where it is from")
+	for _, block := range blocks {
+		file, name, shown := block[1], block[2], block[3]
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		want := string(source)
+		if name != "" {
+			want = function(t, source, name)
+		}
+		assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(shown), "%s %s", file, name)
+	}
+}
+
+// function returns a function's source with its comment; of an example, what is between the braces.
+func function(t *testing.T, source []byte, name string) string {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", source, parser.ParseComments)
 	require.NoError(t, err)
-	offset := func(p token.Pos) int { return fset.Position(p).Offset }
-	examples := make(map[string]string)
+	text := func(from, to token.Pos) []byte {
+		return source[fset.Position(from).Offset:fset.Position(to).Offset]
+	}
 	for _, d := range file.Decls {
-		switch d := d.(type) {
-		case *ast.FuncDecl:
-			switch {
-			case strings.HasPrefix(d.Name.Name, "Example"):
-				body, err := format.Source(source[offset(d.Body.Lbrace)+1 : offset(d.Body.Rbrace)])
-				require.NoError(t, err)
-				examples[d.Name.Name] = outdent(string(body))
-			case d.Recv != nil:
-				examples["Worker"] += string(source[offset(d.Pos()):offset(d.End())]) + "\n"
-			case d.Name.Name == "saveCursor":
-				examples["saveCursor"] = string(source[offset(d.Doc.Pos()):offset(d.End())])
-			}
-		case *ast.GenDecl:
-			if d.Tok == token.TYPE {
-				examples["Worker"] += string(source[offset(d.Doc.Pos()):offset(d.End())]) + "\n\n"
-			}
+		f, ok := d.(*ast.FuncDecl)
+		switch {
+		case !ok || f.Recv != nil || f.Name.Name != name:
+		case strings.HasPrefix(name, "Example"):
+			body, err := format.Source(text(f.Body.Lbrace+1, f.Body.Rbrace))
+			require.NoError(t, err)
+			return regexp.MustCompile(`(?m)^\t`).ReplaceAllString(strings.Trim(string(body), "\n"), "")
+		case f.Doc != nil:
+			return string(text(f.Doc.Pos(), f.End()))
+		default:
+			return string(text(f.Pos(), f.End()))
 		}
 	}
-
-	delete(examples, "ExampleLease_FencingToken") // calls saveCursor, which is shown
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)<!-- (\\w+) -->\n```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	assert.Len(t, blocks, strings.Count(string(readme), "```go"), "a Go block without a name")
-	for _, block := range blocks {
-		assert.Equal(t, strings.TrimSpace(examples[block[1]]), strings.TrimSpace(block[2]), block[1])
-		delete(examples, block[1])
-	}
-	assert.Empty(t, examples, "in no block of the README")
-}
-
-// outdent takes one tab off each line.
-func outdent(s string) string {
-	return regexp.MustCompile(`(?m)^\t`).ReplaceAllString(strings.Trim(s, "\n"), "")
+	require.Fail(t, "no function", name)
+	return ""
 }

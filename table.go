@@ -84,32 +84,25 @@ func (s *LockStore) checkTable(table *dynamodb.TableDescription) error {
 	return nil
 }
 
-// checkPage tells what is wrong with the table if its rows don't look as they should. Of a table without
-// rows it asks for the description, once; no answer is no error: a worker needs no permission to ask.
+// checkPage tells what is wrong with a table whose rows don't look as they should, or that has none: it asks
+// for the description, of an empty table once. No answer is no error: a worker needs no permission to ask.
 func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, first bool) error {
-	if first && len(page.Items) == 0 && !s.described.Load() {
-		out, err := s.DescribeTableWithContext(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
-		if err == nil {
-			err = s.checkTable(out.Table)
-			s.described.Store(err == nil)
-			return err
-		}
-		s.described.Store(ctx.Err() == nil)
-	}
-	if len(page.LastEvaluatedKey) > 1 {
-		return s.misfit("has a sort key, which lease items can't have")
-	}
+	odd := len(page.LastEvaluatedKey) > 1
 	for i, row := range page.Items {
-		switch key := row[s.key]; {
-		case key == nil:
-			return s.misfit("has rows without the hash key %q", s.key)
-		case key.S == nil:
-			return s.misfit("has a hash key %q of type %s; want S (string)", s.key, map[bool]string{true: "N (number)", false: "B (binary)"}[key.N != nil])
-		case i > 0 && *key.S == *page.Items[i-1][s.key].S:
-			return s.misfit("has several rows of the hash key %q: it has a sort key, which lease items can't have", *key.S)
-		}
+		key := row[s.key]
+		odd = odd || key == nil || key.S == nil || i > 0 && *key.S == *page.Items[i-1][s.key].S
 	}
-	return nil
+	if !odd && (len(page.Items) > 0 || !first || s.described.Load()) {
+		return nil
+	}
+	out, err := s.DescribeTableWithContext(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
+	if err == nil {
+		err = s.checkTable(out.Table)
+	} else if err = nil; odd {
+		err = s.misfit("has rows that are no lease items: want a hash key %q of type S (string) and no sort key", s.key)
+	}
+	s.described.Store(err == nil && ctx.Err() == nil)
+	return err
 }
 
 // AddLeaseID registers a lease item: it writes a row of that hash key, free to be leased, with the
@@ -129,7 +122,7 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 	if err := cmp.Or(s.check(ctx), checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
-	item := attributes{s.key: text(leaseID), untilAttribute: number(0), tokenAttribute: number(time.Now().UnixMilli())}
+	item := attributes{s.key: text(leaseID), untilAttribute: number(0), tokenAttribute: number(s.clock.now() / 1e6)}
 	for name, value := range given {
 		switch {
 		case name == s.key || name == holderAttribute || name == untilAttribute:
@@ -141,8 +134,8 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 		}
 		item[name] = value
 	}
-	if _, err := s.parse(leaseID, item); err != nil {
-		return err
+	if r, err := s.parse(leaseID, item); err != nil || r.token > 1<<53 {
+		return cmp.Or(err, fmt.Errorf("lease: the %s %d of lease ID %q is over 53 bits", tokenAttribute, r.token, leaseID))
 	}
 	const absent = "attribute_not_exists(#key)"
 	req, _ := s.PutItemRequest(&dynamodb.PutItemInput{

@@ -40,8 +40,7 @@ type state struct {
 // rowEnd is when the row says that the lease ends, by this host's clock.
 func (s state) rowEnd() time.Time { return s.end.Add(margin(s.duration)) }
 
-// stateOf returns the state after a store granted a lease that asked for that duration and end. More than was
-// asked for is not believed.
+// stateOf returns the state after a store was asked for that end. More than was asked for is not believed.
 func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 	s := state{duration: duration, end: asked}
 	if got.Until.Before(asked) {
@@ -60,23 +59,17 @@ func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
 	defer t.mu.Unlock()
 	t.now = stateOf(got, terms.duration, asked)
 	t.first = t.now.token
-	t.timer = time.AfterFunc(t.nap(timeLeft(time.Now(), t.now.end)), t.tick)
+	t.timer = time.AfterFunc(0, t.tick)
 	return t
 }
 
-// nap returns how long the timer may sleep with so much time left: no longer than half the margin
-// or a second, so that after a machine's sleep, of which the timer knows nothing, the context ends
-// soon. t.mu is held.
-func (t *tenure) nap(left time.Duration) time.Duration {
-	return min(left, max(margin(t.now.duration)/2, time.Millisecond), time.Second)
-}
-
-// tick is what the timer does: it ends the tenure or sleeps on, perhaps to an end that was moved.
+// tick is what the timer does: it ends the tenure or sleeps on, no longer than half the margin or a second:
+// the timer knows nothing of a machine's sleep, after which the context should end soon.
 func (t *tenure) tick() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if left := t.expireLocked(); left > 0 {
-		t.timer.Reset(t.nap(left))
+		t.timer.Reset(min(left, max(margin(t.now.duration)/2, time.Millisecond), time.Second))
 	}
 }
 
@@ -111,8 +104,8 @@ func (t *tenure) finishLocked(cause error) {
 	t.timer.Stop()
 }
 
-// extend takes over what a renewal got. The end is never moved back, unless the store granted less than was
-// asked for: then it has written that. It reports false, and changes nothing, if the tenure is over.
+// extend takes over what a renewal got, and reports false if the tenure is over. The end is never moved back,
+// unless the store granted less than was asked for: then it has written that.
 func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) bool {
 	next := stateOf(got, duration, asked)
 	t.mu.Lock()
@@ -165,8 +158,8 @@ func (ts *tenures) state(h holding) (inUse, live bool) {
 	return ts.uses[h] > 0, t != nil && t.over() == nil
 }
 
-// enter notes that a holding is in use from now on, and returns its last tenure as a store takes it, nil if
-// there is none. If it is in use already, enter notes nothing and reports false.
+// enter notes that a holding is in use from now on, unless it is already, and returns its last tenure as a
+// store takes it: nil if there is none.
 func (ts *tenures) enter(h holding) (older *Lease, ok bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

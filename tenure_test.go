@@ -55,11 +55,3 @@ func TestTenuresThatAreOverAreForgotten(t *testing.T) {
 	}
 	assert.LessOrEqual(t, len(ts.last), 17)
 }
-
-func TestTheTimerLooksAtTheWallClockNowAndThen(t *testing.T) {
-	long := tenure{now: state{duration: 10 * time.Hour}}
-	assert.Equal(t, time.Second, long.nap(10*time.Hour))
-	short := tenure{now: state{duration: 3 * time.Second}}
-	assert.Equal(t, 150*time.Millisecond, short.nap(2700*time.Millisecond))
-	assert.Equal(t, time.Millisecond, short.nap(time.Millisecond), "to the very end")
-}

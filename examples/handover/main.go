@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 
 	"github.com/intercom/lease"
@@ -81,9 +82,10 @@ func run(ctx context.Context, items, workers int) (err error) {
 	if err := errors.Join(f.store.EnsureTableWithContext(ctx), cursors.EnsureTableWithContext(ctx)); err != nil {
 		return err
 	}
+	zero := map[string]*dynamodb.AttributeValue{"FencingToken": {N: aws.String("0")}} // 1, 2, 3 are easier to follow
 	for i := range items {
 		f.items = append(f.items, fmt.Sprintf("mailbox-%d", i+1))
-		if err := f.store.AddLeaseIDWithContext(ctx, f.items[i], nil); err != nil {
+		if err := f.store.AddLeaseIDWithContext(ctx, f.items[i], zero); err != nil {
 			return err
 		}
 	}

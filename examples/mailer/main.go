@@ -49,13 +49,14 @@ func main() {
 	me := worker{fmt.Sprintf("%s:%d", host, os.Getpid())} // no other live worker may have this name
 	locker := lease.NewLocker(store)
 
-	for again := true; again; again = pause(ctx, time.Second) {
+	for ctx.Err() == nil {
 		err := locker.Hold(ctx, me, func(ctx context.Context, l *lease.Lease) error {
 			return deliver(ctx, ddb, l)
 		})
 		if ctx.Err() == nil {
 			log.Print(err) // the lease was lost: errors.Is(err, lease.LeaseLostError); or deliver failed
 		}
+		pause(ctx, time.Second) // what failed at once may do so again
 	}
 	log.Print("stopped")
 }
