@@ -55,7 +55,7 @@
 //	                     another error                   try again, or leave the lease to its end
 //	Hold                 nil, or what work returned      done: the lease was not lost
 //	                     errors.Is(…, LeaseLostError)    work was cut short: pause, and Hold again
-//	                     another error                   nothing was held: ctx is done, or an argument is bad
+//	                     another error                   nothing was held: ctx is done, or see the message
 //
 // Reading order: lease.go, errors.go, locker.go, obtain.go, tenure.go, heartbeat.go, hold.go, store.go,
 // lockstore.go, scan.go, table.go, clock.go.

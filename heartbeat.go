@@ -57,12 +57,11 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) 
 		// and a lease may be older than it should be when its heartbeat starts.
 		now := t.state()
 		next, latest := sent.Add(min(every, now.duration/3*2)), now.rowEnd().Add(-now.duration/3)
+		if soonest := sent.Add(now.end.Sub(sent) / 4); latest.Before(soonest) {
+			latest = soonest // A store that grants less than it is asked for isn't asked all the time.
+		}
 		if latest.Before(next) {
 			next = latest
-		}
-		// A store that grants less than it is asked for isn't asked all the time.
-		if soonest := sent.Add(now.end.Sub(sent) / 4); next.Before(soonest) {
-			next = soonest
 		}
 		if !sleepUntil(both, next) || t.over() != nil {
 			return t.outcome(ctx, nil)
