@@ -139,11 +139,11 @@ func TestChaosCatches(t *testing.T) {
 			}
 		}
 	}
-	// off runs some workers, the first of which has a clock that is off.
+	// off runs two workers, the first of which has a clock that is off: if it's slow, it only takes what is free.
 	off := func(o chaos.Options) func(*fleet) {
 		return func(f *fleet) {
 			f.start(o, chaosWorker{ClockError: 40 * time.Millisecond})
-			all(2, chaosWorker{}, chaos.Options{})(f)
+			all(1, chaosWorker{}, chaos.Options{})(f)
 		}
 	}
 	// in runs a worker in black holes that are longer than its lease, among others.
@@ -161,6 +161,20 @@ func TestChaosCatches(t *testing.T) {
 	namesakes := func(o chaos.Options) func(*fleet) {
 		return all(2, chaosWorker{Lessee: "host:1", Patience: 5 * time.Second}, o)
 	}
+	// rollback runs a worker that is rolled back to the original, among others.
+	rollback := func(o chaos.Options) func(*fleet) {
+		return func(f *fleet) {
+			f.start(o, chaosWorker{How: isRolledBack})
+			all(2, chaosWorker{}, chaos.Options{})(f)
+		}
+	}
+	// brief runs namesakes that keep nothing for long, among others.
+	brief := func(o chaos.Options) func(*fleet) {
+		return func(f *fleet) {
+			all(3, chaosWorker{Lessee: "host:1", Patience: 300 * time.Millisecond}, o)(f)
+			all(2, chaosWorker{}, chaos.Options{})(f)
+		}
+	}
 	cases := map[string]struct {
 		broken, sound func(*fleet)
 		rule          chaos.Rule
@@ -171,6 +185,10 @@ func TestChaosCatches(t *testing.T) {
 			all(4, chaosWorker{}, chaos.Options{Rewrite: leaseAnyway}), all(4, chaosWorker{}, chaos.Options{}), chaos.Overlap},
 		"a renewal without the token": {
 			namesakes(chaos.Options{Rewrite: renewByNameOnly}), namesakes(chaos.Options{}), chaos.StaleRenewal},
+		"a release whatever the row's end": {
+			rollback(chaos.Options{Rewrite: releaseByToken}), rollback(chaos.Options{}), chaos.Overlap},
+		"a release that frees what an older process of the name relies on": {
+			brief(chaos.Options{Rewrite: releaseAtOnce}), brief(chaos.Options{}), chaos.Overlap},
 		"a fast clock without correction": {
 			off(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}), off(chaos.Options{Skew: 2 * time.Minute}), chaos.Overlap},
 		"a slow clock without correction": {
@@ -183,7 +201,7 @@ func TestChaosCatches(t *testing.T) {
 			broken.template, sound.template = worker, worker
 			c.broken(broken)
 			c.sound(sound)
-			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 				if broken.report(0).Count(c.rule) > 0 && sound.report(0).Tenures >= 5 {
 					break
 				}
@@ -228,5 +246,19 @@ func renewByNameOnly(_ string, body map[string]any) {
 	}
 	if holder != "" && me != "" {
 		body["ConditionExpression"] = fmt.Sprintf("%s = %s OR (%v)", holder, me, body["ConditionExpression"])
+	}
+}
+
+// releaseByToken makes every release by the row's holder and its token succeed, whatever the row's end.
+func releaseByToken(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "REMOVE") {
+		body["ConditionExpression"] = fmt.Sprintf("(#holder = :me AND #token = :token) OR (%v)", body["ConditionExpression"])
+	}
+}
+
+// releaseAtOnce makes every release free the row at once.
+func releaseAtOnce(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "REMOVE") {
+		body["ExpressionAttributeValues"].(map[string]any)[":rest"] = map[string]any{"N": "0"}
 	}
 }

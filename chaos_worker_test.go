@@ -53,9 +53,10 @@ func chaosChild() bool {
 
 // How a worker works.
 const (
-	usesLibrary = "library"  // by the documented pattern and Hold, in turn
-	isOriginal  = "original" // as the original library does, by its clock
-	isCareless  = "careless" // believes in its lease until its heartbeat says otherwise
+	usesLibrary  = "library"     // by the documented pattern and Hold, in turn
+	isOriginal   = "original"    // as the original library does, by its clock
+	isCareless   = "careless"    // believes in its lease until its heartbeat says otherwise
+	isRolledBack = "rolled back" // by the library, and then as the original does, under the same name
 )
 
 // chaosWorker leases items, one after the other, works on them, and records what it sees.
@@ -118,6 +119,8 @@ func (w chaosWorker) run(ctx context.Context) (err error) {
 			r.original(ctx)
 		case w.How == isCareless:
 			r.careless(ctx)
+		case w.How == isRolledBack:
+			r.rolledBack(ctx)
 		case r.chance(0.5):
 			r.hold(ctx)
 		default:
@@ -330,6 +333,11 @@ func (r *chaosRun) original(ctx context.Context) {
 		r.sleep(ctx, 2*r.Wait)
 		return
 	}
+	r.keepAsOriginal(ctx, item, asked, until)
+}
+
+// keepAsOriginal keeps an item that the original's write has leased.
+func (r *chaosRun) keepAsOriginal(ctx context.Context, item string, asked time.Duration, until time.Time) {
 	var end atomic.Int64
 	end.Store(until.UnixNano())
 	valid := func() bool { return time.Now().UnixNano() < end.Load() }
@@ -346,6 +354,27 @@ func (r *chaosRun) original(ctx context.Context) {
 			r.history.Add(chaos.Event{Kind: chaos.Renewed, Begin: asked, End: chaos.Now(), Item: item, Tenure: tenure})
 		}
 	}
+}
+
+// rolledBack keeps an item for a moment, and then a worker of the original of the same name keeps it. The
+// release of the first comes late.
+func (r *chaosRun) rolledBack(ctx context.Context) {
+	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
+	if err != nil {
+		return
+	}
+	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
+	r.watch(ctx, l, tenure, l.Valid)
+	r.sleep(ctx, r.Duration/5)
+	asked, until, err := r.originalWrite(ctx, l.LeaseID)
+	if err != nil {
+		return
+	}
+	r.watching.Go(func() {
+		r.sleep(ctx, r.Duration/5)
+		r.locker.ReleaseLease(l)
+	})
+	r.keepAsOriginal(ctx, l.LeaseID, asked, until)
 }
 
 // originalWrite is the original library's only write.

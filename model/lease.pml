@@ -274,7 +274,7 @@ end:
 			:: c[me].call.kind != lease -> c[me].reply = result
 			:: c[me].call.kind == lease && (result == ok || RECOGNISES) ->
 				c[me].reply = ok; c[me].seen = row.token; c[me].seenTenure = row.tenure
-			:: c[me].call.kind == lease && result == own && !RECOGNISES && (!c[me].call.from || c[me].resent) ->
+			:: c[me].call.kind == lease && result == own && !RECOGNISES && !c[me].call.from ->
 				c[me].reply = own; c[me].seen = row.token; c[me].seenEnd = row.until
 			:: else -> c[me].reply = refused
 			fi }

@@ -1,0 +1,206 @@
+package lease_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+)
+
+// seen returns the fixture's only item as a scan shows it.
+func (f *fixture) seen() lease.LeaseItem {
+	f.tb.Helper()
+	items, _, err := f.store().ScanLeaseItems("", 0)
+	require.NoError(f.tb, err)
+	require.Len(f.tb, items, 1)
+	return items[0]
+}
+
+// ends returns when the row of "a" says that its lease ends.
+func (f *fixture) ends(t *testing.T) time.Time {
+	t.Helper()
+	return time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
+}
+
+func TestANewerProcessOfTheNameKeepsWhatThePausedOneReliesOn(t *testing.T) {
+	for name, duration := range map[string]time.Duration{"a shorter lease": time.Second, "a longer lease": 10 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "a")
+			paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
+			older, err := paused.ObtainLease(worker{"w1", 3 * time.Second})
+			require.NoError(t, err)
+			end := f.ends(t)
+			l, err := newer.ObtainLease(worker{"w1", duration})
+			require.NoError(t, err)
+			assert.False(t, f.ends(t).Before(end), "the row's end is not moved back")
+			assert.Less(t, l.Remaining(), duration, "the lease is no longer than was asked for")
+			err = newer.HeartbeatWithContext(within(t, 300*time.Millisecond), l, 100*time.Millisecond)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.False(t, f.ends(t).Before(end), "nor by renewals")
+
+			require.NoError(t, newer.ReleaseLease(l))
+			free := row{"id": str("a"), "LeaseUntil": num(end.UnixNano()), "FencingToken": num(2)}
+			assert.Equal(t, free, f.get("a"))
+			require.NoError(t, newer.ReleaseLease(l), "released already")
+			require.NoError(t, f.ReleaseLease(l), "released already")
+			assert.Equal(t, free, f.get("a"))
+			assert.True(t, older.Valid())
+			assert.True(t, f.RenewLease(older, time.Now().Add(time.Minute)) == lease.LeaseLostError)
+			assert.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "nor does the original get it")
+
+			third, err := lease.NewLocker(f.store()).WaitUntilLeaseObtainedWithContext(within(t, 10*time.Second), for30s("w2"), 50*time.Millisecond)
+			require.NoError(t, err)
+			assert.True(t, time.Now().After(end), "%v too soon", time.Until(end))
+			assert.Equal(t, int64(3), third.FencingToken())
+			assert.False(t, older.Valid())
+			assert.True(t, paused.ReleaseLease(older) == lease.LeaseLostError)
+			assert.Equal(t, str("w2"), f.get("a")["ProcessID"])
+		})
+	}
+}
+
+func TestThePausedProcessLosesAtItsNextRenewal(t *testing.T) {
+	f := newFixture(t, "a")
+	paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
+	older, err := paused.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	l, err := newer.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.True(t, paused.Heartbeat(older, time.Millisecond) == lease.LeaseLostError)
+	assert.False(t, older.Valid())
+	assert.ErrorIs(t, newer.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond), context.DeadlineExceeded)
+	assert.True(t, l.Valid())
+}
+
+func TestWhatATenureRemembersItsNextOneRemembersToo(t *testing.T) {
+	f := newFixture(t, "a")
+	_, err := lease.NewLocker(f.store()).ObtainLease(worker{"w1", time.Hour}) // and paused
+	require.NoError(t, err)
+	end := f.ends(t)
+	newer := lease.NewLocker(f.store())
+	for range 3 {
+		_, err := newer.ObtainLease(worker{"w1", 2 * time.Hour})
+		require.NoError(t, err)
+		assert.True(t, f.ends(t).After(end))
+	}
+	l, err := newer.ObtainLease(worker{"w1", time.Minute})
+	require.NoError(t, err)
+	require.NoError(t, newer.ReleaseLease(l))
+	free := row{"id": str("a"), "LeaseUntil": num(end.UnixNano()), "FencingToken": num(5)}
+	assert.Equal(t, free, f.get("a"), "until the paused one's end, not until that of the newer ones")
+}
+
+func TestALockersOwnOlderTenureIsNothingToRemember(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	for range 3 {
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		err = locker.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	require.NoError(t, locker.ReleaseLease(l))
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(4)}, f.get("a"))
+	_, err = lease.NewLocker(f.store()).ObtainLease(for30s("w2"))
+	assert.NoError(t, err)
+}
+
+// TestAnOriginalOfTheNameKeepsItsLease: after a rollback.
+func TestAnOriginalOfTheNameKeepsItsLease(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	for name, late := range map[string]func(l *lease.Lease) error{
+		"ReleaseLease":             locker.ReleaseLease,
+		"the store's ReleaseLease": f.ReleaseLease,
+		"the store's RemoveLease":  f.RemoveLease,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			require.NoError(t, f.RenewLease(l, time.Now().Add(31*time.Second)))
+			require.NoError(t, f.original("a", "w1", time.Now().Add(40*time.Second)))
+			before := f.get("a")
+			assert.True(t, late(l) == lease.LeaseLostError)
+			assert.Equal(t, before, f.get("a"))
+			require.NoError(t, f.original("a", "w1", time.Now().Add(-time.Second)))
+		})
+	}
+}
+
+func TestAStaleSightOfAnOwnRowCostsOneMoreWrite(t *testing.T) {
+	f := newFixture(t, "a")
+	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	stale := f.seen()
+	require.NoError(t, f.RenewLease(older, time.Now().Add(time.Minute)))
+	end := f.ends(t)
+	store := f.store()
+	_, err = store.ListLeaseIDs() // learns the clock
+	require.NoError(t, err)
+
+	f.reset()
+	l, err := store.LeaseAsSeen(context.Background(), stale, nil, for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, 2, f.count("UpdateItem"))
+	assert.Equal(t, 2, f.count())
+	assert.Equal(t, 1, f.refusals())
+	assert.Equal(t, int64(2), l.FencingToken())
+	assert.True(t, end.Equal(f.ends(t)))
+	require.NoError(t, store.ReleaseLease(l))
+	assert.True(t, end.Equal(f.ends(t)), "it remembers the end that the refusal showed")
+
+	f.put(f.held("a", "other", time.Now().Add(time.Minute)))
+	f.reset()
+	_, err = store.LeaseAsSeen(context.Background(), stale, nil, for30s("w1"), time.Now().Add(30*time.Second))
+	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+	assert.Equal(t, 1, f.count(), "it has become another's")
+
+	f.put(row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(2)})
+	f.reset()
+	_, err = store.LeaseAsSeen(context.Background(), stale, nil, for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, 1, f.count(), "it has become free")
+}
+
+func TestALateDuplicateOfABoundLeaseChangesNothing(t *testing.T) {
+	f := newFixture(t, "a")
+	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	stale := f.seen()
+	require.NoError(t, f.RenewLease(older, time.Now().Add(40*time.Second)))
+	end := f.ends(t)
+	var late *tape
+	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
+	_, err = store.ListLeaseIDs() // learns the clock
+	require.NoError(t, err)
+	late.sent, late.bodys = nil, nil
+	unchanged := func(what string) {
+		t.Helper()
+		before := f.get("a")
+		late.replay(t, 0) // was refused
+		late.replay(t, 1)
+		assert.Equal(t, before, f.get("a"), what)
+	}
+	l, err := store.LeaseAsSeen(context.Background(), stale, nil, for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	require.Len(t, late.sent, 2)
+	unchanged("after the lease")
+	require.NoError(t, store.RenewLease(l, time.Now().Add(time.Minute)))
+	unchanged("after a renewal")
+	again, err := store.LeaseAsSeen(context.Background(), f.seen(), l, for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	unchanged("after a newer tenure")
+	require.NoError(t, store.ReleaseLease(again))
+	assert.True(t, end.Equal(f.ends(t)))
+	unchanged("after the release, which keeps others out")
+	f.put(f.held("a", "w2", time.Now().Add(time.Minute)))
+	unchanged("after another's lease")
+}
