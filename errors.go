@@ -1,69 +1,45 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// The errors of the documented API. They are returned as they are, never wrapped where the
-// documentation names them, so that callers may compare with ==.
+// The errors of this package. One that the documentation calls bare is returned as it is, to be compared with ==;
+// elsewhere, compare with [errors.Is].
 var (
-	// LeaseNotObtainedError says that the item, or every item, is held by someone else.
-	LeaseNotObtainedError error = errors.New("Lease Not Obtained")
+	// LeaseLostError says that the tenure is over: another lessee holds the item, the item was retired, or the
+	// lease ended before it could be renewed. Wrapped together with a cause: it ended in an outage of that cause.
+	LeaseLostError = errors.New("Lease Lost")
 
-	// LeaseLostError says that the tenure is over: another lessee holds the item, the item was
-	// retired, or the lease ended before it could be renewed. An error that wraps it together with
-	// a cause says that the lease ended in an outage with that cause.
-	LeaseLostError error = errors.New("Lease Lost")
+	LeaseNotObtainedError         = errors.New("Lease Not Obtained")  // the item, or every item, is held by someone else
+	LeaseIDExistsError            = errors.New("Lease ID Exists")     // an item of that lease ID is registered already
+	LeaseHeldError                = errors.New("Lease Held")          // an item can't be retired, as someone holds it
+	ReleaseUnsupportedError       = errors.New("Release Unsupported") // the store can't free the item, which stays leased until its end
+	LeaseReleasedError            = errors.New("Lease Released")      // the [context.Cause] of a lease's context after its release
+	LeaseExpiredError       error = lostError("Lease Expired")        // the same when its time was up; a LeaseLostError for [errors.Is]
 )
-
-// Further errors. Where a detail helps they are wrapped: compare with [errors.Is].
-var (
-	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was up. It is a
-	// LeaseLostError, for [errors.Is].
-	LeaseExpiredError error = lostError("Lease Expired")
-
-	// LeaseReleasedError is the [context.Cause] of a lease's context after its release.
-	LeaseReleasedError = errors.New("Lease Released")
-
-	// ReleaseUnsupportedError says that the tenure was ended here, but that the store has no way to
-	// free the item, which therefore stays leased until its time is up.
-	ReleaseUnsupportedError = errors.New("Release Unsupported")
-
-	// LeaseIDExistsError says that an item of that lease ID is registered already.
-	LeaseIDExistsError = errors.New("Lease ID Exists")
-
-	// LeaseHeldError says that an item can't be retired because someone holds it.
-	LeaseHeldError = errors.New("Lease Held")
-)
-
-// lostError is a way of losing a lease.
-type lostError string
-
-func (e lostError) Error() string        { return string(e) }
-func (e lostError) Is(target error) bool { return target == LeaseLostError }
 
 type (
-	// setupError is what no waiting makes good: there is no store, or its table can't hold lease items.
-	setupError struct{ error }
-
-	// rowError says that a row can't be leased, whoever tries, while others may be.
-	rowError struct{ error }
+	lostError  string          // a way of losing a lease
+	setupError struct{ error } // what no waiting makes good: there is no store, or its table can't hold lease items
+	rowError   struct{ error } // a row can't be leased, whoever tries, while others may be
 )
 
+func (e lostError) Error() string             { return string(e) }
+func (e lostError) Is(target error) bool      { return target == LeaseLostError }
 func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
 
-// unusable tells whether an error comes from one row, and should stop nobody from trying others. DynamoDB
-// has no better code for a row that is too large, or whose token is no number.
+// unusable: DynamoDB has no better code for a row that is too large, or whose token is no number.
 func unusable(err error) bool {
 	return errors.As(err, new(rowError)) || errorCode(err) == "ValidationException"
 }
@@ -79,15 +55,13 @@ type requestError struct {
 func (e *requestError) Error() string   { return e.text + ": " + e.causes[0].Error() }
 func (e *requestError) Unwrap() []error { return e.causes }
 
-// newRequestError puts text before an error of the SDK's, or of a handler that the user gave it.
-func newRequestError(err error, text string) *requestError {
-	e := &requestError{text: text, causes: []error{err}}
-	if !errors.As(err, &e.RequestFailure) {
-		plain := awserr.New("UnknownError", err.Error(), err)
-		errors.As(err, &plain)
-		e.RequestFailure = awserr.NewRequestFailure(plain, 0, "")
+func newRequestError(text string, logged bool, causes ...error) error {
+	failure, is := errors.AsType[awserr.RequestFailure](causes[0])
+	if sdk, _ := errors.AsType[awserr.Error](causes[0]); !is {
+		// Of a handler that the user gave the SDK, it may be any error.
+		failure = awserr.NewRequestFailure(cmp.Or(sdk, awserr.New("UnknownError", causes[0].Error(), causes[0])), 0, "")
 	}
-	return e
+	return &requestError{failure, text, causes, logged}
 }
 
 // contextError returns why ctx is done: its error, and its cause where that is another.
@@ -99,11 +73,9 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// errorCode returns the code of an SDK error, or "".
 func errorCode(err error) string {
-	var e awserr.Error
-	if errors.As(err, &e) {
-		return e.Code()
+	if sdk, ok := errors.AsType[awserr.Error](err); ok {
+		return sdk.Code()
 	}
 	return ""
 }
@@ -111,19 +83,15 @@ func errorCode(err error) string {
 // transient tells whether another try of the same request may succeed: throttling, server errors, timeouts and
 // connection errors. The SDK doesn't look for all of them inside of its own errors.
 func transient(err error) bool {
-	var failure awserr.RequestFailure
-	if errors.As(err, &failure) {
-		code := failure.StatusCode()
-		if code >= 500 && code != http.StatusNotImplemented || code == http.StatusTooManyRequests {
+	if failure, ok := errors.AsType[awserr.RequestFailure](err); ok {
+		if code := failure.StatusCode(); code >= 500 && code != http.StatusNotImplemented || code == http.StatusTooManyRequests {
 			return true
 		}
 	}
-	var sdk awserr.Error
-	if errors.As(err, &sdk) && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
-		sdk.Code() == dynamodb.ErrCodeTransactionConflictException || sdk.OrigErr() != nil && transient(sdk.OrigErr())) {
+	if sdk, ok := errors.AsType[awserr.Error](err); ok && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
+		sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())) {
 		return true
 	}
-	var network net.Error // *url.Error is one
-	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	_, network := errors.AsType[net.Error](err) // as are *url.Error, syscall.Errno and context.DeadlineExceeded
+	return network || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -9,42 +9,39 @@ import (
 	"time"
 )
 
-// Heartbeat renews the lease every heartbeatDuration, the first time after one heartbeatDuration,
-// and blocks until the tenure is over. A third of the lease's duration is a good heartbeatDuration; with
-// one of over two thirds it renews sooner than asked, and says so in the log once.
+// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is
+// over. A third of the lease's duration is good; more than two thirds counts as two thirds, which is logged.
 //
 // It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
 //   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
 //     without a failed renewal (the process was paused, say);
-//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended
-//     in an outage. Throttling, server, connection and timeout errors are logged and retried until then,
-//     with backoff; a request that hangs is given up so early that at least two more tries fit;
+//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended in an
+//     outage: throttling, server, connection, timeout and hanging requests are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 //
-// When it returns because of the end, the lease's context is done already. The lease may be renewed by
-// one Heartbeat at a time or more. A panic of the store or the request goes through it.
+// When it returns because of the end, the lease's context is done already. A lease may have more than one
+// Heartbeat. A panic of the store or the request goes through it.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(context.Background(), lease, heartbeatDuration)
 }
 
-// HeartbeatWithContext is [Locker.Heartbeat] with a context. When ctx is done, it returns an error
-// that wraps the context's, and the tenure goes on until its end.
+// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's, and the tenure
+// goes on until its end.
 func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbeatDuration time.Duration) error {
-	if err := l.check(ctx); err != nil {
-		return err
-	}
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
 	}
-	t, err := l.tenures.of(lease)
+	t, err := l.tenureOf(ctx, lease)
 	if err != nil {
 		return err
 	}
-	l.tenures.share(t.holding)
-	defer l.tenures.leave(t.holding)
+	l.tenures.use(t.holding, 1)
+	defer l.tenures.use(t.holding, -1)
 	return l.heartbeat(ctx, t, heartbeatDuration)
 }
+
+const minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
 
 func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) error {
 	both, cancel := t.within(ctx)
@@ -52,24 +49,32 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) 
 	if longest := t.terms.duration / 3 * 2; every > longest {
 		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID, "heartbeat_duration", every, "used", longest)
 	}
-	for sent := time.Now(); ; {
-		// Later than two thirds, an outage or a hung request would leave too little time for further tries;
-		// and a lease may be older than it should be when its heartbeat starts.
+	var failed error // since the last renewal: the last error that says more than that the tenure is over
+	for sent, backoff := time.Now(), minBackoff; ; backoff *= 2 {
+		// Later than two thirds, too little time would be left for further tries; and a lease may be old when its
+		// heartbeat starts. But a store that grants less than it is asked for isn't asked all the time.
 		now := t.state()
-		next, latest := sent.Add(min(every, now.duration/3*2)), now.rowEnd().Add(-now.duration/3)
-		if soonest := sent.Add(now.end.Sub(sent) / 4); latest.Before(soonest) {
-			latest = soonest // A store that grants less than it is asked for isn't asked all the time.
-		}
-		if latest.Before(next) {
-			next = latest
+		next := sent.Add(min(every, now.duration/3*2, max(now.rowEnd().Sub(sent)-now.duration/3, now.end.Sub(sent)/4)))
+		if failed != nil {
+			backoff = min(backoff, maxBackoff, max(t.expire()/4, minBackoff))
+			next = time.Now().Add(backoff/2 + mathrand.N(backoff/2))
 		}
 		if !sleepUntil(both, next) || t.over() != nil {
-			return t.outcome(ctx, nil)
+			return t.outcome(ctx, failed)
 		}
-		var err error
-		if sent, err = l.renew(both, t); err != nil {
-			return t.outcome(ctx, err)
+		sent = time.Now()
+		err := l.renew(both, t)
+		switch {
+		case err == nil:
+			failed, backoff = nil, minBackoff
+			continue
+		case failed == nil || !errors.Is(err, LeaseExpiredError):
+			failed = err
 		}
+		if t.over() != nil || both.Err() != nil || !transient(err) {
+			return t.outcome(ctx, failed)
+		}
+		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	}
 }
 
@@ -88,48 +93,16 @@ func (t *tenure) outcome(ctx context.Context, err error) error {
 	return err
 }
 
-const (
-	minBackoff = 10 * time.Millisecond
-	maxBackoff = time.Second
-)
-
-// renew renews the lease, with as many tries as it takes, and returns when the one that succeeded was
-// sent. After an error the heartbeat is over: it is the last one that says more than that the tenure is.
-// ctx is done when the tenure is.
-func (l *Locker) renew(ctx context.Context, t *tenure) (sent time.Time, err error) {
-	for backoff := 2 * minBackoff; ; backoff *= 2 {
-		sent := time.Now()
-		tried := l.tryRenewal(ctx, t)
-		if tried == nil {
-			return sent, nil
-		}
-		if err == nil || !errors.Is(tried, LeaseExpiredError) {
-			err = tried
-		}
-		left := t.expire()
-		if left == 0 || ctx.Err() != nil || !transient(tried) {
-			return sent, err
-		}
-		logFailure(tried, "lessee_id", t.lessee, "lease_id", t.leaseID)
-		backoff = min(backoff, maxBackoff, max(left/4, minBackoff))
-		if !sleepUntil(ctx, time.Now().Add(backoff/2+mathrand.N(backoff/2))) {
-			return sent, err
-		}
-	}
-}
-
-// tryRenewal makes one renewal, which gets a third of the time that is left.
-func (l *Locker) tryRenewal(ctx context.Context, t *tenure) error {
+// renew makes one renewal, which gets a third of the time that is left. ctx is done when the tenure is.
+func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	now := t.terms
 	now.duration = t.terms.request.LeaseDuration()
 	if err := checkDuration(now.duration); err != nil {
 		now.duration = t.state().duration
 		logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
 	}
-	ctx, cancel := l.limit(ctx, t.expire()/3)
-	defer cancel()
 	until, held := time.Now().Add(now.duration), t.lease()
-	got, err := l.ask(ctx, t.leaseID, now, until, func() (*Lease, error) {
+	got, err := l.ask(ctx, t.expire()/3, t.leaseID, now, until, func(ctx context.Context) (*Lease, error) {
 		if l.adapted || held.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
 			return l.store.LeaseWithContext(ctx, t.leaseID, now, until)
 		}

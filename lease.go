@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,21 +17,18 @@ import (
 
 // LeaseRequest says who wants a lease and for how long.
 type LeaseRequest interface {
-	// LesseeID names the lessee. It must be the same in every request of one worker and differ
-	// between workers: whoever has the name holds the lease. UTF-8, 1 to 2048 bytes.
+	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of one worker, and of no other.
 	LesseeID() string
-
 	// LeaseDuration is how long the lease lasts from when it is obtained or renewed: over zero, and at
 	// most 100 years. A Heartbeat asks for it again at each renewal.
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. The fields are the caller's, and nothing in this
-// package writes them after the lease was handed out. The methods are safe for concurrent use.
+// Lease is one tenure of one lessee on one item. The fields are the caller's: this package never writes
+// them after the lease was handed out. The methods are safe for concurrent use.
 //
-// A Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews
-// all. A Lease of a [LockStore], and one built as a literal, is bare: its methods answer from its
-// fields as they are at that moment.
+// A Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews all.
+// Another, of a [LockStore] or a literal, is bare: its methods answer from its fields at that moment.
 type Lease struct {
 	LeaseID         string                              // hash key value of the row
 	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
@@ -41,8 +39,7 @@ type Lease struct {
 	claim  *claim  // nil where the Lease is not of a LockStore
 }
 
-// claim is what a LockStore has asked for in one tenure, in Unix nanoseconds of the database's clock. The
-// copies of a Lease share it.
+// claim is what a LockStore has asked for, in Unix nanoseconds of the database's clock.
 type claim struct {
 	older    int64        // until when an older process of the same name may rely on the item; 0 if there is none
 	furthest atomic.Int64 // the furthest end that was asked for
@@ -56,19 +53,18 @@ func (c *claim) ask(end int64) int64 {
 	return end
 }
 
-// Context returns a context that is done no later than the moment another lessee could hold the
-// item: at the end of the tenure, see the package documentation. Its [context.Cause] is then
-// [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError]. Renewals move the end; a lease
-// whose time is up never comes back. All calls return the same context; it holds no goroutine.
-//
-// The context of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
+// Context returns a context that is done at the end of the tenure, before another lessee can hold the
+// item. Its [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError].
+// Renewals move the end; a lease whose time is up never comes back. All calls return the same context; it
+// holds no goroutine. That of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l != nil && l.tenure != nil {
 		l.tenure.expire()
 		return l.tenure.ctx
 	}
-	key := bareKey{weak.Make(l), l.bareEnd()}
-	ctx, cancel := context.WithDeadlineCause(context.Background(), key.end, LeaseExpiredError)
+	end := l.bareEnd()
+	key := [2]any{weak.Make(l), end}
+	ctx, cancel := context.WithDeadlineCause(context.Background(), end, LeaseExpiredError)
 	if first, loaded := bareContexts.LoadOrStore(key, ctx); loaded {
 		cancel()
 		return first.(context.Context)
@@ -77,28 +73,21 @@ func (l *Lease) Context() context.Context {
 	return ctx
 }
 
-// bareContexts are the contexts of the bare Leases that haven't ended.
+// bareContexts are the contexts, by Lease and end, of the bare Leases that haven't ended.
 var bareContexts sync.Map
 
-type bareKey struct {
-	lease weak.Pointer[Lease]
-	end   time.Time
-}
-
-// bareEnd is until when the holder of a bare Lease may rely on it.
 func (l *Lease) bareEnd() time.Time {
-	if l == nil {
+	switch {
+	case l == nil:
 		return time.Time{}
-	}
-	if isNil(l.Request) {
+	case isNil(l.Request):
 		return l.Until
 	}
 	return l.Until.Add(-margin(max(0, l.Request.LeaseDuration())))
 }
 
-// Valid tells whether the holder may rely on the lease at this moment. It sends no request, and a
-// process that was paused, even between this call and the next line, can't rely on the answer: see
-// [Lease.FencingToken] for that.
+// Valid tells whether the holder may rely on the lease at this moment. It sends no request. After a pause of
+// the process, even before the next line, the answer is stale: see [Lease.FencingToken].
 func (l *Lease) Valid() bool { return l.Remaining() > 0 }
 
 // Remaining returns how much longer the holder may rely on the lease if no renewal moves its end;
@@ -110,9 +99,9 @@ func (l *Lease) Remaining() time.Duration {
 	return max(0, timeLeft(time.Now(), l.bareEnd()))
 }
 
-// FencingToken returns the number of this tenure: greater than that of every earlier tenure of the
-// item, so that a resource that remembers the greatest one it saw can refuse a late holder. It is 0
-// when the store gives none. Where a store renews by leasing anew, it grows with each renewal.
+// FencingToken returns the number of this tenure, greater than that of every earlier one of the item: a
+// resource that remembers the greatest one it saw can refuse a late holder. It is 0 when the store gives
+// none. Where a store renews by leasing anew, it grows with each renewal.
 func (l *Lease) FencingToken() int64 {
 	token, _ := l.held()
 	return token
@@ -131,16 +120,12 @@ func (l *Lease) held() (token int64, c *claim) {
 	return token, l.claim
 }
 
-// Discard ends the lease in this process at once, without a request: its Context is done with the cause
-// [LeaseReleasedError], and its Heartbeat returns nil. The item stays leased until its end. A store
-// calls it before it frees or deletes the row, so that nobody relies on a lease whose item is free. A
-// bare Lease, which has nothing but its fields, is left as it is.
+// Discard ends the lease in this process at once, as a release does, without a request: the item stays leased
+// until its end. A store calls it before it frees or deletes the row. It leaves a bare Lease as it is.
 func (l *Lease) Discard() {
 	if l != nil && l.tenure != nil {
 		l.tenure.finish(LeaseReleasedError)
-		l.tenure.mu.Lock()
-		defer l.tenure.mu.Unlock()
-		l.tenure.now.discarded = true
+		l.tenure.discarded.Store(true)
 	}
 }
 
@@ -159,14 +144,15 @@ type terms struct {
 	request  LeaseRequest // the caller's
 	lessee   string
 	duration time.Duration
+	keep     bool // it stays in use when it is obtained: for Hold
 }
 
 func (t terms) LesseeID() string             { return t.lessee }
 func (t terms) LeaseDuration() time.Duration { return t.duration }
 
-func isNil(request LeaseRequest) bool {
-	v := reflect.ValueOf(request)
-	return request == nil || v.Kind() == reflect.Pointer && v.IsNil()
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 func checkRequest(request LeaseRequest) (terms, error) {
@@ -174,18 +160,12 @@ func checkRequest(request LeaseRequest) (terms, error) {
 		return terms{}, errors.New("lease: the LeaseRequest is nil")
 	}
 	t := terms{request: request, lessee: request.LesseeID(), duration: request.LeaseDuration()}
-	if err := checkName("LesseeID", t.lessee); err != nil {
-		return terms{}, err
-	}
-	return t, checkDuration(t.duration)
+	return t, cmp.Or(checkName("LesseeID", t.lessee), checkDuration(t.duration))
 }
 
 func checkDuration(d time.Duration) error {
-	switch {
-	case d <= 0:
-		return fmt.Errorf("lease: LeaseDuration is %v; want more than 0", d)
-	case d > 100*365*24*time.Hour:
-		return fmt.Errorf("lease: LeaseDuration is %v; want at most 100 years, as a lease's end lies between 1970 and 2262", d)
+	if d <= 0 || d > 100*365*24*time.Hour {
+		return fmt.Errorf("lease: LeaseDuration is %v; want more than 0, and at most 100 years: an end lies between 1970 and 2262", d)
 	}
 	return nil
 }
@@ -203,7 +183,6 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// checkUntil checks that an end fits into the row's Unix nanoseconds, with room for a correction.
 func checkUntil(until time.Time) error {
 	if year := until.UTC().Year(); year < 1970 || year >= 2262 {
 		return fmt.Errorf("lease: the lease's end %v is not between 1970 and 2262", until.Round(0))
@@ -211,15 +190,12 @@ func checkUntil(until time.Time) error {
 	return nil
 }
 
-// checkLease tells what is wrong with a bare Lease, and returns the terms it was obtained with.
 func checkLease(l *Lease) (terms, error) {
 	if l == nil {
 		return terms{}, errors.New("lease: the Lease is nil")
 	}
-	if err := checkName("lease ID", l.LeaseID); err != nil {
-		return terms{}, err
-	}
-	return checkRequest(l.Request)
+	t, err := checkRequest(l.Request)
+	return t, cmp.Or(checkName("lease ID", l.LeaseID), err)
 }
 
 func checkContext(ctx context.Context) error {

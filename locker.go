@@ -5,34 +5,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
 
-// Locker obtains and keeps leases of a store. It decides when to send what, sends nothing itself, and owns
-// the tenures. All its methods are safe for concurrent use, with any number of leases.
+// Locker obtains and keeps any number of leases of a store. All its methods are safe for concurrent use.
 type Locker struct {
-	store   store
-	adapted bool  // the store is the adapter
-	err     error // what is wrong with the store, so that nothing can be sent
-	tenures tenures
-
+	store     store
+	adapted   bool  // the store is the adapter
+	err       error // what is wrong with the store, so that nothing can be sent
+	tenures   tenures
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	crowded   atomic.Bool // the last pass obtained nothing
 }
 
-// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and
-// ListLeaseIDs. It starts nothing. What is wrong with the store (it is nil, say) is the error of every
-// method.
+// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs.
+// It starts nothing. What is wrong with the store (it is nil, say) is the error of every method.
 //
-// A LockStore is used with all it has, and so is a store with its methods ScanLeaseItemsWithContext,
-// LeaseWithContext, LeaseAsSeen, RenewLeaseWithContext and ReleaseLeaseWithContext. Of any other store the
-// two methods are used: its IDs are tried in its order, once each; a lease is renewed by leasing it again;
-// and no item can be released. So is one that embeds such a store: the embedded methods would pass its own
-// Lease by.
-func NewLocker(store lockerStore) *Locker {
+// A store is used with all it has if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen,
+// RenewLeaseWithContext and ReleaseLeaseWithContext, and none of them from a store that it embeds: that would pass
+// its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a lease is
+// renewed by leasing it again; and no item can be released.
+func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
-	l.store, l.adapted, l.err = newStore(store)
+	own, isOwn := s.(*LockStore)
+	full, isFull := s.(store)
+	switch {
+	case s == nil:
+		l.err = setupf("lease: the Locker has no store")
+	case isOwn:
+		l.store, l.err = own, own.check(context.Background())
+	case isNil(s):
+		l.err = setupf("lease: the Locker's store is a nil %T", s)
+	case isFull && !embedsStore(reflect.TypeOf(s)):
+		l.store = full
+	default:
+		l.store, l.adapted = &adapter{two: s}, true
+	}
 	return l
 }
 
@@ -44,34 +56,26 @@ func (l *Locker) check(ctx context.Context) error {
 }
 
 func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, error) {
-	if err := l.check(ctx); err != nil {
-		return terms{}, err
-	}
-	return checkRequest(request)
+	t, err := checkRequest(request)
+	return t, cmp.Or(l.check(ctx), err)
 }
 
-// lease leases one item, as it was seen, until a duration from now. It is then in use.
 func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
-	older, ok := l.tenures.enter(h)
-	if !ok {
-		return nil, LeaseNotObtainedError
-	}
+	uses, last := l.tenures.use(h, 1)
 	defer func() {
-		if lease == nil {
-			l.tenures.leave(h)
+		if lease == nil || !terms.keep {
+			l.tenures.use(h, -1)
 		}
 	}()
-	until := time.Now().Add(terms.duration)
-	ctx, cancel := l.limit(ctx, terms.duration-margin(terms.duration)) // A later reply is of no use to anyone.
-	defer cancel()
-	got, err := l.ask(ctx, seen.LeaseID, terms, until, func() (*Lease, error) {
-		return l.store.LeaseAsSeen(ctx, seen, older, terms, until)
-	})
-	switch {
-	case errors.Is(err, LeaseNotObtainedError):
+	if uses > 1 {
 		return nil, LeaseNotObtainedError
-	case err != nil:
+	}
+	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
+	got, err := l.ask(ctx, most, seen.LeaseID, terms, until, func(ctx context.Context) (*Lease, error) {
+		return l.store.LeaseAsSeen(ctx, seen, last, terms, until)
+	})
+	if err != nil {
 		return nil, err
 	}
 	t := newTenure(got, terms, until)
@@ -88,12 +92,19 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms) (lease 
 }
 
 // ask calls the store for a lease, and fills in what it left out, in a copy: the store may keep its own.
-func (l *Locker) ask(ctx context.Context, leaseID string, asked terms, until time.Time, call func() (*Lease, error)) (*Lease, error) {
-	kept, err := await(ctx, call)
-	if err != nil {
+func (l *Locker) ask(ctx context.Context, most time.Duration, leaseID string, asked terms, until time.Time,
+	call func(ctx context.Context) (*Lease, error)) (*Lease, error) {
+	var kept *Lease
+	err := l.await(ctx, most, func(ctx context.Context) (err error) {
+		kept, err = call(ctx)
+		return err
+	})
+	switch {
+	case errors.Is(err, LeaseNotObtainedError):
+		return nil, LeaseNotObtainedError
+	case err != nil:
 		return nil, err
-	}
-	if kept == nil {
+	case kept == nil:
 		return nil, fmt.Errorf("lease: the store returned neither a lease of %q nor an error", leaseID)
 	}
 	got := *kept
@@ -107,22 +118,42 @@ func (l *Locker) ask(ctx context.Context, leaseID string, asked terms, until tim
 	return &got, nil
 }
 
-// limit returns a context for a call of the store that may take so long: any time, where nothing can end it.
-func (l *Locker) limit(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+// await returns what f returns, or contextError as soon as ctx is done or that time is over: f, which may be
+// anyone's code, then goes on alone, and what it sets must not be read.
+func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
 	if l.adapted {
-		return ctx, func() {}
+		most = math.MaxInt64 // Nothing can end a call of such a store.
 	}
-	return context.WithTimeout(ctx, most)
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if ctx.Err() == nil {
+		select {
+		case end := <-begin(func() error { return f(ctx) }):
+			return end()
+		case <-ctx.Done():
+		}
+	}
+	return contextError(ctx)
 }
 
-// sleepUntil blocks until then, or until ctx is done, and reports whether it isn't.
-func sleepUntil(ctx context.Context, then time.Time) bool {
-	timer := time.NewTimer(time.Until(then))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+// begin starts f in a goroutine, and sends a function that returns what f returned or panics as it did.
+func begin(f func() error) <-chan func() error {
+	done := make(chan func() error, 1)
+	go func() {
+		err := errors.New("lease: a method of the store or the request left its goroutine")
+		defer func() {
+			p := recover()
+			if p != nil { // Perhaps nobody receives it.
+				logError("Panic", "value", p, "stack", string(debug.Stack()))
+			}
+			done <- func() error {
+				if p != nil {
+					panic(p)
+				}
+				return err
+			}
+		}()
+		err = f()
+	}()
+	return done
 }

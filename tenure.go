@@ -4,37 +4,33 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// tenure is the state that all copies of a Locker's lease share. What it was obtained with stays, whatever
-// the caller does to a copy.
+// tenure is what all copies of a Locker's lease share.
 type tenure struct {
 	holding
-	terms terms
-	first int64 // the token that it began with
-
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-
+	terms     terms
+	first     int64 // the token that it began with
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	discarded atomic.Bool   // it was ended by Discard
 	releasing chan struct{} // holds a value while a release is under way, and guards:
 	released  bool          // the row was freed
-
-	mu    sync.Mutex // guards:
-	now   state
-	timer *time.Timer
+	mu        sync.Mutex    // guards:
+	now       state
+	timer     *time.Timer
 }
 
-// holding is one lessee's hold on one item.
 type holding struct{ leaseID, lessee string }
 
-// state is what changes.
+// state is what renewals change.
 type state struct {
-	token     int64
-	claim     *claim
-	duration  time.Duration // what was asked for
-	end       time.Time     // the holder may rely on the lease until here; carries the monotonic clock
-	discarded bool          // it was ended by Discard
+	token    int64
+	claim    *claim
+	duration time.Duration // what was asked for
+	end      time.Time     // the holder may rely on the lease until here; carries the monotonic clock
 }
 
 // rowEnd is when the row says that the lease ends, by this host's clock.
@@ -42,66 +38,56 @@ func (s state) rowEnd() time.Time { return s.end.Add(margin(s.duration)) }
 
 // stateOf returns the state after a store was asked for that end. More than was asked for is not believed.
 func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
-	s := state{duration: duration, end: asked}
 	if got.Until.Before(asked) {
-		s.end = got.Until
+		asked = got.Until
 	}
 	now := time.Now()
-	s.end = now.Add(s.end.Sub(now) - margin(duration))
-	s.token, s.claim = got.held()
-	return s
+	token, claim := got.held()
+	return state{token, claim, duration, now.Add(asked.Sub(now) - margin(duration))}
 }
 
 func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
-	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, releasing: make(chan struct{}, 1)}
+	now := stateOf(got, terms.duration, asked)
+	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token, now: now, releasing: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.mu.Lock() // The timer may fire before the assignment is done.
 	defer t.mu.Unlock()
-	t.now = stateOf(got, terms.duration, asked)
-	t.first = t.now.token
 	t.timer = time.AfterFunc(0, t.tick)
 	return t
 }
 
-// tick is what the timer does: it ends the tenure or sleeps on, no longer than half the margin or a second:
-// the timer knows nothing of a machine's sleep, after which the context should end soon.
+// tick sleeps no longer than half the margin or a second: the timer knows nothing of a machine's sleep.
 func (t *tenure) tick() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if left := t.expireLocked(); left > 0 {
+	if left := t.left(); left > 0 {
 		t.timer.Reset(min(left, max(margin(t.now.duration)/2, time.Millisecond), time.Second))
 	}
 }
 
-// expire ends the tenure if its time is up, and returns how much is left of it.
-func (t *tenure) expire() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.expireLocked()
-}
-
-func (t *tenure) expireLocked() time.Duration {
+// left ends the tenure if its time is up, and returns how much is left of it. t.mu is held.
+func (t *tenure) left() time.Duration {
+	left := timeLeft(time.Now(), t.now.end)
+	if left <= 0 {
+		t.cancel(LeaseExpiredError)
+	}
 	if t.ctx.Err() != nil {
 		return 0
 	}
-	left := timeLeft(time.Now(), t.now.end)
-	if left <= 0 {
-		t.finishLocked(LeaseExpiredError)
-	}
-	return max(0, left)
+	return left
+}
+
+func (t *tenure) expire() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.left()
 }
 
 // finish ends the tenure for the given cause, unless it is over already.
 func (t *tenure) finish(cause error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.expireLocked() // An end by time comes first.
-	t.finishLocked(cause)
-}
-
-func (t *tenure) finishLocked(cause error) {
-	t.cancel(cause)
-	t.timer.Stop()
+	if t.expire() > 0 {
+		t.cancel(cause)
+	}
 }
 
 // extend takes over what a renewal got, and reports false if the tenure is over. The end is never moved back,
@@ -110,17 +96,15 @@ func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) boo
 	next := stateOf(got, duration, asked)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.expireLocked() == 0 {
-		return false
-	}
 	if !next.end.After(t.now.end) && !got.Until.Before(asked) {
 		next.end, next.duration = t.now.end, t.now.duration
 	}
-	t.now = next
-	return t.expireLocked() > 0
+	if t.left() > 0 {
+		t.now = next
+	}
+	return t.left() > 0
 }
 
-// over returns why the tenure ended: nil if it hasn't.
 func (t *tenure) over() error {
 	t.expire()
 	return context.Cause(t.ctx)
@@ -132,7 +116,6 @@ func (t *tenure) state() state {
 	return t.now
 }
 
-// within returns a context that is done when ctx or the tenure is.
 func (t *tenure) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(t.ctx, func() { cancel(context.Cause(t.ctx)) })
@@ -150,39 +133,17 @@ type tenures struct {
 	sweepAt int                 // at how many entries to forget those that are over
 }
 
-// state tells whether a holding is in use, and whether it has a live tenure.
-func (ts *tenures) state(h holding) (inUse, live bool) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t := ts.last[h]
-	return ts.uses[h] > 0, t != nil && t.over() == nil
-}
-
-// enter notes that a holding is in use from now on, unless it is already, and returns its last tenure as a
-// store takes it: nil if there is none.
-func (ts *tenures) enter(h holding) (older *Lease, ok bool) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.uses[h] > 0 {
-		return nil, false
-	}
-	ts.uses[h] = 1
-	if t := ts.last[h]; t != nil {
-		older = t.lease()
-	}
-	return older, true
-}
-
-// share notes one more use of a holding; leave, one less.
-func (ts *tenures) share(h holding) { ts.use(h, 1) }
-func (ts *tenures) leave(h holding) { ts.use(h, -1) }
-
-func (ts *tenures) use(h holding, n int) {
+// use notes n more uses, and returns how many there are, and the last tenure or nil.
+func (ts *tenures) use(h holding, n int) (uses int, last *Lease) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.uses[h] += n; ts.uses[h] == 0 {
 		delete(ts.uses, h)
 	}
+	if t := ts.last[h]; t != nil {
+		last = t.lease()
+	}
+	return ts.uses[h], last
 }
 
 // begin notes a new tenure and ends the one before. ts.mu is held.
@@ -199,30 +160,33 @@ func (ts *tenures) begin(t *tenure) {
 	ts.last[t.holding] = t
 }
 
-// of returns a lease's tenure. A bare Lease gets the one that this Locker has with its token, or a new one;
-// without an Until, as if it had been obtained just now.
-func (ts *tenures) of(l *Lease) (*tenure, error) {
-	if l != nil && l.tenure != nil {
-		return l.tenure, nil
+// tenureOf returns a lease's tenure. A bare Lease gets the one that this Locker has with its token, or a new
+// one; without an Until, as if it had been obtained just now.
+func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
+	if err := l.check(ctx); err != nil {
+		return nil, err
 	}
-	terms, err := checkLease(l)
+	if lease != nil && lease.tenure != nil {
+		return lease.tenure, nil
+	}
+	terms, err := checkLease(lease)
 	if err != nil {
 		return nil, err
 	}
+	ts := &l.tenures
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	token, live, newest := l.FencingToken(), false, int64(0)
-	if last := ts.last[holding{l.LeaseID, terms.lessee}]; last != nil {
+	bare, token, live, newest := *lease, lease.FencingToken(), false, int64(0)
+	if last := ts.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
 		live, newest = last.over() == nil, last.state().token
 		if live && token == 0 || token != 0 && last.first <= token && token <= newest {
 			return last, nil
 		}
 	}
-	until := l.Until
-	if until.IsZero() {
-		until = time.Now().Add(terms.duration)
+	if bare.Until.IsZero() {
+		bare.Until = time.Now().Add(terms.duration)
 	}
-	t := newTenure(&Lease{LeaseID: l.LeaseID, AttributeValues: l.AttributeValues, Until: until, claim: l.claim}, terms, until)
+	t := newTenure(&bare, terms, bare.Until)
 	if !live || token > newest { // else it is over, as its renewal will show
 		ts.begin(t)
 	}

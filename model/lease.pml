@@ -57,10 +57,12 @@
 #define FORWARD(m) (row.until <= m.until)
 #endif
 
-#ifdef RELEASE_ANY_TOKEN
-#define RELEASES(m) true
-#else
+#if defined(RELEASE_ANY_TOKEN)
+#define RELEASES(m) (row.until <= m.until)
+#elif defined(RELEASE_ANY_END)
 #define RELEASES(m) (row.token == m.token)
+#else
+#define RELEASES(m) (row.token == m.token && row.until <= m.until)
 #endif
 
 #ifdef ONE_NAME
@@ -70,28 +72,7 @@
 #endif
 #define NOBODY 0
 
-/*
- * ---- Probes: with PROBES, the run prints the names of those that it reached. ----
- * They are no part of the state.
- */
-
-#ifdef PROBES
-c_decl {
-	static const char *probes[32];
-	static void __attribute__((destructor)) print_probes(void)
-	{
-		int p;
-		printf("probes reached:");
-		for (p = 0; p < 32; p++)
-			if (probes[p])
-				printf(" %s", probes[p]);
-		printf("\n");
-	}
-}
-#define reached(p) c_code { probes[p] = #p; }
-#else
-#define reached(p) skip
-#endif
+#include "probes.pml"
 #define TAKEOVER 1             /* of another's lease that has ended */
 #define RENEWED 2
 #define RELEASED 3
@@ -108,7 +89,8 @@ c_decl {
 #define CALM_WAITED 14         /* the same, after waiting for the end of a dead lessee's lease */
 #define BOTH_VALID 15          /* ONE_NAME: two tenures seem valid, the older one's is a matter of its next renewal */
 #define WRITE_REFUSED 16       /* by the guarded resource */
-#define LATER_RENEWAL_THERE 17 /* is what a lessee's newest renewal is told: README.md says why it never is */
+#define LATE_RELEASE_REFUSED 17 /* by the end that the original wrote */
+#define LATER_RENEWAL_THERE 18 /* is what a lessee's newest renewal is told: README.md says why it never is */
 
 /* ---- State. What is marked ghost is read by assertions only. ---- */
 
@@ -127,7 +109,7 @@ byte greatest;   /* ghost: the greatest token of any tenure */
 typedef Request {
 	mtype kind;
 	byte now;    /* lease: the sender's clock */
-	byte until;  /* lease, renew */
+	byte until;  /* lease, renew; release: the furthest end that the tenure asked for */
 	byte from;   /* lease: the end of the own lease that was seen; 0 for any that ends earlier */
 	byte token;  /* renew, release; lease: of the own lease that was seen */
 	byte tenure; /* ghost */
@@ -138,9 +120,9 @@ typedef Lessee {
 	byte clock;
 	byte end;       /* the tenure is valid while clock < end; 0 once it is over */
 	byte token;     /* of the last tenure, also when it is over; 0 if none is remembered */
+	byte asked;     /* the furthest end that it asked for */
 	byte tenure;    /* ghost */
 	Request call;   /* the request under way; it may be applied any number of times, or never */
-	bit resent;     /* the SDK has sent it again */
 	mtype reply;    /* what came back for it */
 	byte seen;      /* the token that the reply shows */
 	byte seenEnd;   /* with own: the end */
@@ -167,11 +149,23 @@ bit waited;    /* ghost: a try was refused since */
 #define CALMTICK if :: me == 0 -> tried = 0 :: else fi
 #else
 #define calm 0
+#ifdef ROLLBACK
+#define alive(i) (!rolledBack || i == 1)
+#else
 #define alive(i) true
+#endif
 #define SPARE 0
 #define MAYTRY true
 #define CALMTRY skip
 #define CALMTICK skip
+#endif
+
+#ifdef ROLLBACK
+byte rolledBack; /* lessee 1's clock when it ended for good; 0 before */
+byte original;   /* until when the original, in its place, relies on its lease, by the same clock; 0 for not at all */
+#define UNDER_ORIGINAL(m) (original && m.sender == 0 && row.until == original)
+#else
+#define UNDER_ORIGINAL(m) false
 #endif
 
 /* A line of the story that `spin -t` tells of a counterexample. */
@@ -190,6 +184,7 @@ inline apply(m) {
 		:: m.from > m.until -> reached(SHORTENED)
 		:: else
 		fi;
+		assert(!UNDER_ORIGINAL(m)); /* no late request of ours touches the original's live lease */
 		row.holder = NAME(m.sender); row.until = m.until; row.tenure++;
 #ifdef TOKEN_PER_HOLDER
 		row.token = NAME(m.sender);
@@ -201,6 +196,7 @@ inline apply(m) {
 		greatest = row.token;
 		result = ok
 	:: m.kind == renew && row.holder == NAME(m.sender) && RENEWS(m) && FORWARD(m) ->
+		assert(!UNDER_ORIGINAL(m));
 		row.until = m.until;
 		tell(m.sender, "applied: renew", m.until);
 		assert(m.tenure == row.tenure); /* only the newest tenure can be renewed */
@@ -210,6 +206,7 @@ inline apply(m) {
 		reached(OLDER_RENEWAL);
 		result = ok
 	:: m.kind == release && row.holder == NAME(m.sender) && RELEASES(m) ->
+		assert(!UNDER_ORIGINAL(m));
 		row.holder = NOBODY; row.until = 0;
 #ifdef RELEASE_DROPS_TOKEN
 		row.token = 0;
@@ -249,7 +246,7 @@ inline apply(m) {
 
 /* An own row with the very end that was asked for is taken for the work of this call. */
 #ifdef RECOGNISE
-#define RECOGNISES (result == own && c[me].resent && row.until == c[me].call.until)
+#define RECOGNISES (result == own && row.until == c[me].call.until)
 #else
 #define RECOGNISES false
 #endif
@@ -278,7 +275,7 @@ end:
 				c[me].reply = own; c[me].seen = row.token; c[me].seenEnd = row.until
 			:: else -> c[me].reply = refused
 			fi }
-		:: !calm /* the reply is lost, or it is one that nobody waits for */
+		:: !calm /* the reply is lost, and the SDK may send the request again; or nobody waits for it */
 		fi;
 		result = nothing
 	   }
@@ -294,6 +291,9 @@ end:
 		apply(it);
 		if
 		:: it.kind == lease && result != ok && c[it.sender].end -> reached(DUPLICATE_REFUSED)
+#ifdef ROLLBACK
+		:: it.kind == release && result != ok && original && row.token == it.token -> reached(LATE_RELEASE_REFUSED)
+#endif
 		:: it.kind == lease && result == ok && !c[it.sender].call.kind -> reached(GHOST_LEASE)
 		:: else
 		fi;
@@ -323,7 +323,7 @@ inline leaveToNetwork(i) {
 }
 
 inline clearReply(i) {
-	c[i].resent = 0; c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0; c[i].seenTenure = 0
+	c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0; c[i].seenTenure = 0
 }
 
 inline hangUp(i) {
@@ -335,16 +335,23 @@ inline hangUp(i) {
 	}
 }
 
+inline forget(i) {
+	c[i].end = 0; c[i].token = 0; c[i].asked = 0; c[i].tenure = 0
+}
+
 inline sendLease(i, duration) {
-	c[i].end = 0; c[i].token = 0; c[i].tenure = 0;
+	if
+	:: duration < DUR -> forget(i) /* a lessee that shortens its lease relies on the longer one no more */
+	:: else
+	fi;
 	CALMTRY;
 	c[i].call.kind = lease; c[i].call.now = c[i].clock; c[i].call.until = c[i].clock + duration;
 	c[i].call.sender = i;
 	tell(i, "sends lease", c[i].call.until)
 }
 
-inline sendUpdate(i, what, ends) {
-	c[i].call.kind = what; c[i].call.until = ends;
+inline sendUpdate(i, what) {
+	c[i].call.kind = what; c[i].call.until = c[i].asked;
 	c[i].call.token = c[i].token; c[i].call.tenure = c[i].tenure;
 	c[i].call.sender = i
 }
@@ -365,7 +372,7 @@ inline obtained(i) {
 	:: c[i].call.from == c[i].call.until -> reached(RECOVERED)
 	:: else
 	fi;
-	c[i].token = c[i].seen; c[i].tenure = c[i].seenTenure;
+	c[i].token = c[i].seen; c[i].asked = c[i].call.until; c[i].tenure = c[i].seenTenure;
 	if
 	:: c[i].clock < promised(i) -> c[i].end = promised(i)
 	:: else -> reached(LATE_REPLY)
@@ -400,7 +407,7 @@ inline extended(i) {
 active [2] proctype Step() {
 end:
 	do
-	/* Lease anew. What tenure this lessee had is over for it. */
+	/* Lease anew. Until the reply comes this lessee relies on the tenure that it has. */
 	:: d_step { !c[me].call.kind && c[me].clock && alive(me) && MAYTRY ->
 		sendLease(me, DUR)
 	   }
@@ -411,7 +418,8 @@ end:
 #endif
 	/* Heartbeat: only while the tenure is valid. */
 	:: d_step { !c[me].call.kind && c[me].end && !calm ->
-		sendUpdate(me, renew, c[me].clock + DUR);
+		c[me].asked = c[me].clock + DUR;
+		sendUpdate(me, renew);
 		tell(me, "sends renew", c[me].call.until)
 	   }
 	/* Release: the tenure ends before the request is sent. One that is over may be released too. */
@@ -419,13 +427,8 @@ end:
 #ifndef RELEASE_STAYS_VALID
 		c[me].end = 0;
 #endif
-		sendUpdate(me, release, 0);
+		sendUpdate(me, release);
 		tell(me, "sends release", c[me].token)
-	   }
-	/* The SDK repeats a request. It's the same one: only lease cares. */
-	:: d_step { c[me].call.kind == lease && !c[me].resent && alive(me) && (!calm || !c[me].reply) ->
-		clearReply(me); c[me].resent = 1;
-		tell(me, "resends lease", c[me].call.until)
 	   }
 	/* The caller gives up waiting. */
 	:: atomic { c[me].call.kind && !calm ->
@@ -435,18 +438,18 @@ end:
 	/* The process crashes. It restarts with the same name and clock, and knows nothing. */
 	:: atomic { c[me].call.kind && c[me].token && !calm ->
 		tell(me, "crashes", 0);
-		c[me].end = 0; c[me].token = 0; c[me].tenure = 0;
+		forget(me);
 		hangUp(me)
 	   }
 	:: d_step { !c[me].call.kind && c[me].token && !calm ->
 		tell(me, "crashes", 0);
-		c[me].end = 0; c[me].token = 0; c[me].tenure = 0
+		forget(me)
 	   }
 	/* The reply arrives. */
 	:: atomic { c[me].reply && alive(me) ->
 		tell(me, "gets a reply", c[me].seen);
 		if
-		/* It leases what the reply has shown. The code does so a few times, the model without end. */
+		/* It leases what the refusal has shown, this once. */
 		:: c[me].call.kind == lease && c[me].reply == own ->
 			leaveToNetwork(me);
 			d_step {
@@ -469,7 +472,7 @@ end:
 				:: c[me].reply == ok -> reached(RELEASED)
 				:: else
 				fi;
-				c[me].end = 0; c[me].token = 0; c[me].tenure = 0
+				forget(me)
 			:: else
 			fi
 #ifdef CALM
@@ -530,6 +533,13 @@ end:
 		:: c[me].end && c[me].clock >= c[me].end -> c[me].end = 0
 		:: else
 		fi
+#ifdef ROLLBACK
+		;
+		if
+		:: original && c[0].clock > original -> original = 0
+		:: else
+		fi
+#endif
 	   }
 	od
 }
@@ -546,5 +556,34 @@ end:
 	};
 stuck:
 	timeout -> assert(calm == 2) /* nothing but having been served stops lessee 1 and its clock */
+}
+#endif
+
+#ifdef ROLLBACK
+/*
+ * Lessee 1 is replaced by a worker of the original library, which has the same name and host, and no
+ * faults. A restart takes a tick.
+ */
+active proctype Original() {
+end:
+	atomic { c[0].clock ->
+		tell(0, "is rolled back", 0);
+		rolledBack = c[0].clock;
+		forget(0);
+		if
+		:: c[0].call.kind -> hangUp(0)
+		:: else
+		fi
+	};
+endWorking:
+	do
+	:: d_step { c[0].clock > rolledBack && row.token && original != c[0].clock + DUR &&
+			(row.until < c[0].clock || row.holder == NAME(0)) ->
+		row.holder = NAME(0); row.until = c[0].clock + DUR; original = row.until;
+		tell(0, "original leases", row.until);
+		assert(!c[1].end) /* it takes the row from nobody */
+	   }
+	:: d_step { original -> tell(0, "original dies", 0); original = 0 }
+	od
 }
 #endif

@@ -1,180 +1,580 @@
 /*
- * Two processes of one name (A: P0 and P1, with a faulty network), a third party (B, whose requests are immediate), and a
- * worker of the original library of A's name (O), on one row. README.md beside this file says what is checked.
+ * Two processes of one name on one row, and a third party: when may a Locker lease its own live row anew?
+ * README.md beside this file says what is abstracted and names the Go function of each step.
  * `check` compiles this file once for each of its cases, with the -D options that it prints.
- *
- * One clock: the margin is spent on skew, which lease.pml has. A tenure is relied on through its very end, and the row is
- * free the tick after it. Wishes are an adversary's, at any time.
  */
-#ifndef D
-#define D 1        /* the lease duration */
+
+/* ---- The instance. Times are ticks of a party's own clock. ---- */
+
+#ifndef DUR
+#define DUR 1      /* the lease duration */
 #endif
-#ifndef W
-#define W 1        /* a wish's longest time */
+#ifndef MARGIN
+#define MARGIN 0   /* so long before the row's end the holder stops relying on it */
+#endif
+#ifndef SKEW
+#define SKEW 1     /* no two clocks are further apart: the margin + 1, see README.md */
+#endif
+#ifndef WISH
+#define WISH 1     /* a wish's longest time */
 #endif
 #ifndef HORIZON
-#define HORIZON 4  /* the clock goes no further */
+#define HORIZON 4  /* no clock goes further; all times fit into 4 bits */
 #endif
-#ifndef TOK
-#define TOK 3      /* no more tenures than this */
-#endif
-#ifndef WISHES
-#define WISHES 0   /* there are wishes and handovers */
-#endif
-#ifndef SELF
-#define SELF 1     /* a wish may name the holder */
-#endif
-#ifndef KNOWS
-#define KNOWS 1    /* a process knows its own older tenure by token and end */
-#endif
-#ifndef ORIG
-#define ORIG 0     /* there is a worker of the original of A's name, at work while no process of ours is */
+#ifndef TOKENS
+#define TOKENS 3   /* no more tenures than this */
 #endif
 
-/* What the broken variants leave out. */
-#ifndef BOUND
-#define BOUND 1    /* an own live row is leased only as it was seen, and its end is remembered */
-#endif
-#ifndef NOSHORT
-#define NOSHORT 1  /* such a lease never shortens the row */
-#endif
-#ifndef RELREM
-#define RELREM 1   /* a release writes the remembered end */
-#endif
-#ifndef HANDREM
-#define HANDREM 1  /* no handover before it */
-#endif
-#ifndef ENDCHECK
-#define ENDCHECK 1 /* own: also by the furthest end that the tenure asked for */
-#endif
-#ifndef RESV
-#define RESV 0     /* 1: a row that was handed over to A is excepted */
+#define NOBODY 0
+#define OURS 1     /* the name of both processes */
+#define THEIRS 2
+
+/* ---- The rules, and what the broken variants make of them. ---- */
+
+/* An own live row is leased only bound to the end and the token that were seen. */
+#ifdef NOT_BOUND
+#define MATCHES(m) (row.until < m.until || row.until == m.from && row.token == m.token)
+#else
+#define MATCHES(m) (row.until == m.from && row.token == m.token)
 #endif
 
-#define A 1
-#define B 2
-#define LEASE 1
-#define RENEW 2
-#define RELEASE 3
-#define HAND 4
-#define OK 1
-#define NO 2
-#define OWN 3
-typedef Row { byte h; byte u; byte t; byte wb; byte wu };
-typedef Req { byte k; byte now; byte until; byte tok; byte x; byte se; bit bound };
-typedef P { byte end; byte tok; byte asked; byte rem; Req q; byte rep; byte rt; byte ru; byte rf };
-Row r; P c[2]; Req late;
-byte bEnd, bTok, oEnd;
-byte now = 1;
-byte res, rr, rx, old; /* 0 between steps */
-#define T(s) printf(s); printf(" | now %d row h%d u%d t%d w%d/%d | P0 end %d tok %d rem %d | P1 end %d tok %d rem %d | B end %d | O end %d\n", now, r.h, r.u, r.t, r.wb, r.wu, c[0].end, c[0].tok, c[0].rem, c[1].end, c[1].tok, c[1].rem, bEnd, oEnd)
-#define EXCL assert(!((c[0].end || c[1].end || oEnd) && bEnd)) /* mutual exclusion of names */
-#define BND assert(r.u <= now + (D > W -> D : W)) /* no item is lost for good */
-#define reservedFor(n) (RESV && r.h == n && r.wb == n && r.wu >= now)
-#define mine(m) (r.h == A && r.t == m.tok && (!ENDCHECK || r.u <= m.x))
-#define wished(n) (r.wb && r.wu >= n)
-#define max(a,b) ((a) > (b) -> (a) : (b))
+/* What is written is the later of the own end and the one that was seen. */
+#ifdef MAY_SHORTEN
+#define WRITTEN(mine, seen) mine
+#else
+#define WRITTEN(mine, seen) later(mine, seen)
+#endif
 
-/* KN: the sender knows that it ended the tenure in the row itself */
-#define KN(i) (KNOWS && c[i].tok && r.h == A && r.t == c[i].tok && r.u <= c[i].asked)
-#define handOver(z) r.h = r.wb; r.u = max(r.wu, z + 1)
-/* what can have no effect any more is forgotten, to have fewer states: tokens only grow */
-inline canon() {
-	if :: late.k > LEASE && late.tok < r.t -> late.k = 0; late.now = 0; late.until = 0; late.tok = 0; late.x = 0 :: else fi;
-	if :: !c[0].end && c[0].tok && c[0].tok < r.t && !c[0].q.k -> c[0].tok = 0; c[0].asked = 0; c[0].rem = 0 :: else fi;
-	if :: !c[1].end && c[1].tok && c[1].tok < r.t && !c[1].q.k -> c[1].tok = 0; c[1].asked = 0; c[1].rem = 0 :: else fi;
-	if :: !bEnd && bTok && bTok < r.t -> bTok = 0 :: else fi;
-	if :: c[0].rem && c[0].rem < now && (!c[0].q.k || !c[0].tok) -> c[0].rem = 0 :: else fi;
-	if :: c[1].rem && c[1].rem < now && (!c[1].q.k || !c[1].tok) -> c[1].rem = 0 :: else fi
+/* The tenure remembers the end that was seen; if its process left the row so, what was remembered before. */
+#if defined(NEW_LOCKER)
+#define KEPT(i, ends, t) ends
+#elif defined(OWN_FORGETS)
+#define KEPT(i, ends, t) (t == c[i].token && ends == c[i].asked -> 0 : ends)
+#else
+#define KEPT(i, ends, t) (t == c[i].token && ends == c[i].asked -> c[i].older : ends)
+#endif
+#if defined(REMEMBERS_NOTHING)
+#define REMEMBERED(i, ends, t) 0
+#elif defined(RESERVED_EXCEPTED)
+#define REMEMBERED(i, ends, t) (row.wantedBy == OURS && row.wantedUntil >= clock[i] -> 0 : KEPT(i, ends, t))
+#else
+#define REMEMBERED(i, ends, t) KEPT(i, ends, t)
+#endif
+
+/* Until the remembered end a release writes that end, and there is no handover. (The code writes it later, too.) */
+#ifdef RELEASE_FREES
+#define RELEASED(i) 0
+#else
+#define RELEASED(i) (clock[i] <= c[i].older -> c[i].older : 0)
+#endif
+#ifdef HANDS_OVER_EARLY
+#define MAYHAND(i) true
+#else
+#define MAYHAND(i) (clock[i] > c[i].older)
+#endif
+
+/* A release or handover is for a row as the tenure may have left it. */
+#ifdef RELEASE_ANY_END
+#define OWN(m) (row.holder == OURS && row.token == m.token)
+#else
+#define OWN(m) (row.holder == OURS && row.token == m.token && row.until <= m.from)
+#endif
+
+#include "probes.pml"
+#define TAKEN_OVER 1       /* by the third party, after the end */
+#define LEASED_LIVE 2      /* an own row whose end is still to come */
+#define OWN_RECOGNISED 3   /* by the process whose tenure left it so */
+#define BOTH_VALID 4       /* two tenures of one name */
+#define BOUND_AGAIN 5      /* a lease, to what its refusal has shown */
+#define HELD_BACK 6        /* a release that wrote the remembered end */
+#define GHOST_LEASE 7      /* a lease that is applied when its sender has given up */
+#define HANDED_OVER 8
+#define HANDED_TO_ONE 9    /* a live row is leased by the name that it was handed over to */
+#define BESIDE_ORIGINAL 10 /* a tenure of ours begins while the original before it is alive */
+#define LATE_REFUSED 11    /* a release, by the end that the original wrote */
+
+/* ---- State ---- */
+
+#define nothing 0
+mtype = { lease, renew, release, handover, ok, own, refused };
+
+typedef Row {
+	unsigned holder : 2;
+	unsigned until : 4;       /* 0: free */
+	unsigned token : 3;
+	unsigned wantedBy : 2;
+	unsigned wantedUntil : 4
+};
+Row row;
+
+typedef Request {
+	mtype kind;
+	unsigned now : 4;         /* lease, handover: the sender's clock */
+	unsigned until : 4;       /* the end that it writes */
+	unsigned from : 4;        /* lease: the end of the own live row that was seen, or 0; else the furthest end asked for */
+	unsigned token : 3;       /* lease: that row's; else the tenure's */
+	unsigned older : 4        /* lease: what the tenure is to remember */
+};
+
+typedef Process {
+	unsigned end : 4;         /* the tenure is valid while clock < end; 0 once it is over */
+	unsigned token : 3;       /* of the last tenure, also when it is over; 0 if none is remembered */
+	unsigned asked : 4;       /* the furthest end that it asked for */
+	unsigned older : 4;       /* until when an older process of the name may rely on the item; 0: there is none */
+	Request call;             /* the request under way; it may be applied any number of times, or never */
+	mtype reply;              /* what came back for it */
+	unsigned seen : 3;        /* the token that the reply shows */
+	unsigned seenEnd : 4      /* with own: the end */
+};
+Process c[2];
+
+Request late;                 /* a request that nobody waits for any more */
+
+/* The third party. And the end of the lease of an original with our name. */
+unsigned theirEnd : 4;
+unsigned theirToken : 3;
+unsigned originalEnd : 4;
+
+byte clock[3];
+#define their 2
+#define later(a, b) (a > b -> a : b)
+#define latest later(clock[0], later(clock[1], clock[2]))
+#define allPast(t) (t < clock[0] && t < clock[1] && t < clock[2])
+
+#define promised(until) (until - MARGIN)
+
+/* A line of the story that `spin -t` tells of a counterexample. */
+#define tell(who, what) printf(who); printf(what); \
+	printf("; clocks %d %d %d, row: holder %d, until %d, token %d, wish %d until %d; ", \
+		clock[0], clock[1], clock[2], row.holder, row.until, row.token, row.wantedBy, row.wantedUntil); \
+	printf("valid until %d %d, third party %d, original %d; remembered %d %d\n", \
+		c[0].end, c[1].end, theirEnd, originalEnd, c[0].older, c[1].older)
+#define tellOf(i, what) printf("process %d ", 1 + i); tell("", what)
+
+/*
+ * ---- What can have no effect any more is cleared, so that there are fewer states. ----
+ * Clocks don't go back. Nor do tokens: a write that names an older one is refused for good. So is one for a
+ * row that isn't ours now: only the original can make it ours again with the same token. EVERY_STATE clears
+ * nothing, to check this.
+ */
+
+#ifdef ORIGINAL
+#define dead(t) (t < row.token)
+#else
+#define dead(t) (t < row.token || row.holder != OURS)
+#endif
+
+#ifdef EVERY_STATE
+inline settle() {
+	skip
 }
-inline apply(m, i, known) {
-	res = NO; rr = 0; rx = 0;
+#else
+inline settle() {
 	if
-	:: m.k == LEASE && r.t < TOK && (r.u < m.now || r.h == A && (m.bound && r.u == m.x && r.t == m.tok || !m.bound && !BOUND && r.u < m.until)) ->
-		if
-		:: known && r.u >= m.now -> rr = c[i].rem
-		:: else -> rr = (BOUND -> m.se : 0)
-		fi;
-		r.h = A; r.u = (NOSHORT && m.bound -> max(m.until, m.x) : m.until); r.t++; r.wb = 0; r.wu = 0;
-		res = OK; rx = r.t; T("  lease applied")
-	:: m.k == LEASE && r.t >= TOK -> skip
-	:: m.k == LEASE && r.t < TOK && !(r.u < m.now) && r.h == A && !(m.bound && r.u == m.x && r.t == m.tok || !m.bound && !BOUND && r.u < m.until) ->
-		res = OWN; rx = r.t; rr = r.u; T("  lease refused, own row")
-	:: m.k == RENEW && r.h == A && r.t == m.tok && r.u <= m.until -> r.u = m.until; res = OK; T("  renewal applied")
-	:: m.k == RENEW && r.h == A && r.t == m.tok && r.u > m.until -> res = OK /* a later one got there first */
-	:: m.k == RELEASE && mine(m) -> r.h = 0; r.u = m.until; r.wb = 0; r.wu = 0; res = OK; T("  release applied")
-	:: m.k == HAND && mine(m) && wished(m.now) -> handOver(m.now); res = OK; T("  handover applied")
+	:: late.kind && late.kind != lease && dead(late.token) ->
+		late.kind = nothing; late.now = 0; late.until = 0; late.from = 0; late.token = 0
+	:: late.kind == lease && dead(late.token) -> late.from = 0; late.token = 0
 	:: else
 	fi;
-	BND
-}
-inline zq(i) { c[i].q.k = 0; c[i].q.now = 0; c[i].q.until = 0; c[i].q.tok = 0; c[i].q.x = 0; c[i].q.se = 0; c[i].q.bound = 0; c[i].rep = 0; c[i].rt = 0; c[i].ru = 0; c[i].rf = 0 }
-inline toLate(i) { late.k = c[i].q.k; late.now = c[i].q.now; late.until = c[i].q.until; late.tok = c[i].q.tok; late.x = c[i].q.x; late.se = 0; late.bound = c[i].q.bound }
-inline forget(i) { c[i].end = 0; c[i].tok = 0; c[i].asked = 0; c[i].rem = 0 }
-inline sendLease(i) {
-	c[i].end = 0; c[i].q.k = LEASE; c[i].q.now = now; c[i].q.until = now + D;
 	if
-	:: BOUND && r.h == A && r.u >= now -> c[i].q.bound = 1; c[i].q.x = r.u; c[i].q.tok = r.t; c[i].q.se = (reservedFor(A) -> 0 : r.u)
+	:: allPast(row.wantedUntil) && late.kind != handover && c[0].call.kind != handover && c[1].call.kind != handover ->
+		dropWish()
+	:: else
+	fi;
+	if
+	:: !theirEnd && theirToken < row.token -> theirToken = 0
+	:: else
+	fi;
+	settleProcess(0);
+	settleProcess(1)
+}
+
+inline settleProcess(i) {
+	if
+	:: dead(c[i].token) -> c[i].token = 0; c[i].asked = 0; c[i].older = 0
+	:: else
+	fi;
+	if
+	:: c[i].call.kind && dead(c[i].call.token) && c[i].reply != ok ->
+		c[i].call.from = 0; c[i].call.token = 0;
+		if
+		:: c[i].call.kind != lease -> c[i].call.now = 0; c[i].call.until = 0
+		:: else
+		fi
+	:: else
+	fi;
+	if
+	:: c[i].older < clock[i] -> c[i].older = 0
+	:: else
+	fi;
+	if
+	:: c[i].call.older < clock[i] -> c[i].call.older = 0
 	:: else
 	fi
 }
-inline gotReply(i) {
-	if
-	:: c[i].q.k == LEASE && c[i].rep == OK ->
-		c[i].tok = c[i].rt; c[i].rem = c[i].ru; c[i].asked = (NOSHORT && c[i].q.bound -> max(c[i].q.until, c[i].q.x) : c[i].q.until);
-		c[i].end = (now <= c[i].q.until -> c[i].q.until + 1 : 0); zq(i); EXCL
-	:: c[i].q.k == LEASE && c[i].rep == OWN -> /* once more, bound to what was seen */
-		c[i].q.bound = 1; c[i].q.x = c[i].ru; c[i].q.tok = c[i].rt;
-		c[i].q.se = (c[i].rf -> 0 : c[i].ru); c[i].rep = 0; c[i].rt = 0; c[i].ru = 0; c[i].rf = 0
-	:: c[i].q.k == RENEW && c[i].rep == OK ->
-		if :: c[i].end && c[i].q.until + 1 > c[i].end -> c[i].end = c[i].q.until + 1 :: else fi; zq(i)
-	:: c[i].q.k == RENEW && c[i].rep == NO -> c[i].end = 0; zq(i)
-	:: c[i].q.k == RELEASE -> forget(i); zq(i)
-	:: c[i].q.k == HAND && c[i].rep == OK -> forget(i); zq(i)
-	:: else -> zq(i) /* a refused handover may be followed by a release */
-	fi
-}
-#define STEPS(i) \
-	:: d_step { !c[i].q.k && r.t < TOK && (r.t || i == 0) && (r.u < now || r.h == A) -> sendLease(i); T("P sends lease") } \
-	:: d_step { !c[i].q.k && c[i].end -> c[i].q.k = RENEW; c[i].q.until = now + D; c[i].q.tok = c[i].tok; c[i].asked = max(c[i].asked, now + D); T("P sends renewal") } \
-	:: d_step { !c[i].q.k && c[i].tok -> c[i].end = 0; c[i].q.k = RELEASE; c[i].q.tok = c[i].tok; c[i].q.x = c[i].asked; \
-		c[i].q.until = (RELREM && now <= c[i].rem -> c[i].rem : 0); T("P sends release") } \
-	:: d_step { !c[i].q.k && c[i].tok && r.wb && (!HANDREM || now > c[i].rem) -> c[i].end = 0; c[i].q.k = HAND; c[i].q.tok = c[i].tok; c[i].q.x = c[i].asked; c[i].q.now = now; T("P sends handover") } \
-	:: d_step { c[i].q.k && !c[i].rep -> \
-		old = (c[i].q.k == LEASE && KN(i)); rx = (reservedFor(A)); c[i].rf = rx; \
-		apply(c[i].q, i, old); c[i].rep = res; c[i].rt = rx; c[i].ru = rr; if :: res != OWN -> c[i].rf = 0 :: else fi; res = 0; rr = 0; rx = 0; old = 0; canon() } \
-	:: d_step { c[i].q.k -> apply(c[i].q, i, 0); res = 0; rr = 0; rx = 0; canon() } /* the reply is lost, or it is a repetition */ \
-	:: d_step { c[i].rep -> gotReply(i); canon(); T("P has reply") } \
-	:: d_step { c[i].q.k -> toLate(i); zq(i); canon(); T("P gives up, the network keeps it") } \
-	:: d_step { c[i].q.k -> zq(i); canon(); T("P gives up") } \
-	:: d_step { c[i].tok || c[i].q.k -> forget(i); zq(i); T("P crashes") }
+#endif
 
-active proctype World() {
-end: do
-	STEPS(0)
-	STEPS(1)
-	:: d_step { late.k -> apply(late, 0, 0); res = 0; rr = 0; rx = 0; canon() }
-	/* the third party */
-	:: d_step { r.t < TOK && r.t && (r.u < now || r.h == B) ->
-		r.h = B; r.u = now + D; r.t++; r.wb = 0; r.wu = 0; bTok = r.t; bEnd = r.u + 1; T("B leases"); EXCL; canon() }
-	:: d_step { bEnd && r.h == B && r.t == bTok && r.u < now + D -> r.u = now + D; bEnd = r.u + 1; T("B renews") }
-	:: d_step { bTok && r.h == B && r.t == bTok && wished(now) -> bEnd = 0; bTok = 0; handOver(now); T("B hands over"); BND }
-	:: d_step { bTok && r.h == B && r.t == bTok && bEnd -> bEnd = 0; bTok = 0; r.h = 0; r.u = 0; r.wb = 0; r.wu = 0; T("B releases") }
-	:: d_step { bTok -> bEnd = 0; bTok = 0; T("B dies") }
-	/* wishes */
-	:: d_step { WISHES && r.t && (SELF || r.h != A) && r.wb != A -> r.wb = A; r.wu = now + W; T("wish for A") }
-	:: d_step { WISHES && r.t && (SELF || r.h != B) && r.wb != B -> r.wb = B; r.wu = now + W; T("wish for B") }
-	:: d_step { r.t && r.wb && r.wu != now -> r.wu = now; T("wish's end moved") }
-	/* the original */
-	:: d_step { ORIG && r.t && (r.u < now || r.h == A) && (r.h != A || r.u != now + D || !oEnd) &&
-		!c[0].end && !c[1].end && !c[0].tok && !c[0].q.k && !c[1].tok && !c[1].q.k && (late.k == LEASE || now + D > late.x) ->
-		r.h = A; r.u = now + D; oEnd = r.u + 1; T("O leases"); EXCL }
-	:: d_step { oEnd -> oEnd = 0; T("O dies") }
-	:: d_step { now < HORIZON -> now++;
-		if :: c[0].end && now >= c[0].end -> c[0].end = 0 :: else fi;
-		if :: c[1].end && now >= c[1].end -> c[1].end = 0 :: else fi;
-		if :: bEnd && now >= bEnd -> bEnd = 0 :: else fi;
-		if :: oEnd && now >= oEnd -> oEnd = 0 :: else fi;
-		canon(); T("tick") }
+/* ---- The row: one conditional write. ---- */
+
+/* Mutual exclusion: as long as anybody of our name relies on the item, the third party does not. */
+#define exclusive assert(!theirEnd || !c[0].end && !c[1].end && !originalEnd)
+
+inline dropWish() {
+	row.wantedBy = NOBODY; row.wantedUntil = 0
+}
+
+/* No item is lost for good: whatever lies in the row ends within one duration. */
+inline endsSoon() {
+	assert(row.until <= latest + later(DUR, WISH))
+}
+
+/* The row is handed over to whoever wishes for it. The wish stays. */
+#define wished(at) (row.wantedBy && row.wantedUntil >= at)
+inline reserve(at) {
+	row.holder = row.wantedBy; row.until = later(row.wantedUntil, at + 1);
+	reached(HANDED_OVER);
+	endsSoon()
+}
+
+mtype result; /* what the reply says; nothing between steps */
+
+/* Bounds the exploration: what would begin a tenure too many has no effect. */
+#define takes(m) (row.until < m.now || row.holder == OURS && MATCHES(m))
+inline apply(m) {
+	result = refused;
+	if
+	:: m.kind == lease && row.token < TOKENS && takes(m) ->
+		if
+		:: row.until >= m.now -> reached(LEASED_LIVE)
+		:: else
+		fi;
+		row.holder = OURS; row.until = m.until; row.token++; dropWish();
+		result = ok;
+		tell("  applied:", " lease")
+	:: m.kind == lease && row.token < TOKENS && !takes(m) && row.holder == OURS ->
+		result = own;
+		tell("  refused:", " lease")
+	:: m.kind == renew && row.holder == OURS && row.token == m.token ->
+		if
+		:: row.until <= m.until -> row.until = m.until
+		:: else /* the row has a later end already */
+		fi;
+		result = ok;
+		tell("  applied:", " renewal")
+	:: m.kind == release && OWN(m) ->
+		row.holder = NOBODY; row.until = m.until; dropWish();
+		if
+		:: m.until -> reached(HELD_BACK)
+		:: else
+		fi;
+		result = ok;
+		tell("  applied:", " release")
+	:: m.kind == handover && OWN(m) && wished(m.now) ->
+		reserve(m.now);
+		result = ok;
+		tell("  applied:", " handover")
+	:: else
+	fi;
+	endsSoon()
+}
+
+active proctype Late() {
+end:
+	do
+	:: d_step { late.kind ->
+		apply(late);
+		if
+		:: late.kind == lease && result == ok -> reached(GHOST_LEASE)
+		:: late.kind == release && result == refused && originalEnd && row.token == late.token -> reached(LATE_REFUSED)
+		:: else
+		fi;
+		result = nothing;
+		settle()
+	   }
 	od
 }
+
+/* ---- The two processes. A pause needs no step: anybody may take none for any time. ---- */
+
+/* The first tenure is process 1's: the other runs are the same with the two swapped, if they are alike. */
+#ifdef ORIGINAL
+#define mayBeFirst(i) true
+#else
+#define mayBeFirst(i) (i == 0)
+#endif
+
+inline forget(i) {
+	c[i].end = 0; c[i].token = 0; c[i].asked = 0; c[i].older = 0
+}
+
+inline clearReply(i) {
+	c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0
+}
+
+inline hangUp(i) {
+	c[i].call.kind = nothing; c[i].call.now = 0; c[i].call.until = 0;
+	c[i].call.from = 0; c[i].call.token = 0; c[i].call.older = 0;
+	clearReply(i)
+}
+
+inline keep(i) {
+	late.kind = c[i].call.kind; late.now = c[i].call.now; late.until = c[i].call.until;
+	late.from = c[i].call.from; late.token = c[i].call.token
+}
+
+/* The row was seen to be its own and live. */
+inline bind(i, ends, number) {
+	c[i].call.from = ends; c[i].call.token = number;
+	c[i].call.until = WRITTEN(c[i].call.now + DUR, ends);
+	c[i].call.older = REMEMBERED(i, ends, number);
+	if
+	:: number == c[i].token && ends == c[i].asked -> reached(OWN_RECOGNISED)
+	:: else
+	fi
+}
+
+inline sendUpdate(i, what, ends) {
+	c[i].call.kind = what; c[i].call.until = ends;
+	c[i].call.from = c[i].asked; c[i].call.token = c[i].token
+}
+
+inline relyUntil(i, ends) {
+	c[i].end = (clock[i] < ends -> ends : 0);
+	exclusive
+}
+
+inline obtained(i) {
+	c[i].token = c[i].seen; c[i].asked = c[i].call.until; c[i].older = c[i].call.older;
+	relyUntil(i, promised(c[i].call.now + DUR)); /* on its own end only, whatever the row says */
+	if
+	:: c[0].end && c[1].end -> reached(BOTH_VALID)
+	:: else
+	fi;
+	if
+	:: c[i].end && originalEnd -> reached(BESIDE_ORIGINAL)
+	:: else
+	fi
+}
+
+active [2] proctype Step() {
+#define me (_pid - 1)
+end:
+	do
+	/* It has seen a row to be had and leases it. Until the reply comes it relies on the tenure that it has. */
+	:: d_step { !c[me].call.kind && clock[me] && row.token < TOKENS && (row.token || mayBeFirst(me)) &&
+			(row.until < clock[me] || row.holder == OURS) ->
+		c[me].call.kind = lease; c[me].call.now = clock[me]; c[me].call.until = clock[me] + DUR;
+		if
+		:: row.until >= clock[me] -> bind(me, row.until, row.token)
+		:: else
+		fi;
+		settle();
+		tellOf(me, "sends lease")
+	   }
+	/* Heartbeat: only while the tenure is valid. */
+	:: d_step { !c[me].call.kind && c[me].end ->
+		c[me].asked = later(c[me].asked, clock[me] + DUR);
+		sendUpdate(me, renew, clock[me] + DUR);
+		settle();
+		tellOf(me, "sends renewal")
+	   }
+	/* Release: the tenure ends before the request is sent. One that is over may be released too. */
+	:: d_step { !c[me].call.kind && c[me].token ->
+		c[me].end = 0;
+		sendUpdate(me, release, 0); c[me].call.until = RELEASED(me);
+		settle();
+		tellOf(me, "sends release")
+	   }
+	/* Handover: likewise. */
+	:: d_step { !c[me].call.kind && c[me].token && row.wantedBy && MAYHAND(me) ->
+		c[me].end = 0;
+		sendUpdate(me, handover, 0); c[me].call.now = clock[me];
+		settle();
+		tellOf(me, "sends handover")
+	   }
+	/* The network delivers the request. The reply comes, or it is lost and the SDK may send the request again. */
+	:: d_step { c[me].call.kind && !c[me].reply ->
+		apply(c[me].call);
+		c[me].reply = result;
+		if
+		:: result == ok && c[me].call.kind == lease -> c[me].seen = row.token
+		:: result == own -> c[me].seen = row.token; c[me].seenEnd = row.until
+		:: else
+		fi;
+		result = nothing;
+		settle()
+	   }
+	:: d_step { c[me].call.kind ->
+		apply(c[me].call);
+		result = nothing;
+		settle()
+	   }
+	/* The reply arrives. */
+	:: d_step { c[me].reply ->
+		if
+		/* It leases what the refusal has shown. The code does so once, the model without end. */
+		:: c[me].call.kind == lease && c[me].reply == own ->
+			reached(BOUND_AGAIN);
+			bind(me, c[me].seenEnd, c[me].seen);
+			clearReply(me)
+		:: c[me].call.kind == lease && c[me].reply == ok ->
+			obtained(me);
+			hangUp(me)
+		:: c[me].call.kind == renew && c[me].reply == ok ->
+			if
+			:: c[me].end && promised(c[me].call.until) > c[me].end -> relyUntil(me, promised(c[me].call.until))
+			:: else
+			fi;
+			hangUp(me)
+		:: c[me].call.kind == renew && c[me].reply == refused ->
+			c[me].end = 0;
+			hangUp(me)
+		:: c[me].call.kind == release || c[me].call.kind == handover && c[me].reply == ok ->
+			forget(me);
+			hangUp(me)
+		:: else -> /* a refused handover may be followed by a release */
+			hangUp(me)
+		fi;
+		settle();
+		tellOf(me, "has its reply")
+	   }
+	/* The caller gives up waiting. The network may keep the request; what it had before is gone then. */
+	:: d_step { c[me].call.kind ->
+		keep(me); hangUp(me); settle();
+		tellOf(me, "gives up; the network keeps it")
+	   }
+	:: d_step { c[me].call.kind ->
+		hangUp(me); settle();
+		tellOf(me, "gives up")
+	   }
+	/* The process crashes. It restarts with the same name and clock, and knows nothing. */
+	:: d_step { c[me].token || c[me].end || c[me].call.kind ->
+		forget(me); hangUp(me); settle();
+		tellOf(me, "crashes")
+	   }
+	od
+#undef me
+}
+
+/* ---- The clocks never go back and are never more than SKEW apart. ---- */
+
+inline expire(tenure, i) {
+	if
+	:: tenure && clock[i] >= tenure -> tenure = 0
+	:: else
+	fi
+}
+
+active [3] proctype Clock() {
+#define me (_pid - 3)
+end:
+	do
+	:: d_step { clock[me] < HORIZON &&
+			clock[me] < clock[0] + SKEW && clock[me] < clock[1] + SKEW && clock[me] < clock[2] + SKEW ->
+		clock[me]++;
+		if
+		:: me < 2 -> expire(c[me].end, me)
+		:: else -> expire(theirEnd, their)
+		fi;
+		if
+		:: me == 0 -> expire(originalEnd, 0)
+		:: else
+		fi;
+		settle();
+		tell("tick", "")
+	   }
+	od
+#undef me
+}
+
+/* ---- The third party: a lessee of another name, with a perfect network. ---- */
+
+#define theirs (theirToken && row.holder == THEIRS && row.token == theirToken)
+
+active proctype ThirdParty() {
+end:
+	do
+	:: d_step { clock[their] && row.token && row.token < TOKENS && (row.until < clock[their] || row.holder == THEIRS) ->
+		if
+		:: row.holder == OURS -> reached(TAKEN_OVER)
+		:: row.holder == THEIRS && row.until >= clock[their] && !theirToken -> reached(HANDED_TO_ONE)
+		:: else
+		fi;
+		row.holder = THEIRS; row.until = clock[their] + DUR; row.token++; dropWish();
+		theirEnd = promised(row.until); theirToken = row.token;
+		settle();
+		tell("third party", " leases");
+		exclusive
+	   }
+	:: d_step { theirs && theirEnd && row.until < clock[their] + DUR ->
+		row.until = clock[their] + DUR; theirEnd = promised(row.until);
+		tell("third party", " renews")
+	   }
+	:: d_step { theirs ->
+		theirEnd = 0; theirToken = 0;
+		row.holder = NOBODY; row.until = 0; dropWish();
+		settle();
+		tell("third party", " releases")
+	   }
+	:: d_step { theirs && wished(clock[their]) ->
+		theirEnd = 0; theirToken = 0;
+		reserve(clock[their]);
+		settle();
+		tell("third party", " hands over")
+	   }
+	:: d_step { theirToken ->
+		theirEnd = 0; theirToken = 0;
+		tell("third party", " crashes")
+	   }
+	od
+}
+
+#ifdef WISHES
+/* ---- Wishes: for anybody, the holder too, at any time. The wisher may have seen nothing, or be an operator. ---- */
+
+active proctype Wisher() {
+end:
+	do
+	:: d_step { row.token && row.wantedBy != OURS ->
+		row.wantedBy = OURS; row.wantedUntil = latest + WISH;
+		tell("wish", " for ours")
+	   }
+	:: d_step { row.token && row.wantedBy != THEIRS ->
+		row.wantedBy = THEIRS; row.wantedUntil = latest + WISH;
+		tell("wish", " for the third party")
+	   }
+	:: d_step { row.wantedBy && row.wantedUntil != latest ->
+		row.wantedUntil = latest;
+		tell("wish", " is moved to end now")
+	   }
+	od
+}
+#endif
+
+#ifdef ORIGINAL
+/*
+ * ---- A worker of the original library: it has the name and the host of process 1, and a perfect network. ----
+ * It works before or after ours, not beside them: while neither has a tenure or a call. And each of its ends
+ * is later than those that ours asked for.
+ */
+
+#define atRest(i) (!c[i].end && !c[i].token && !c[i].call.kind)
+
+active proctype Original() {
+end:
+	do
+	:: d_step { clock[0] && row.token && (row.until < clock[0] || row.holder == OURS) &&
+			originalEnd != promised(clock[0] + DUR) &&
+			atRest(0) && atRest(1) && (late.kind == lease || late.from < clock[0] + DUR) ->
+		row.holder = OURS; row.until = clock[0] + DUR; originalEnd = promised(row.until);
+		settle();
+		tell("original", " leases");
+		exclusive
+	   }
+	:: d_step { originalEnd ->
+		originalEnd = 0;
+		tell("original", " dies")
+	   }
+	od
+}
+#endif
