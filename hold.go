@@ -12,7 +12,8 @@ import (
 const maxRelease = 10 * time.Second // Any shutdown should have time for it.
 
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others
-// can lease it at once. It costs one write. A lease that was released already is fine.
+// can lease it at once; if it was taken over from another process of the same name, when that one's lease ends. It
+// costs one write. A lease that was released already is fine.
 //
 // The error is bare [LeaseLostError] if the item was lost before; a new holder's row is untouched. It wraps
 // [ReleaseUnsupportedError] if the store can't free an item. After any other error, it may be tried again.

@@ -60,7 +60,11 @@ func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, er
 	return t, cmp.Or(l.check(ctx), err)
 }
 
-func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms) (lease *Lease, err error) {
+// errIdle says that an item was not tried: the lessee holds it through this Locker, and its Heartbeat may be about to
+// start.
+var errIdle = errors.New("lease: the item has a live tenure")
+
+func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdle bool) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
 	uses, last := l.tenures.use(h, 1)
 	defer func() {
@@ -68,8 +72,11 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms) (lease 
 			l.tenures.use(h, -1)
 		}
 	}()
-	if uses > 1 {
+	switch {
+	case uses > 1:
 		return nil, LeaseNotObtainedError
+	case last.Valid() && !evenIdle:
+		return nil, errIdle
 	}
 	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
 	got, err := l.ask(ctx, most, seen.LeaseID, terms, until, func(ctx context.Context) (*Lease, error) {

@@ -106,7 +106,7 @@ type pass struct {
 	horizon time.Time
 	limit   int                // how many rows the next page is to have; 0 for a full one
 	tried   map[LeaseItem]bool // as they were seen: not again on the word of the same stale read
-	idle    []LeaseItem        // own items with a live tenure of this Locker that isn't in use
+	idle    []LeaseItem        // items with a live tenure of this Locker that isn't in use: tried last
 	ending  []LeaseItem        // held items whose leases end before the horizon
 	got     *Lease
 	err     error // LeaseNotObtainedError until the pass is over
@@ -118,7 +118,7 @@ func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) 
 		p.limit = firstLook
 	}
 	if p.walk(ctx); p.err == LeaseNotObtainedError {
-		p.try(ctx, p.idle, len(p.idle)+1)
+		p.try(ctx, p.idle, len(p.idle)+1, true)
 	}
 	l.crowded.Store(p.got == nil)
 	return p
@@ -176,7 +176,7 @@ func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
 		if next != "" && limit == 0 || next == "" && after == "" {
 			p.manyPages.Store(next != "")
 		}
-		if stale := p.try(ctx, p.choose(items), races); !stale {
+		if stale := p.try(ctx, p.choose(items), races, false); !stale {
 			return items, next
 		}
 	}
@@ -187,13 +187,10 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 	var own, free []LeaseItem
 	now := time.Now()
 	for _, item := range items {
-		uses, last := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
-		mine := item.LesseeID == p.terms.lessee
+		uses, _ := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
 		switch {
 		case uses > 0 || p.tried[item]:
-		case (mine || p.adapted) && last.Valid():
-			p.idle = append(p.idle, item)
-		case mine:
+		case item.LesseeID == p.terms.lessee:
 			own = append(own, item)
 		case item.Until.Before(now):
 			free = append(free, item)
@@ -208,10 +205,12 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 }
 
 // try tries items until the pass is over, or so many races were lost that what was seen is stale.
-func (p *pass) try(ctx context.Context, items []LeaseItem, races int) (stale bool) {
+func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle bool) (stale bool) {
 	for _, item := range items {
 		p.tried[item] = true
-		switch lease, err := p.lease(ctx, item, p.terms); {
+		switch lease, err := p.lease(ctx, item, p.terms, evenIdle); {
+		case err == errIdle:
+			p.idle = append(p.idle, item)
 		case err == LeaseNotObtainedError:
 			races--
 		case unusable(err):
@@ -241,8 +240,8 @@ func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 	if len(ended) == 0 {
 		return nil // This host's clock was set back meanwhile.
 	}
-	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms)
-	if err != nil {
+	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms, false)
+	if err != nil && err != errIdle {
 		logFailure(err)
 	}
 	return lease

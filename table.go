@@ -14,7 +14,7 @@ import (
 // EnsureTable makes the store's table, with the store's hash key of type string and on-demand billing, unless it
 // is there, and blocks until it is active: some seconds when it makes one. A table that is there is left as it
 // is; if it doesn't fit, the error says how. Any number of processes may call it at once. It needs permission for
-// DescribeTable and CreateTable, which nothing else here does.
+// DescribeTable and CreateTable, which nothing else here needs.
 func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(context.Background()) }
 
 // EnsureTableWithContext is [LockStore.EnsureTable] with a context.
