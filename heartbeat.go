@@ -102,6 +102,9 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 		logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
 	}
 	until, held := time.Now().Add(now.duration), t.lease()
+	if end := t.state().rowEnd(); until.Before(end) {
+		until = end // A duration that has become shorter must not take away what others rely on: leasing anew would.
+	}
 	got, err := l.ask(ctx, t.expire()/3, t.leaseID, now, until, func(ctx context.Context) (*Lease, error) {
 		if l.adapted || held.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
 			return l.store.LeaseWithContext(ctx, t.leaseID, now, until)

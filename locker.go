@@ -150,14 +150,15 @@ func begin(f func() error) <-chan func() error {
 		err := errors.New("lease: a method of the store or the request left its goroutine")
 		defer func() {
 			p := recover()
-			if p != nil { // Perhaps nobody receives it.
-				logError("Panic", "value", p, "stack", string(debug.Stack()))
-			}
 			done <- func() error {
 				if p != nil {
 					panic(p)
 				}
 				return err
+			}
+			if p != nil { // Perhaps nobody receives it. The logger may be what panics.
+				defer func() { _ = recover() }()
+				logError("Panic", "value", p, "stack", string(debug.Stack()))
 			}
 		}()
 		err = f()

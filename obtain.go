@@ -105,7 +105,7 @@ type pass struct {
 	terms   terms
 	horizon time.Time
 	limit   int                // how many rows the next page is to have; 0 for a full one
-	tried   map[LeaseItem]bool // as they were seen: not again on the word of the same stale read
+	tried   map[LeaseItem]bool // as they were seen: not again on the word of the same stale read; without Until
 	idle    []LeaseItem        // items with a live tenure of this Locker that isn't in use: tried last
 	ending  []LeaseItem        // held items whose leases end before the horizon
 	got     *Lease
@@ -189,7 +189,7 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 	for _, item := range items {
 		uses, _ := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
 		switch {
-		case uses > 0 || p.tried[item]:
+		case uses > 0 || p.tried[sighting(item)]:
 		case item.LesseeID == p.terms.lessee:
 			own = append(own, item)
 		case item.Until.Before(now):
@@ -207,7 +207,10 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 // try tries items until the pass is over, or so many races were lost that what was seen is stale.
 func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle bool) (stale bool) {
 	for _, item := range items {
-		p.tried[item] = true
+		if !evenIdle && p.tried[sighting(item)] {
+			continue // A store of two methods may list an ID twice.
+		}
+		p.tried[sighting(item)] = true
 		switch lease, err := p.lease(ctx, item, p.terms, evenIdle); {
 		case err == errIdle:
 			p.idle = append(p.idle, item)
@@ -224,6 +227,12 @@ func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle b
 		}
 	}
 	return false
+}
+
+// sighting is an item as the row shows it: Until moves with what is known of the clock.
+func sighting(item LeaseItem) LeaseItem {
+	item.Until = time.Time{}
+	return item
 }
 
 // takeover waits for the first lease that ends before the next look, and tries an item whose lease has ended by then.

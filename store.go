@@ -59,10 +59,19 @@ func (a *adapter) LeaseWithContext(ctx context.Context, leaseID string, request 
 		return nil, err
 	}
 	defer func() { <-turn }()
-	return a.two.Lease(leaseID, request.(terms).request, until)
+	got, err := a.two.Lease(leaseID, request.(terms).request, until)
+	if got == nil || err != nil {
+		return nil, err
+	}
+	kept := *got // The store may change its own.
+	return &kept, nil
 }
 
+// LeaseAsSeen tries no item for which a call still hangs.
 func (a *adapter) LeaseAsSeen(ctx context.Context, seen LeaseItem, _ *Lease, request LeaseRequest, until time.Time) (*Lease, error) {
+	if turn, ok := a.turns.Load(holding{seen.LeaseID, request.LesseeID()}); ok && len(turn.(chan struct{})) > 0 {
+		return nil, LeaseNotObtainedError
+	}
 	return a.LeaseWithContext(ctx, seen.LeaseID, request, until)
 }
 

@@ -96,7 +96,7 @@ func (s *LockStore) AddLeaseID(leaseID string, attributes map[string]*dynamodb.A
 
 // AddLeaseIDWithContext is [LockStore.AddLeaseID] with a context.
 func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, given map[string]*dynamodb.AttributeValue) error {
-	if err := cmp.Or(s.check(ctx), checkName("lease ID", leaseID)); err != nil {
+	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
 	now, _ := s.clock.times(time.Now())

@@ -18,7 +18,9 @@ type tenure struct {
 	discarded atomic.Bool   // it was ended by Discard
 	releasing chan struct{} // holds a value while a release is under way, and guards:
 	released  bool          // the row was freed
-	mu        sync.Mutex    // guards:
+	tried     bool          // a release was, and given is whether the lease had been discarded before
+	given     bool
+	mu        sync.Mutex // guards:
 	now       state
 	timer     *time.Timer
 }
@@ -99,6 +101,9 @@ func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) boo
 	if !next.end.After(t.now.end) && !got.Until.Before(asked) {
 		next.end, next.duration = t.now.end, t.now.duration
 	}
+	if next.token < t.now.token { // The replies came in another order than the writes.
+		next.token, next.claim = t.now.token, t.now.claim
+	}
 	if t.left() > 0 {
 		t.now = next
 	}
@@ -178,8 +183,10 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	defer ts.mu.Unlock()
 	bare, token, live, newest := *lease, lease.FencingToken(), false, int64(0)
 	if last := ts.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
-		live, newest = last.over() == nil, last.state().token
-		if live && token == 0 || token != 0 && last.first <= token && token <= newest {
+		over := last.over()
+		live, newest = over == nil, last.state().token
+		released := bare.Until.IsZero() && over == LeaseReleasedError
+		if token == 0 && (live || released) || token != 0 && last.first <= token && token <= newest {
 			return last, nil
 		}
 	}
