@@ -55,12 +55,9 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 		if t.released {
 			return nil
 		}
-		if !t.tried { // later, it may have been discarded by the store itself
-			t.tried, t.given = true, t.discarded.Load()
-		}
 		err := l.store.ReleaseLeaseWithContext(ctx, t.lease())
 		lost := errors.Is(err, LeaseLostError)
-		t.released = err == nil || lost && t.given // Its holder had given the row away by the store.
+		t.released = err == nil || lost && t.discarded.Load() // Its holder had given the row away by the store.
 		switch {
 		case t.released:
 			freed, err = err == nil, nil

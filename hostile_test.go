@@ -93,3 +93,15 @@ func TestAnIDThatIsListedTwiceIsTriedOnce(t *testing.T) {
 	assert.True(t, err == lease.LeaseNotObtainedError)
 	assert.Len(t, s.calls, 3)
 }
+
+func TestASecondReleaseAfterAFailedOneSaysThatTheItemIsLost(t *testing.T) {
+	f := newFixture(t, "a")
+	locker, fault := f.faulty(0)
+	l, err := locker.ObtainLease(worker{"w1", 2 * time.Second})
+	require.NoError(t, err)
+	fault.mode.Store("throttle")
+	require.Error(t, locker.ReleaseLease(l))
+	require.NotNil(t, lease.NewLocker(f.LockStore).WaitUntilLeaseObtained(for30s("w2"), 500*time.Millisecond))
+	fault.mode.Store("")
+	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
+}

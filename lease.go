@@ -123,8 +123,7 @@ func (l *Lease) held() (token int64, c *claim) {
 // Discard ends the lease in this process at once, as a release does, without a request: the item stays leased
 // until its end. A store calls it before it frees or deletes the row. It leaves a bare Lease as it is.
 func (l *Lease) Discard() {
-	if l != nil && l.tenure != nil {
-		l.tenure.finish(LeaseReleasedError)
+	if l != nil && l.tenure != nil && l.tenure.finish(LeaseReleasedError) {
 		l.tenure.discarded.Store(true)
 	}
 }

@@ -147,14 +147,18 @@ func TestALongerGrantIsIgnored(t *testing.T) {
 
 func TestAFrozenTransportHoldsUpNobodyBeyondTheEnd(t *testing.T) {
 	five := worker{"w1", 5 * time.Second}
+	freeze := func(t *testing.T) (imagined, *lease.Locker, *lease.Lease, time.Time) {
+		i, start := newImagined(t), time.Now()
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(five)
+		require.NoError(t, err)
+		i.mode.Store("freeze")
+		return i, locker, l, start
+	}
 	t.Run("ReleaseLease", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			i, start := newImagined(t), time.Now()
+			i, locker, l, start := freeze(t)
 			defer close(i.thaw)
-			locker := lease.NewLocker(i.LockStore)
-			l, err := locker.ObtainLease(five)
-			require.NoError(t, err)
-			i.mode.Store("freeze")
 			time.Sleep(time.Second)
 			soon(t, func() { assert.ErrorIs(t, locker.ReleaseLease(l), context.DeadlineExceeded) })
 			assert.LessOrEqual(t, time.Since(start), five.duration)
@@ -163,12 +167,8 @@ func TestAFrozenTransportHoldsUpNobodyBeyondTheEnd(t *testing.T) {
 	})
 	t.Run("ReleaseLease during a renewal", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			i, start := newImagined(t), time.Now()
+			i, locker, l, start := freeze(t)
 			defer close(i.thaw)
-			locker := lease.NewLocker(i.LockStore)
-			l, err := locker.ObtainLease(five)
-			require.NoError(t, err)
-			i.mode.Store("freeze")
 			beat := make(chan error, 1)
 			go func() { beat <- locker.Heartbeat(l, time.Second) }()
 			time.Sleep(1500 * time.Millisecond)

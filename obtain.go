@@ -96,6 +96,9 @@ func sleepUntil(ctx context.Context, then time.Time) bool {
 	both, cancel := context.WithDeadline(ctx, then)
 	defer cancel()
 	<-both.Done()
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done() // Where both end at once, nothing is begun that would be given up at once.
+	}
 	return ctx.Err() == nil
 }
 
@@ -189,7 +192,7 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 	for _, item := range items {
 		uses, _ := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
 		switch {
-		case uses > 0 || p.tried[sighting(item)]:
+		case uses > 0:
 		case item.LesseeID == p.terms.lessee:
 			own = append(own, item)
 		case item.Until.Before(now):

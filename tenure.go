@@ -15,12 +15,10 @@ type tenure struct {
 	first     int64 // the token that it began with
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	discarded atomic.Bool   // it was ended by Discard
+	discarded atomic.Bool   // it was Discard that ended it
 	releasing chan struct{} // holds a value while a release is under way, and guards:
 	released  bool          // the row was freed
-	tried     bool          // a release was, and given is whether the lease had been discarded before
-	given     bool
-	mu        sync.Mutex // guards:
+	mu        sync.Mutex    // guards:
 	now       state
 	timer     *time.Timer
 }
@@ -85,11 +83,13 @@ func (t *tenure) expire() time.Duration {
 	return t.left()
 }
 
-// finish ends the tenure for the given cause, unless it is over already.
-func (t *tenure) finish(cause error) {
-	if t.expire() > 0 {
+// finish ends the tenure for the given cause, and reports false if it was over already.
+func (t *tenure) finish(cause error) bool {
+	live := t.expire() > 0
+	if live {
 		t.cancel(cause)
 	}
+	return live
 }
 
 // extend takes over what a renewal got, and reports false if the tenure is over. The end is never moved back,
