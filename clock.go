@@ -80,7 +80,9 @@ func (c *clock) observe(sent, received time.Time, header string) {
 func (c *clock) learn(sent, received, date time.Time) {
 	for _, e := range [...]estimate{c.sure, c.doubt} {
 		if seen, ok := e.observe(sent, received, date); ok {
-			c.sure, c.doubt = seen, seen
+			if seen != c.sure { // else the reply says nothing
+				c.sure, c.doubt = seen, seen
+			}
 			return
 		}
 	}

@@ -1,5 +1,5 @@
-// Package lease shares long-lived work items among the workers of a fleet, over a DynamoDB table: each
-// worker holds an item and keeps it, and when it dies another takes over. The words:
+// Package lease shares long-lived work items among the workers of a fleet, over a DynamoDB table: each worker
+// holds an item and keeps it, and when it dies another takes over. The words:
 //
 //   - A lease item is a row of the table: a work item that somebody registered.
 //   - A lessee is who holds an item, named by [LeaseRequest.LesseeID].
@@ -12,51 +12,30 @@
 //
 // # What is guaranteed
 //
-// Let start be the time just before a lease or a renewal was first sent, and D the LeaseDuration that it
-// asked for. If it succeeds, and until a release,
+// Let start be the time just before a lease or a renewal was first sent, and D the LeaseDuration that it asked
+// for. If it succeeds, and until a release,
 //
 //	the holder may rely on it    until start + D - D/10: see Lease.Valid and Lease.Context
 //	others may take the item     once their clock is past start + D, or a later end in the row
 //
-// So two lessees never rely on one item at once while their clocks differ by less than D/10. The holder's
-// end is kept by the monotonic clock and by the wall clock, whichever is there first, also while a request
-// hangs. A tenure that is over stays over. A late or repeated request never harms a later tenure. Rows are
-// made by AddLeaseID only, and deleted by RemoveLeaseID and RemoveLease only; nothing else touches the
-// attributes that are the user's.
+// So two lessees never rely on one item at once while their clocks differ by less than D/10. The holder's end is
+// kept by the monotonic clock and by the wall clock, whichever is there first, also while a request hangs. A tenure
+// that is over stays over. A late or repeated request never harms a later tenure. Rows are made and deleted by the
+// calls for that only, and nothing touches the attributes that are the user's.
 //
-// Each reply of DynamoDB tells its time, to the second. Where replies prove this host's clock more than a
-// second wrong, LockStore corrects it for its own use, and logs that. An error of a second may stay; of two,
-// until some more replies have come; of more, while all replies are slow. So leases should last 20 seconds or
-// more, and hosts should keep their clocks by NTP.
+// Each reply of DynamoDB tells its time, to the second. Where replies prove this host's clock more than a second
+// wrong, LockStore corrects it for its own use, and logs that. An error of a second may stay; of two, until some
+// more replies have come; of more, while all replies are slow. So leases should last 20 seconds or more, and hosts
+// should keep their clocks by NTP.
 //
 // # What is not
 //
-//   - A process that is paused between asking Valid and acting on the answer acts late. No lease prevents
-//     that. A resource that refuses a lower fencing token than it has seen does.
+//   - A process that is paused between asking Valid and acting on the answer acts late. No lease prevents that. A
+//     resource that refuses a lower fencing token than it has seen does.
 //   - Clocks further apart than D/10, where no reply has proved it: tenures can overlap by the excess.
-//   - Namesakes. Of two live processes with one LesseeID, one may take the other's item, and both rely on it
-//     until the older one's next renewal. A Locker leases an own live row only as it was seen, and keeps
-//     third parties out until the older process has given up. LesseeIDs should be unique still.
+//   - Namesakes. Of two live processes with one LesseeID, one may take the other's item, and both rely on it until
+//     the older one's next renewal; third parties are kept out until it has given up. LesseeIDs should be unique.
 //   - Workers of the original library on the same table neither stop early nor count tokens.
 //   - A lease is good in one region: the replicas of a global table take writes without asking each other.
 //   - Order, fairness, takeover at once: the item of a holder that died is free when its lease ends.
-//
-// # What to do on each outcome
-//
-//	ObtainLease, Lease   LeaseNotObtainedError (==)      someone else has it: wait, or come again
-//	                     another error                   a bad argument, or a failed request: see the message
-//	Lease.Context        done                            stop the work: another worker may start it
-//	Heartbeat            nil                             the lease was released: nothing
-//	                     LeaseLostError (==)             stop: the context is done
-//	                     errors.Is(…, LeaseLostError)    the same, after an outage; the error wraps its cause
-//	                     another error                   not renewed any more: stop, and release the lease
-//	ReleaseLease         nil                             others can lease the item
-//	                     LeaseLostError (==)             the item was lost before: nothing
-//	                     another error                   try again, or leave the lease to its end
-//	Hold                 nil, or what work returned      done: the lease was not lost
-//	                     errors.Is(…, LeaseLostError)    work was cut short: pause, and Hold again
-//	                     another error                   nothing was held: ctx is done, or see the message
-//
-// Reading order: lease.go, errors.go, locker.go, obtain.go, tenure.go, heartbeat.go, hold.go, store.go,
-// lockstore.go, scan.go, table.go, clock.go.
 package lease

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -39,11 +38,6 @@ func (e lostError) Error() string             { return string(e) }
 func (e lostError) Is(target error) bool      { return target == LeaseLostError }
 func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
 
-// unusable: DynamoDB has no better code for a row that is too large, or whose token is no number.
-func unusable(err error) bool {
-	return errors.As(err, new(rowError)) || errorCode(err) == "ValidationException"
-}
-
 // requestError is an error of the SDK with the request named before it. It still is an awserr.RequestFailure.
 type requestError struct {
 	awserr.RequestFailure
@@ -56,12 +50,12 @@ func (e *requestError) Error() string   { return e.text + ": " + e.causes[0].Err
 func (e *requestError) Unwrap() []error { return e.causes }
 
 func newRequestError(text string, logged bool, causes ...error) error {
-	failure, is := errors.AsType[awserr.RequestFailure](causes[0])
-	if sdk, _ := errors.AsType[awserr.Error](causes[0]); !is {
-		// Of a handler that the user gave the SDK, it may be any error.
-		failure = awserr.NewRequestFailure(cmp.Or(sdk, awserr.New("UnknownError", causes[0].Error(), causes[0])), 0, "")
+	e, sdk := &requestError{text: text, causes: causes, logged: logged}, awserr.Error(nil)
+	if !errors.As(causes[0], &e.RequestFailure) { // Of a handler that the user gave the SDK, it may be any error.
+		errors.As(causes[0], &sdk)
+		e.RequestFailure = awserr.NewRequestFailure(cmp.Or(sdk, awserr.New("UnknownError", causes[0].Error(), causes[0])), 0, "")
 	}
-	return &requestError{failure, text, causes, logged}
+	return e
 }
 
 // contextError returns why ctx is done: its error, and its cause where that is another.
@@ -83,15 +77,14 @@ func errorCode(err error) string {
 // transient tells whether another try of the same request may succeed: throttling, server errors, timeouts and
 // connection errors. The SDK doesn't look for all of them inside of its own errors.
 func transient(err error) bool {
-	if failure, ok := errors.AsType[awserr.RequestFailure](err); ok {
-		if code := failure.StatusCode(); code >= 500 && code != http.StatusNotImplemented || code == http.StatusTooManyRequests {
-			return true
-		}
-	}
-	if sdk, ok := errors.AsType[awserr.Error](err); ok && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
-		sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())) {
+	var failure awserr.RequestFailure
+	var sdk awserr.Error
+	switch {
+	case errors.As(err, &failure) && (failure.StatusCode() >= 500 && failure.StatusCode() != 501 || failure.StatusCode() == 429),
+		errors.As(err, &sdk) && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
+			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
 		return true
 	}
-	_, network := errors.AsType[net.Error](err) // as are *url.Error, syscall.Errno and context.DeadlineExceeded
-	return network || errors.Is(err, io.ErrUnexpectedEOF)
+	// a net.Error: as are *url.Error, syscall.Errno and context.DeadlineExceeded
+	return errors.As(err, new(net.Error)) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -10,9 +10,8 @@ import (
 )
 
 // Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is
-// over. A third of the lease's duration is good; more than two thirds counts as two thirds, which is logged.
-//
-// It returns
+// over; the lease's context is done then. A third of the lease's duration is good; more than two thirds counts as
+// two thirds, which is logged. A lease may have several Heartbeats at once. It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
 //   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
 //     without a failed renewal (the process was paused, say);
@@ -20,14 +19,12 @@ import (
 //     outage: throttling, server, connection, timeout and hanging requests are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 //
-// When it returns because of the end, the lease's context is done already. A lease may have more than one
-// Heartbeat. A panic of the store or the request goes through it.
+// A panic of the store or the request goes through it.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(context.Background(), lease, heartbeatDuration)
 }
 
-// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's, and the tenure
-// goes on until its end.
+// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's, and the tenure goes on.
 func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbeatDuration time.Duration) error {
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
@@ -95,22 +92,28 @@ func (t *tenure) outcome(ctx context.Context, err error) error {
 
 // renew makes one renewal, which gets a third of the time that is left. ctx is done when the tenure is.
 func (l *Locker) renew(ctx context.Context, t *tenure) error {
-	now := t.terms
-	now.duration = t.terms.request.LeaseDuration()
-	if err := checkDuration(now.duration); err != nil {
-		now.duration = t.state().duration
-		logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
-	}
-	until, held := time.Now().Add(now.duration), t.lease()
-	if end := t.state().rowEnd(); until.Before(end) {
-		until = end // A duration that has become shorter must not take away what others rely on: leasing anew would.
-	}
-	got, err := l.ask(ctx, t.expire()/3, t.leaseID, now, until, func(ctx context.Context) (*Lease, error) {
-		if l.adapted || held.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
-			return l.store.LeaseWithContext(ctx, t.leaseID, now, until)
+	var now terms
+	var until time.Time
+	var got *Lease
+	err := l.await(ctx, t.expire()/3, func(ctx context.Context) (err error) {
+		now = t.terms
+		now.duration = now.request.LeaseDuration()
+		if err := checkDuration(now.duration); err != nil {
+			now.duration = t.state().duration
+			logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
 		}
-		return held, l.store.RenewLeaseWithContext(ctx, held, until)
+		if until = time.Now().Add(now.duration); until.Before(t.state().rowEnd()) {
+			until = t.state().rowEnd() // A shorter duration must not take away what others rely on: leasing anew would.
+		}
+		if got = t.lease(); l.adapted || got.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
+			got, err = l.store.LeaseWithContext(ctx, t.leaseID, now, until)
+			return err
+		}
+		return l.store.RenewLeaseWithContext(ctx, got, until)
 	})
+	if err == nil {
+		got, err = complete(got, t.leaseID, now, until)
+	}
 	switch over := t.over(); {
 	case over != nil:
 		return cmp.Or(err, over)

@@ -11,15 +11,13 @@ import (
 
 const maxRelease = 10 * time.Second // Any shutdown should have time for it.
 
-// ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others
-// can lease it at once; if it was taken over from another process of the same name, when that one's lease ends. It
-// costs one write. A lease that was released already is fine.
+// ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
+// once; if it was taken over from another process of the same name, when that one's lease ends. It costs one write. A
+// lease that was released already is fine. It blocks for as long as the request takes, but not beyond 10 seconds or the
+// end of the item's lease, which the error then names.
 //
 // The error is bare [LeaseLostError] if the item was lost before; a new holder's row is untouched. It wraps
 // [ReleaseUnsupportedError] if the store can't free an item. After any other error, it may be tried again.
-//
-// It blocks for as long as the request takes, but not beyond 10 seconds or the end of the item's lease. The
-// error then says when that is.
 func (l *Locker) ReleaseLease(lease *Lease) error {
 	return l.ReleaseLeaseWithContext(context.Background(), lease)
 }
@@ -38,39 +36,28 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if t.over() == LeaseLostError {
 		return LeaseLostError
 	}
+	if t.released.Load() {
+		return nil
+	}
 	end, most, ends := t.state().rowEnd(), time.Second, "ended" // After the end nobody waits for the item any more.
+	if c := t.state().claim; c != nil && c.older > end.UnixNano() {
+		end = time.Unix(0, c.older)
+	}
 	if left := time.Until(end); left > 0 {
 		most, ends = min(left, maxRelease), "ends"
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	var freed bool // by this call
-	err := l.await(ctx, 2*most, func(ctx context.Context) error {
-		select {
-		case t.releasing <- struct{}{}:
-			defer func() { <-t.releasing }()
-		case <-ctx.Done():
-			return contextError(ctx)
-		}
-		if t.released {
-			return nil
-		}
-		err := l.store.ReleaseLeaseWithContext(ctx, t.lease())
-		lost := errors.Is(err, LeaseLostError)
-		t.released = err == nil || lost && t.discarded.Load() // Its holder had given the row away by the store.
-		switch {
-		case t.released:
-			freed, err = err == nil, nil
-		case lost:
-			err = LeaseLostError
-		}
-		return err
-	})
-	switch {
-	case err == nil && freed:
-		logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+	err := l.await(ctx, 2*most, func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) })
+	switch lost := errors.Is(err, LeaseLostError); {
+	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
+		return nil
+	case lost:
+		return LeaseLostError
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end.Round(0), err)
+	case err == nil && t.released.CompareAndSwap(false, true):
+		logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
 	}
 	return err
 }
@@ -80,16 +67,15 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 // goroutine. It blocks until that is done; the release takes 10 seconds at most. work must stop when its context
 // is done: when ctx is (the lease is kept meanwhile), or when the tenure is over; [context.Cause] says which.
 //
-// The error is
-//   - nil if work returned nil and the lease was held throughout;
-//   - one that wraps work's error, if it returned one;
-//   - one for which errors.Is(err, LeaseLostError) holds if the lease was lost before work returned. It
-//     wraps work's error as well, unless that only repeats that its context was done;
-//   - one that wraps ctx's error, if ctx was done before a lease was obtained;
-//   - at once, that of a bad request, or of what no waiting would make good.
+// The error is nil if work returned nil and the lease was held throughout. It wraps
+//   - work's error, if it returned one;
+//   - [LeaseLostError], if the lease was lost before work returned; without work's error if that only repeats
+//     that its context was done;
+//   - ctx's error, if ctx was done before a lease was obtained;
+//   - at once, what is wrong with the request, or what no waiting would make good.
 //
-// A release that fails is logged: the item then stays leased until its end. So is an error that ended the
-// heartbeat alone. A panic of the store or the request goes through Hold when work has returned.
+// A release that fails is logged, and so is an error that ended the heartbeat alone. A panic of the store or the
+// request goes through Hold when work has returned.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {
@@ -99,7 +85,7 @@ func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx c
 		return errors.New("lease: the work to Hold a lease for is nil")
 	}
 	terms.keep = true
-	lease, err := l.wait(ctx, terms, terms.duration/3)
+	lease, err := l.WaitUntilLeaseObtainedWithContext(ctx, terms, max(terms.duration/3, 1))
 	if err != nil {
 		return err
 	}

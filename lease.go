@@ -24,11 +24,10 @@ type LeaseRequest interface {
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. The fields are the caller's: this package never writes
-// them after the lease was handed out. The methods are safe for concurrent use.
-//
-// A Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews all.
-// Another, of a [LockStore] or a literal, is bare: its methods answer from its fields at that moment.
+// Lease is one tenure of one lessee on one item. The fields are the caller's: this package never writes them after the
+// lease was handed out. The methods are safe for concurrent use. A Lease of a [Locker] has a tenure, which its copies
+// share: what ends or renews one ends or renews all. Another, of a [LockStore] or a literal, is bare: its methods answer
+// from its fields at that moment.
 type Lease struct {
 	LeaseID         string                              // hash key value of the row
 	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
@@ -53,10 +52,9 @@ func (c *claim) ask(end int64) int64 {
 	return end
 }
 
-// Context returns a context that is done at the end of the tenure, before another lessee can hold the
-// item. Its [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError].
-// Renewals move the end; a lease whose time is up never comes back. All calls return the same context; it
-// holds no goroutine. That of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
+// Context returns a context that is done at the end of the tenure, before another lessee can hold the item. Its
+// [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError]. Renewals move the end. All calls
+// return the same context. That of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l != nil && l.tenure != nil {
 		l.tenure.expire()
@@ -73,7 +71,7 @@ func (l *Lease) Context() context.Context {
 	return ctx
 }
 
-// bareContexts are the contexts, by Lease and end, of the bare Leases that haven't ended.
+// bareContexts are the contexts of bare Leases, by Lease and end.
 var bareContexts sync.Map
 
 func (l *Lease) bareEnd() time.Time {
@@ -99,9 +97,9 @@ func (l *Lease) Remaining() time.Duration {
 	return max(0, timeLeft(time.Now(), l.bareEnd()))
 }
 
-// FencingToken returns the number of this tenure, greater than that of every earlier one of the item: a
-// resource that remembers the greatest one it saw can refuse a late holder. It is 0 when the store gives
-// none. Where a store renews by leasing anew, it grows with each renewal.
+// FencingToken returns the number of this tenure, greater than that of every earlier one of the item: a resource that
+// remembers the greatest one it saw can refuse a late holder. It is 0 when the store gives none, and grows with each
+// renewal where that is leasing anew.
 func (l *Lease) FencingToken() int64 {
 	token, _ := l.held()
 	return token
@@ -120,16 +118,16 @@ func (l *Lease) held() (token int64, c *claim) {
 	return token, l.claim
 }
 
-// Discard ends the lease in this process at once, as a release does, without a request: the item stays leased
-// until its end. A store calls it before it frees or deletes the row. It leaves a bare Lease as it is.
+// Discard ends the lease in this process at once, as a release does, without a request: the item stays leased. A store
+// calls it before it frees or deletes the row. It leaves a bare Lease as it is.
 func (l *Lease) Discard() {
 	if l != nil && l.tenure != nil && l.tenure.finish(LeaseReleasedError) {
 		l.tenure.discarded.Store(true)
 	}
 }
 
-// margin is the part of a lease's duration by which its holder stops relying on it before others
-// may take the item, and so how far the clocks of two hosts may be apart.
+// margin is by how much a holder stops relying on its lease before others may take the item: how far the clocks of two
+// hosts may be apart.
 func margin(duration time.Duration) time.Duration { return duration / 10 }
 
 // timeLeft returns the time from now to end by the monotonic clock or by the wall clock, whichever
@@ -155,8 +153,10 @@ func isNil(v any) bool {
 }
 
 func checkRequest(request LeaseRequest) (terms, error) {
-	if isNil(request) {
-		return terms{}, errors.New("lease: the LeaseRequest is nil")
+	if t, checked := request.(terms); checked {
+		return t, nil
+	} else if isNil(request) {
+		return t, errors.New("lease: the LeaseRequest is nil")
 	}
 	t := terms{request: request, lessee: request.LesseeID(), duration: request.LeaseDuration()}
 	return t, cmp.Or(checkName("LesseeID", t.lessee), checkDuration(t.duration))

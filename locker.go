@@ -22,13 +22,13 @@ type Locker struct {
 	crowded   atomic.Bool // the last pass obtained nothing
 }
 
-// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs.
-// It starts nothing. What is wrong with the store (it is nil, say) is the error of every method.
+// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
+// nothing. What is wrong with the store (it is nil, say) is the error of every method.
 //
 // A store is used with all it has if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen,
-// RenewLeaseWithContext and ReleaseLeaseWithContext, and none of them from a store that it embeds: that would pass
-// its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a lease is
-// renewed by leasing it again; and no item can be released.
+// RenewLeaseWithContext and ReleaseLeaseWithContext, and doesn't get them from a store that it embeds: that would pass
+// its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a lease is renewed
+// by leasing it again; no item can be released; and a call that hangs is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
@@ -60,10 +60,8 @@ func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, er
 	return t, cmp.Or(l.check(ctx), err)
 }
 
-// errIdle says that an item was not tried: the lessee holds it through this Locker, and its Heartbeat may be about to
-// start.
-var errIdle = errors.New("lease: the item has a live tenure")
-
+// lease leases an item that is not in use; one that the lessee holds through this Locker only if told to, as its
+// Heartbeat may be about to start.
 func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdle bool) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
 	uses, last := l.tenures.use(h, 1)
@@ -72,23 +70,23 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdl
 			l.tenures.use(h, -1)
 		}
 	}()
-	switch {
-	case uses > 1:
+	if uses > 1 || last.Valid() && !evenIdle {
 		return nil, LeaseNotObtainedError
-	case last.Valid() && !evenIdle:
-		return nil, errIdle
 	}
 	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
-	got, err := l.ask(ctx, most, seen.LeaseID, terms, until, func(ctx context.Context) (*Lease, error) {
-		return l.store.LeaseAsSeen(ctx, seen, last, terms, until)
-	})
-	if err != nil {
+	var got *Lease
+	if err := l.await(ctx, most, func(ctx context.Context) (err error) {
+		got, err = l.store.LeaseAsSeen(ctx, seen, last, terms, until)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if got, err = complete(got, seen.LeaseID, terms, until); err != nil {
 		return nil, err
 	}
 	t := newTenure(got, terms, until)
 	if t.over() != nil {
-		return nil, fmt.Errorf("lease: the lease of %q was over when it was obtained, %v after it was asked for: it lasts %v",
-			seen.LeaseID, time.Since(until.Add(-terms.duration)), terms.duration)
+		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}
 	l.tenures.mu.Lock()
 	l.tenures.begin(t)
@@ -98,20 +96,9 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdl
 	return got, nil
 }
 
-// ask calls the store for a lease, and fills in what it left out, in a copy: the store may keep its own.
-func (l *Locker) ask(ctx context.Context, most time.Duration, leaseID string, asked terms, until time.Time,
-	call func(ctx context.Context) (*Lease, error)) (*Lease, error) {
-	var kept *Lease
-	err := l.await(ctx, most, func(ctx context.Context) (err error) {
-		kept, err = call(ctx)
-		return err
-	})
-	switch {
-	case errors.Is(err, LeaseNotObtainedError):
-		return nil, LeaseNotObtainedError
-	case err != nil:
-		return nil, err
-	case kept == nil:
+// complete fills in what a store left out of a lease, in a copy: the store may keep its own.
+func complete(kept *Lease, leaseID string, asked terms, until time.Time) (*Lease, error) {
+	if kept == nil {
 		return nil, fmt.Errorf("lease: the store returned neither a lease of %q nor an error", leaseID)
 	}
 	got := *kept
@@ -125,8 +112,8 @@ func (l *Locker) ask(ctx context.Context, most time.Duration, leaseID string, as
 	return &got, nil
 }
 
-// await returns what f returns, or contextError as soon as ctx is done or that time is over: f, which may be
-// anyone's code, then goes on alone, and what it sets must not be read.
+// await returns what f returns, or contextError as soon as ctx is done or that time is over: f, which may be anyone's
+// code, then goes on alone, and what it sets must not be read.
 func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
 	if l.adapted {
 		most = math.MaxInt64 // Nothing can end a call of such a store.

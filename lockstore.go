@@ -25,13 +25,12 @@ const (
 )
 
 // LockStore leases the rows of one DynamoDB table by conditional writes. The Leases that it returns are bare. Its
-// methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. A
-// cancelled context ends a request at once, with an error that wraps the context's; whether the write was applied
-// is then unknown, and it can't harm a later tenure. Before a write that compares or sets times, a Scan of one row
-// learns the database's clock, if no reply has come yet or this host's clock was stepped since.
+// methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. A done
+// context ends a request at once, with an error that wraps the context's; whether the write was applied is then
+// unknown, and it can't harm a later tenure. Before a write that compares or sets times, a Scan of one row learns the
+// database's clock, if no reply has come yet or this host's clock was stepped since.
 //
-// Errors that are not this package's own are an awserr.RequestFailure of the SDK's, with the request named. They are
-// logged here, once, except those of a request that was given up.
+// Errors of the SDK are an awserr.RequestFailure with the request named, and logged here, but not if it was given up.
 type LockStore struct {
 	*dynamodb.DynamoDB
 	table, key string
@@ -46,14 +45,12 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 	return &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
 }
 
-// Lease acquires the item for the request's lessee until then, or renews what that lessee holds, and returns
-// the row. Each call begins a new tenure; an older one of the same lessee learns of that at its next renewal.
-// The error is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or there is
-// none. It costs one write, also when it fails, and a second one if the row is the lessee's own but refused the
-// first: a reply was lost, or the lease is to be shortened.
-//
-// until is by this host's clock: time.Now() of just before the call plus the request's LeaseDuration, as the
-// lease is over a tenth of that before until. An earlier one shortens a lease that the lessee holds.
+// Lease acquires the item for the request's lessee until then, or renews what that lessee holds, and returns the
+// row. Each call begins a new tenure; an older one of the same lessee learns of that at its next renewal. The error
+// is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or there is none. It costs one
+// write, also when it fails, and a second one if the lessee's own row refused the first: a reply was lost, or the
+// lease is to be shortened. until is by this host's clock: time.Now() of just before the call plus the request's
+// LeaseDuration, as the lease is over a tenth of that before until.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(context.Background(), leaseID, request, until)
 }
@@ -65,12 +62,11 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 
 // LeaseAsSeen is [LockStore.Lease] of an item that a scan has shown, which takes care of another process of the
 // same name that may still rely on its lease, paused or cut off. The lessee's own live row is leased only as it was
-// seen, by its token and end; if it has changed since, once more as the refusal shows it. Its end is never moved
-// back, and the new tenure remembers it: until then a release keeps the item from others; but not if the row is
-// exactly as older has left it, a lease (or nil) that this process has or had of the item.
+// seen, by its token and end; if it has changed since, once more as the refusal shows it. Its end is never moved back,
+// and until then a release keeps the item from others; but not if the row is exactly as older has left it, a lease
+// (or nil) that this process has or had of the item.
 func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, req LeaseRequest, until time.Time) (*Lease, error) {
-	r := &row{holder: seen.LesseeID, until: seen.LeaseUntil, token: seen.FencingToken}
-	return s.lease(ctx, seen.LeaseID, r, older, req, until)
+	return s.lease(ctx, seen.LeaseID, &row{holder: seen.LesseeID, until: seen.LeaseUntil, token: seen.FencingToken}, older, req, until)
 }
 
 // lease leases a row: the lessee's own live one as seen, or if that is nil, if its end moves on.
@@ -80,8 +76,7 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 		return nil, err
 	}
 	token, last := older.held()
-	keeping := seen != nil // the end that an older process relies on
-	for again := false; ; again = true {
+	for again, keeping := false, seen != nil; ; again = true { // keeping the end that an older process relies on
 		c := &claim{}
 		now, end := s.clock.times(until)
 		if keeping && seen.holder == terms.lessee {
@@ -111,14 +106,16 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 			return &Lease{LeaseID: id, AttributeValues: item, Request: terms.request, Until: until, claim: c}, nil
 		case again || found.holder != terms.lessee:
 			return nil, LeaseNotObtainedError
+		case found.resent && found.until == c.furthest.Load():
+			last, token = c, found.token // This very call has written it, and the reply was lost.
 		}
 		seen = found // for one more try, as the refusal shows it
 	}
 }
 
-// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one write.
-// The tenure of a Locker's lease is extended by its Heartbeat only. A lease that shows no token, one built as a
-// literal, is leased anew. The error is bare [LeaseLostError] when the tenure is over; the log says who has the item.
+// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one write. The
+// tenure of a Locker's lease is extended by its Heartbeat only. A lease without a token, built as a literal, is leased
+// anew. The error is bare [LeaseLostError] when the tenure is over; the log says who has the item.
 func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
 	return s.RenewLeaseWithContext(context.Background(), lease, until)
 }
@@ -144,10 +141,10 @@ func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, unt
 	return mine.lost(lease.LeaseID, found)
 }
 
-// ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row, so that others can
-// lease it at once. It costs one write. A lease that was released already is fine. The error is bare
-// [LeaseLostError] when the tenure was over before; the row is then untouched. After any other error the release
-// may be tried again; else the item stays leased until its end.
+// ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row for others, see
+// [LockStore.LeaseAsSeen]. It costs one write. A lease that was released already is fine. The error is bare
+// [LeaseLostError] when the tenure was over before; the row is then untouched. After any other the item stays leased
+// until its end, unless the release is tried again.
 func (s *LockStore) ReleaseLease(lease *Lease) error {
 	return s.ReleaseLeaseWithContext(context.Background(), lease)
 }
@@ -193,14 +190,11 @@ func (r row) lost(leaseID string, found *row) error {
 }
 
 // attributes are those of a row, or the values of a request's placeholders.
-type attributes = map[string]*dynamodb.AttributeValue
+type value = dynamodb.AttributeValue
+type attributes = map[string]*value
 
-var zero = number(0)
-
-func text(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
-func number(n int64) *dynamodb.AttributeValue {
-	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
-}
+func text(s string) *value  { return &value{S: &s} }
+func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 10))} }
 
 // names are the placeholders of attribute names in an expression: a key may have any name.
 func (s *LockStore) names(expression string) map[string]*string {
@@ -225,27 +219,28 @@ func (s *LockStore) update(ctx context.Context, id string, v attributes, conditi
 	return out.Attributes, refusal, err
 }
 
-// send sends a request, of an item if leaseID is not "", and returns the row that refused a write, if one did, also
-// where that can't be read. Any other error is logged, with the request named, but for those that EnsureTable expects.
+// send sends a request, and returns the row that refused a write, if one did, also where that can't be read. Any
+// other error is logged, with the request named, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (refusal *row, err error) {
 	req.SetContext(ctx)
 	err = req.Send()
 	if req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0 { // else there was no reply
 		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
 	}
-	if refused, ok := errors.AsType[*dynamodb.ConditionalCheckFailedException](err); ok {
-		return s.parse(leaseID, refused.Item)
+	if refused := (*dynamodb.ConditionalCheckFailedException)(nil); errors.As(err, &refused) {
+		refusal, err = s.parse(leaseID, refused.Item)
+		refusal.resent = req.RetryCount > 0
+		return refusal, err
 	}
 	operation, code := req.Operation.Name, errorCode(err)
 	missing := code == dynamodb.ErrCodeResourceNotFoundException
-	if err == nil || missing && operation == "DescribeTable" || code == dynamodb.ErrCodeResourceInUseException {
-		return nil, err
-	}
 	text := fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", operation, leaseID, s.table, s.key)
-	if code == request.CanceledErrorCode && ctx.Err() != nil {
+	switch {
+	case err == nil || missing && operation == "DescribeTable" || code == dynamodb.ErrCodeResourceInUseException:
+		return nil, err
+	case code == request.CanceledErrorCode && ctx.Err() != nil:
 		return nil, newRequestError(text+" was given up", false, err, contextError(ctx))
-	}
-	if missing {
+	case missing:
 		text = fmt.Sprintf("lease: table %q does not exist", s.table)
 	}
 	logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)

@@ -9,7 +9,8 @@ import (
 )
 
 // LeaseLogger takes the package's log events: a message and, after it, keys and values in turn. Its methods are
-// called from many goroutines at once and should return soon.
+// called from many goroutines at once and should return soon; one that releases the lease that its event is about may
+// wait for itself, up to 10 seconds.
 type LeaseLogger interface {
 	LogInfoMessage(message string, keyvals ...interface{})
 	LogErrorMessage(message string, keyvals ...interface{})
@@ -36,7 +37,7 @@ func emit(ours func(LeaseLogger, string, ...any), standard func(string, ...any),
 // logFailure logs a request's error in the words of the original library, further keys after them, unless the
 // LockStore that it comes from did. That an item was not obtained is no error.
 func logFailure(err error, keyvals ...any) {
-	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || err == LeaseNotObtainedError {
+	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || errors.Is(err, LeaseNotObtainedError) {
 		return
 	}
 	event := []any{"error", err}

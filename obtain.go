@@ -11,22 +11,21 @@ import (
 )
 
 const (
+	minErrorWait      = 100 * time.Millisecond // after an error of the store
 	maxRacesLost      = 3                      // after so many lost races a page counts as stale
 	firstLook         = 1024                   // rows of a pass's first page while one may be free: a full one costs more
 	maxStrike         = 50 * time.Millisecond  // after a lease's end, at random: a crowd doesn't strike at once
 	minLookTime       = 10 * time.Second       // a look may take so long, or a lease's duration: a connection may hang
 	defaultWaitPeriod = time.Second            // for one that is not positive
 	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
-	minErrorWait      = 100 * time.Millisecond // after an error of the store
 )
 
 // ObtainLease leases any one of the store's items to the request's lessee. On a [LockStore] that costs one Scan, of at
-// most 1024 rows and 1 MB, and one write; more where races are lost or the first pages are all held. Own items of a
-// page come first, then free ones at random, and last those that the lessee holds through this Locker, but none with
-// a running Heartbeat or Hold: goroutines that share a LesseeID get different items.
+// most 1024 rows and 1 MB, and one write; more where races are lost or the first pages are all held. Own items come
+// first, then free ones at random, and last those that the lessee holds through this Locker, but none with a running
+// Heartbeat or Hold: goroutines that share a LesseeID get different items. It blocks for as long as the requests take.
 //
-// The error is bare [LeaseNotObtainedError] if every item is held. Any other error of the store ends the
-// search and is returned. It blocks for as long as the requests take.
+// The error is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(context.Background(), request)
 }
@@ -41,12 +40,10 @@ func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseReques
 	return p.got, p.err
 }
 
-// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod, and once more
-// when the first lease that it saw ends. Errors are logged and waited out. A waitPeriod that is not positive
-// counts as a second, and one under 10 ms as 10 ms.
-//
-// It blocks indefinitely, but logs what no waiting would make good (a bad request, a nil store, a table that
-// can't hold lease items) and returns nil.
+// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod, and once more when the
+// first lease that it saw ends. A waitPeriod that is not positive counts as a second, and one under 10 ms as 10 ms.
+// Errors are logged and waited out, indefinitely, but for what no waiting would make good (a bad request, a nil store, a
+// table that can't hold lease items): that is logged, and the Lease is nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
 	lease, err := l.WaitUntilLeaseObtainedWithContext(context.Background(), request, waitPeriod)
 	if err != nil {
@@ -55,8 +52,8 @@ func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Du
 	return lease
 }
 
-// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] with a context. It returns a lease or an
-// error: at once that of what no waiting would make good, or one that wraps the context's when ctx is done.
+// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] with a context. It returns a lease or an error:
+// that of what no waiting would make good, or one that wraps the context's when ctx is done.
 func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request LeaseRequest, waitPeriod time.Duration) (*Lease, error) {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {
@@ -66,20 +63,16 @@ func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request 
 		logInfo("Wait Period Replaced", "lessee_id", terms.lessee, "wait_period", waitPeriod, "used", defaultWaitPeriod)
 		waitPeriod = defaultWaitPeriod
 	}
-	return l.wait(ctx, terms, waitPeriod)
-}
-
-func (l *Locker) wait(ctx context.Context, terms terms, waitPeriod time.Duration) (*Lease, error) {
-	waitPeriod = max(waitPeriod, minWaitPeriod)
 	for {
 		p := l.obtain(ctx, terms, waitPeriod)
 		if p.err == nil || errors.As(p.err, new(setupError)) {
 			return p.got, p.err
 		}
-		next := time.Now().Add(waitPeriod)
+		least := minWaitPeriod
 		if p.err != LeaseNotObtainedError {
-			next = time.Now().Add(max(waitPeriod, minErrorWait))
+			least = minErrorWait
 		}
+		next := time.Now().Add(max(waitPeriod, least))
 		if ctx.Err() == nil {
 			logFailure(p.err)
 			if lease := p.takeover(ctx, next); lease != nil {
@@ -107,16 +100,16 @@ type pass struct {
 	*Locker
 	terms   terms
 	horizon time.Time
-	limit   int                // how many rows the next page is to have; 0 for a full one
-	tried   map[LeaseItem]bool // as they were seen: not again on the word of the same stale read; without Until
-	idle    []LeaseItem        // items with a live tenure of this Locker that isn't in use: tried last
-	ending  []LeaseItem        // held items whose leases end before the horizon
+	limit   int             // how many rows the next page is to have; 0 for a full one
+	tried   map[[2]any]bool // by item and end: not again on the word of the same stale read
+	idle    []LeaseItem     // own items with a live tenure of this Locker that aren't in use: tried last
+	ending  []LeaseItem     // held items whose leases end before the horizon
 	got     *Lease
 	err     error // LeaseNotObtainedError until the pass is over
 }
 
 func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) *pass {
-	p := &pass{Locker: l, terms: terms, horizon: time.Now().Add(within), tried: make(map[LeaseItem]bool), err: LeaseNotObtainedError}
+	p := &pass{Locker: l, terms: terms, horizon: time.Now().Add(within), tried: make(map[[2]any]bool), err: LeaseNotObtainedError}
 	if !l.crowded.Load() {
 		p.limit = firstLook
 	}
@@ -158,8 +151,7 @@ func (p *pass) walk(ctx context.Context) {
 // page reads the page after a place and tries what is to be had on it, again when it has lost races.
 func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
 	for {
-		var items []LeaseItem
-		var next string
+		items, next := []LeaseItem(nil), ""
 		limit, races := p.limit, maxRacesLost
 		p.limit = 0
 		err := p.await(ctx, max(p.terms.duration, minLookTime), func(ctx context.Context) (err error) {
@@ -190,9 +182,11 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 	var own, free []LeaseItem
 	now := time.Now()
 	for _, item := range items {
-		uses, _ := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
+		uses, last := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
 		switch {
 		case uses > 0:
+		case last.Valid():
+			p.idle = append(p.idle, item)
 		case item.LesseeID == p.terms.lessee:
 			own = append(own, item)
 		case item.Until.Before(now):
@@ -210,16 +204,15 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 // try tries items until the pass is over, or so many races were lost that what was seen is stale.
 func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle bool) (stale bool) {
 	for _, item := range items {
-		if !evenIdle && p.tried[sighting(item)] {
+		sighting := [2]any{item.LeaseID, item.LeaseUntil}
+		if p.tried[sighting] && !evenIdle {
 			continue // A store of two methods may list an ID twice.
 		}
-		p.tried[sighting(item)] = true
+		p.tried[sighting] = true
 		switch lease, err := p.lease(ctx, item, p.terms, evenIdle); {
-		case err == errIdle:
-			p.idle = append(p.idle, item)
-		case err == LeaseNotObtainedError:
+		case errors.Is(err, LeaseNotObtainedError):
 			races--
-		case unusable(err):
+		case errors.As(err, new(rowError)) || errorCode(err) == "ValidationException": // of a row that is too large, say
 			logFailure(err, "lease_id", item.LeaseID)
 		default:
 			p.got, p.err = lease, err
@@ -232,12 +225,6 @@ func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle b
 	return false
 }
 
-// sighting is an item as the row shows it: Until moves with what is known of the clock.
-func sighting(item LeaseItem) LeaseItem {
-	item.Until = time.Time{}
-	return item
-}
-
 // takeover waits for the first lease that ends before the next look, and tries an item whose lease has ended by then.
 func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 	if len(p.ending) == 0 {
@@ -248,12 +235,9 @@ func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 	if !strike.Before(next) || !sleepUntil(ctx, strike) {
 		return nil
 	}
-	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(time.Now()) })
-	if len(ended) == 0 {
-		return nil // This host's clock was set back meanwhile.
-	}
+	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(strike) })
 	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms, false)
-	if err != nil && err != errIdle {
+	if err != nil {
 		logFailure(err)
 	}
 	return lease

@@ -27,7 +27,10 @@ type row struct {
 	holder       string
 	until, token int64
 	item         attributes // all; empty: there is no row
+	resent       bool       // it refused a request that the SDK sent again, whose first may have been applied
 }
+
+var zero = number(0)
 
 // parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a rowError.
 func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
@@ -45,7 +48,7 @@ func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
 	return r, err
 }
 
-func parseToken(token *dynamodb.AttributeValue) (int64, error) {
+func parseToken(token *value) (int64, error) {
 	if token == nil {
 		return 0, nil
 	}
@@ -56,9 +59,8 @@ func parseToken(token *dynamodb.AttributeValue) (int64, error) {
 	return n, nil
 }
 
-// parseUntil reads a number of DynamoDB's: up to 38 digits and fractions. What no clock reaches becomes the
-// nearest that one does: such a row is held for good, or free.
-func parseUntil(until *dynamodb.AttributeValue) (int64, error) {
+// parseUntil reads a number of DynamoDB's. What no clock reaches becomes the nearest that one does.
+func parseUntil(until *value) (int64, error) {
 	f, _, err := big.ParseFloat(aws.StringValue(until.N), 10, 128, big.ToNegativeInf)
 	if err != nil {
 		return 0, fmt.Errorf("%s %q is not a number", untilAttribute, aws.StringValue(until.N))
@@ -89,11 +91,10 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 	return ids, nil
 }
 
-// ScanLeaseItems returns one page of the lease items and who holds them: those that follow the given lease ID in
-// the table's own order, or the first page after "". Any string of UTF-8 names a place in that order, spread
-// evenly. next is where to go on, "" at the end. A page is 1 MB of rows, or as many rows as limit says if that
-// is over 0 and less: half a read unit for each 4 KB, whatever the attributes. Rows that can't be leased, as their
-// attributes have the wrong types, are left out and logged once.
+// ScanLeaseItems returns one page of the lease items and who holds them: those that follow the given lease ID in the
+// table's own order, or the first page after "". Any string of UTF-8 names a place in that order. next is where to go
+// on, "" at the end. A page is 1 MB of rows, or limit rows if that is over 0 and less, at half a read unit for each
+// 4 KB. Rows that can't be leased, as their attributes have the wrong types, are left out and logged once.
 func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, next string, err error) {
 	return s.ScanLeaseItemsWithContext(context.Background(), after, limit)
 }

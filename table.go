@@ -11,10 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// EnsureTable makes the store's table, with the store's hash key of type string and on-demand billing, unless it
-// is there, and blocks until it is active: some seconds when it makes one. A table that is there is left as it
-// is; if it doesn't fit, the error says how. Any number of processes may call it at once. It needs permission for
-// DescribeTable and CreateTable, which nothing else here needs.
+// EnsureTable makes the store's table, with the store's hash key of type string and on-demand billing, unless it is
+// there, and blocks until it is active. A table that is there is left as it is; if it doesn't fit, the error says how.
+// Any number of processes may call it at once. It needs permission for DescribeTable and CreateTable.
 func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(context.Background()) }
 
 // EnsureTableWithContext is [LockStore.EnsureTable] with a context.
@@ -48,10 +47,9 @@ func (s *LockStore) EnsureTableWithContext(ctx context.Context) error {
 
 func (s *LockStore) checkTable(table *dynamodb.TableDescription) error {
 	for _, element := range table.KeySchema {
-		switch name := *element.AttributeName; {
-		case *element.KeyType != dynamodb.KeyTypeHash:
+		if name := *element.AttributeName; *element.KeyType != dynamodb.KeyTypeHash {
 			return setupf("lease: table %q has the sort key %q; lease items have a hash key only", s.table, name)
-		case name != s.key:
+		} else if name != s.key {
 			return setupf("lease: table %q has the hash key %q; want %q", s.table, name, s.key)
 		}
 	}
@@ -65,10 +63,11 @@ func (s *LockStore) checkTable(table *dynamodb.TableDescription) error {
 
 // checkPage asks for the description of a table that looks odd, or is empty (once). Getting none is no error.
 func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, first bool) (err error) {
-	odd := len(page.LastEvaluatedKey) > 1
-	for i, row := range page.Items {
-		key := row[s.key]
-		odd = odd || key == nil || key.S == nil || i > 0 && *key.S == *page.Items[i-1][s.key].S
+	odd, last := len(page.LastEvaluatedKey) > 1, ""
+	for _, row := range page.Items {
+		key := cmp.Or(row[s.key], zero).S
+		odd = odd || key == nil || *key == last
+		last = aws.StringValue(key)
 	}
 	if !odd && (len(page.Items) > 0 || !first || s.described.Load()) {
 		return nil
@@ -77,19 +76,16 @@ func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, fi
 	if failed == nil {
 		err = s.checkTable(out.Table)
 	} else if odd {
-		err = setupf("lease: table %q has rows that are no lease items: want a hash key %q of type S (string) and no sort key",
-			s.table, s.key)
+		err = setupf("lease: table %q has rows without a hash key %q of type S (string), or with a sort key", s.table, s.key)
 	}
 	s.described.Store(err == nil && ctx.Err() == nil)
 	return err
 }
 
-// AddLeaseID registers a lease item: it writes a row of that hash key, free to be leased, with the given
-// attributes (nil for none). It costs one write unit for each KB of the row. An item that is registered already
-// stays as it is: the error wraps [LeaseIDExistsError].
-//
-// The FencingToken starts at what the attributes say, or at the time in Unix milliseconds (53 bits are enough), so
-// that an item registered anew never repeats a token. This package's other attributes are refused.
+// AddLeaseID registers a lease item: it writes a row of that hash key, free to be leased, with the given attributes (nil
+// for none), at one write unit for each KB. One that is registered already stays as it is: the error wraps
+// [LeaseIDExistsError]. The FencingToken starts at what the attributes say, or at the time in Unix milliseconds (53 bits
+// are enough), so that an item registered anew never repeats a token. This package's other attributes are refused.
 func (s *LockStore) AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
 	return s.AddLeaseIDWithContext(context.Background(), leaseID, attributes)
 }
@@ -121,15 +117,14 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
 	found, err := s.send(ctx, req, leaseID)
-	if found == nil || req.RetryCount > 0 && reflect.DeepEqual(found.item, item) {
-		return err // At the last, the SDK sent it again because the reply was lost, but it had been applied.
+	if found == nil || found.resent && reflect.DeepEqual(found.item, item) {
+		return err // At the last, the reply was lost.
 	}
 	return fmt.Errorf("lease: %w: %q in table %q", LeaseIDExistsError, leaseID, s.table)
 }
 
-// RemoveLeaseID retires a lease item that nobody holds: it deletes the row, with the user's attributes. An item
-// that is not there is fine. It costs one write unit for each KB of the row. While someone holds the item,
-// nothing is deleted, and the error wraps [LeaseHeldError]; the holder has [LockStore.RemoveLease].
+// RemoveLeaseID retires a lease item that nobody holds: it deletes the row, at one write unit for each KB. One that is not
+// there is fine. While someone holds the item, nothing is deleted, and the error wraps [LeaseHeldError].
 func (s *LockStore) RemoveLeaseID(leaseID string) error {
 	return s.RemoveLeaseIDWithContext(context.Background(), leaseID)
 }

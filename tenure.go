@@ -15,12 +15,10 @@ type tenure struct {
 	first     int64 // the token that it began with
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	discarded atomic.Bool   // it was Discard that ended it
-	releasing chan struct{} // holds a value while a release is under way, and guards:
-	released  bool          // the row was freed
-	mu        sync.Mutex    // guards:
+	discarded atomic.Bool // it was Discard that ended it
+	released  atomic.Bool // the row was freed
+	mu        sync.Mutex  // guards:
 	now       state
-	timer     *time.Timer
 }
 
 type holding struct{ leaseID, lessee string }
@@ -48,26 +46,22 @@ func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 
 func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
 	now := stateOf(got, terms.duration, asked)
-	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token, now: now, releasing: make(chan struct{}, 1)}
+	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token, now: now}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
-	t.mu.Lock() // The timer may fire before the assignment is done.
-	defer t.mu.Unlock()
-	t.timer = time.AfterFunc(0, t.tick)
+	t.tick()
 	return t
 }
 
 // tick sleeps no longer than half the margin or a second: the timer knows nothing of a machine's sleep.
 func (t *tenure) tick() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if left := t.left(); left > 0 {
-		t.timer.Reset(min(left, max(margin(t.now.duration)/2, time.Millisecond), time.Second))
+	if left := t.expire(); left > 0 {
+		time.AfterFunc(min(left, max(margin(t.state().duration)/2, time.Millisecond), time.Second), t.tick)
 	}
 }
 
-// left ends the tenure if its time is up, and returns how much is left of it. t.mu is held.
-func (t *tenure) left() time.Duration {
-	left := timeLeft(time.Now(), t.now.end)
+// expire ends the tenure if its time is up, and returns how much is left of it.
+func (t *tenure) expire() time.Duration {
+	left := timeLeft(time.Now(), t.state().end)
 	if left <= 0 {
 		t.cancel(LeaseExpiredError)
 	}
@@ -75,12 +69,6 @@ func (t *tenure) left() time.Duration {
 		return 0
 	}
 	return left
-}
-
-func (t *tenure) expire() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.left()
 }
 
 // finish ends the tenure for the given cause, and reports false if it was over already.
@@ -95,19 +83,20 @@ func (t *tenure) finish(cause error) bool {
 // extend takes over what a renewal got, and reports false if the tenure is over. The end is never moved back,
 // unless the store granted less than was asked for: then it has written that.
 func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) bool {
+	if t.expire() == 0 {
+		return false
+	}
 	next := stateOf(got, duration, asked)
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if !next.end.After(t.now.end) && !got.Until.Before(asked) {
 		next.end, next.duration = t.now.end, t.now.duration
 	}
 	if next.token < t.now.token { // The replies came in another order than the writes.
 		next.token, next.claim = t.now.token, t.now.claim
 	}
-	if t.left() > 0 {
-		t.now = next
-	}
-	return t.left() > 0
+	t.now = next
+	t.mu.Unlock()
+	return t.expire() > 0
 }
 
 func (t *tenure) over() error {
