@@ -13,8 +13,7 @@ const (
 	drift      = 5000                   // two clocks drift apart by less than one part in this many
 )
 
-// estimate is what the replies' Date headers have proved about the server's clock: it is ahead of
-// this host's wall clock by more than lo and less than hi. The zero estimate knows nothing.
+// estimate is what Date headers have proved: the server's clock is ahead of this host's by more than lo, less than hi.
 type estimate struct {
 	lo, hi time.Duration
 	at     time.Time // when that was so, by this host's clocks
@@ -59,10 +58,9 @@ type clock struct {
 // observe takes the Date header of a reply. A missing or absurd one changes nothing. One that contradicts
 // what earlier replies proved may be wrong itself: it counts when a second one says the same.
 func (c *clock) observe(sent, received time.Time, header string) {
-	date, err := http.ParseTime(header)
 	c.mu.Lock()
 	c.heard = received
-	if err == nil {
+	if date, err := http.ParseTime(header); err == nil {
 		c.learn(sent, received, date)
 	}
 	least, most := c.sure.correction()

@@ -13,13 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// The errors of this package. One that the documentation calls bare is returned as it is, to be compared with ==;
-// elsewhere, compare with [errors.Is].
+// The errors of this package. One that is called bare is returned as it is, to be compared with ==; else use [errors.Is].
 var (
-	// LeaseLostError says that the tenure is over: another lessee holds the item, the item was retired, or the
-	// lease ended before it could be renewed. Wrapped together with a cause: it ended in an outage of that cause.
-	LeaseLostError = errors.New("Lease Lost")
-
+	LeaseLostError                = errors.New("Lease Lost")          // the tenure is over: the item is another's, retired, or not renewed in time
 	LeaseNotObtainedError         = errors.New("Lease Not Obtained")  // the item, or every item, is held by someone else
 	LeaseIDExistsError            = errors.New("Lease ID Exists")     // an item of that lease ID is registered already
 	LeaseHeldError                = errors.New("Lease Held")          // an item can't be retired, as someone holds it
@@ -74,8 +70,7 @@ func errorCode(err error) string {
 	return ""
 }
 
-// transient tells whether another try of the same request may succeed: throttling, server errors, timeouts and
-// connection errors. The SDK doesn't look for all of them inside of its own errors.
+// transient tells whether another try may succeed: the SDK doesn't look for all such errors inside of its own.
 func transient(err error) bool {
 	var failure awserr.RequestFailure
 	var sdk awserr.Error

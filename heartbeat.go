@@ -11,17 +11,16 @@ import (
 
 // Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is
 // over; the lease's context is done then. A third of the lease's duration is good; more than two thirds counts as
-// two thirds, which is logged. A lease may have several Heartbeats at once. It returns
+// two thirds, which is logged. A lease may have several Heartbeats at once. A panic of the store or the request goes
+// through it. It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
 //   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
 //     without a failed renewal (the process was paused, say);
 //   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended in an
 //     outage: throttling, server, connection, timeout and hanging requests are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
-//
-// A panic of the store or the request goes through it.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
-	return l.HeartbeatWithContext(context.Background(), lease, heartbeatDuration)
+	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
 }
 
 // HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's, and the tenure goes on.
@@ -38,9 +37,8 @@ func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbe
 	return l.heartbeat(ctx, t, heartbeatDuration)
 }
 
-const minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
-
 func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) error {
+	const minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
 	both, cancel := t.within(ctx)
 	defer cancel()
 	if longest := t.terms.duration / 3 * 2; every > longest {

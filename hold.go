@@ -14,13 +14,9 @@ const maxRelease = 10 * time.Second // Any shutdown should have time for it.
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
 // once; if it was taken over from another process of the same name, when that one's lease ends. It costs one write. A
 // lease that was released already is fine. It blocks for as long as the request takes, but not beyond 10 seconds or the
-// end of the item's lease, which the error then names.
-//
-// The error is bare [LeaseLostError] if the item was lost before; a new holder's row is untouched. It wraps
-// [ReleaseUnsupportedError] if the store can't free an item. After any other error, it may be tried again.
-func (l *Locker) ReleaseLease(lease *Lease) error {
-	return l.ReleaseLeaseWithContext(context.Background(), lease)
-}
+// end of the item's lease, which the error then names. The error is bare [LeaseLostError] if the item was lost before,
+// and wraps [ReleaseUnsupportedError] if the store can't free an item. After any other, it may be tried again.
+func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithContext(always, lease) }
 
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx is done.
 func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
@@ -39,10 +35,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if t.released.Load() {
 		return nil
 	}
-	end, most, ends := t.state().rowEnd(), time.Second, "ended" // After the end nobody waits for the item any more.
-	if c := t.state().claim; c != nil && c.older > end.UnixNano() {
-		end = time.Unix(0, c.older)
-	}
+	now, most, ends := t.state(), time.Second, "ended" // After the end nobody waits for the item any more.
+	end := time.Unix(0, max(now.rowEnd().UnixNano(), now.claim.older))
 	if left := time.Until(end); left > 0 {
 		most, ends = min(left, maxRelease), "ends"
 	}
@@ -55,27 +49,26 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	case lost:
 		return LeaseLostError
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
-		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end.Round(0), err)
+		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)
 	case err == nil && t.released.CompareAndSwap(false, true):
 		logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
 	}
 	return err
 }
 
-// Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained];
-// it runs work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its
-// goroutine. It blocks until that is done; the release takes 10 seconds at most. work must stop when its context
-// is done: when ctx is (the lease is kept meanwhile), or when the tenure is over; [context.Cause] says which.
-//
-// The error is nil if work returned nil and the lease was held throughout. It wraps
+// Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained]; it runs
+// work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its goroutine. It
+// blocks until that is done; the release takes 10 seconds at most. work must stop when its context is done: when ctx is
+// (the lease is kept meanwhile), or when the tenure is over; [context.Cause] says which. The error is nil if work
+// returned nil and the lease was held throughout. It wraps
 //   - work's error, if it returned one;
 //   - [LeaseLostError], if the lease was lost before work returned; without work's error if that only repeats
 //     that its context was done;
 //   - ctx's error, if ctx was done before a lease was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
 //
-// A release that fails is logged, and so is an error that ended the heartbeat alone. A panic of the store or the
-// request goes through Hold when work has returned.
+// A release that fails is logged, as is an error that ended the heartbeat alone. A panic of the store or the request goes
+// through Hold when work has returned.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {
@@ -120,8 +113,6 @@ func (l *Locker) end(ctx context.Context, t *tenure, beat <-chan func() error) e
 	case released == LeaseLostError:
 		return released
 	}
-	if err = cmp.Or(released, err); err != nil {
-		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-	}
+	logFailure(cmp.Or(released, err), "lessee_id", t.lessee, "lease_id", t.leaseID)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -19,15 +20,13 @@ import (
 type LeaseRequest interface {
 	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of one worker, and of no other.
 	LesseeID() string
-	// LeaseDuration is how long the lease lasts from when it is obtained or renewed: over zero, and at
-	// most 100 years. A Heartbeat asks for it again at each renewal.
+	// LeaseDuration is how long a lease lasts: over 0, at most 100 years. Each renewal asks for it again.
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. The fields are the caller's: this package never writes them after the
-// lease was handed out. The methods are safe for concurrent use. A Lease of a [Locker] has a tenure, which its copies
-// share: what ends or renews one ends or renews all. Another, of a [LockStore] or a literal, is bare: its methods answer
-// from its fields at that moment.
+// Lease is one tenure of one lessee on one item. The fields are the caller's; the methods are safe for concurrent use. A
+// Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews all. Another, of a
+// [LockStore] or a literal, is bare: its methods answer from its fields at that moment.
 type Lease struct {
 	LeaseID         string                              // hash key value of the row
 	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
@@ -35,7 +34,7 @@ type Lease struct {
 	Until           time.Time                           // when it expires, as set when it was obtained; renewals don't move it
 
 	tenure *tenure // nil in a bare Lease
-	claim  *claim  // nil where the Lease is not of a LockStore
+	claim  *claim  // nil in a Lease that isn't a LockStore's
 }
 
 // claim is what a LockStore has asked for, in Unix nanoseconds of the database's clock.
@@ -43,6 +42,9 @@ type claim struct {
 	older    int64        // until when an older process of the same name may rely on the item; 0 if there is none
 	furthest atomic.Int64 // the furthest end that was asked for
 }
+
+// anyClaim is that of a Lease of which nothing is known: it may have asked for any end.
+var anyClaim = func() *claim { c := &claim{}; c.ask(math.MaxInt64); return c }()
 
 // ask returns what to ask for to get that end: no less than an older process may rely on.
 func (c *claim) ask(end int64) int64 {
@@ -84,12 +86,11 @@ func (l *Lease) bareEnd() time.Time {
 	return l.Until.Add(-margin(max(0, l.Request.LeaseDuration())))
 }
 
-// Valid tells whether the holder may rely on the lease at this moment. It sends no request. After a pause of
-// the process, even before the next line, the answer is stale: see [Lease.FencingToken].
+// Valid tells whether the holder may rely on the lease at this moment. After a pause of the process, even before the
+// next line, the answer is stale: see [Lease.FencingToken].
 func (l *Lease) Valid() bool { return l.Remaining() > 0 }
 
-// Remaining returns how much longer the holder may rely on the lease if no renewal moves its end;
-// zero when it is over. It sends no request.
+// Remaining returns how much longer the holder may rely on the lease if no renewal moves its end; zero when it is over.
 func (l *Lease) Remaining() time.Duration {
 	if l != nil && l.tenure != nil {
 		return l.tenure.expire()
@@ -97,9 +98,8 @@ func (l *Lease) Remaining() time.Duration {
 	return max(0, timeLeft(time.Now(), l.bareEnd()))
 }
 
-// FencingToken returns the number of this tenure, greater than that of every earlier one of the item: a resource that
-// remembers the greatest one it saw can refuse a late holder. It is 0 when the store gives none, and grows with each
-// renewal where that is leasing anew.
+// FencingToken returns the number of this tenure, greater than that of every earlier one of the item: a resource can
+// refuse a lower one than it has seen. It is 0 when the store gives none, and grows where renewing is leasing anew.
 func (l *Lease) FencingToken() int64 {
 	token, _ := l.held()
 	return token
@@ -109,13 +109,13 @@ func (l *Lease) FencingToken() int64 {
 func (l *Lease) held() (token int64, c *claim) {
 	switch {
 	case l == nil:
-		return 0, nil
+		return 0, anyClaim
 	case l.tenure != nil:
 		now := l.tenure.state()
 		return now.token, now.claim
 	}
-	token, _ = parseToken(l.AttributeValues[tokenAttribute])
-	return token, l.claim
+	token, _ = parseToken(cmp.Or(l.AttributeValues[tokenAttribute], zero))
+	return token, cmp.Or(l.claim, anyClaim)
 }
 
 // Discard ends the lease in this process at once, as a release does, without a request: the item stays leased. A store
@@ -126,15 +126,11 @@ func (l *Lease) Discard() {
 	}
 }
 
-// margin is by how much a holder stops relying on its lease before others may take the item: how far the clocks of two
-// hosts may be apart.
+// margin is how much earlier than others may take its item a holder stops relying on it: how far clocks may be apart.
 func margin(duration time.Duration) time.Duration { return duration / 10 }
 
-// timeLeft returns the time from now to end by the monotonic clock or by the wall clock, whichever
-// is less: the one stands still while a machine sleeps, the other can be set back.
-func timeLeft(now, end time.Time) time.Duration {
-	return min(end.Sub(now), end.Round(0).Sub(now.Round(0)))
-}
+// timeLeft counts by the monotonic and the wall clock: one stands still while a machine sleeps, one can be set back.
+func timeLeft(a, b time.Time) time.Duration { return min(b.Sub(a), b.Round(0).Sub(a.Round(0))) }
 
 // terms are what a LeaseRequest asked for at one moment, found good: a LeaseRequest that doesn't change.
 type terms struct {
@@ -195,11 +191,4 @@ func checkLease(l *Lease) (terms, error) {
 	}
 	t, err := checkRequest(l.Request)
 	return t, cmp.Or(checkName("lease ID", l.LeaseID), err)
-}
-
-func checkContext(ctx context.Context) error {
-	if ctx == nil {
-		return errors.New("lease: the context is nil")
-	}
-	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+var always = context.Background() // for the methods without a context
+
 // Locker obtains and keeps any number of leases of a store. All its methods are safe for concurrent use.
 type Locker struct {
 	store     store
@@ -49,10 +51,13 @@ func NewLocker(s lockerStore) *Locker {
 }
 
 func (l *Locker) check(ctx context.Context) error {
-	if l == nil || l.store == nil && l.err == nil {
+	switch {
+	case l == nil || l.store == nil && l.err == nil:
 		return setupf("lease: the Locker has no store; was it made by NewLocker?")
+	case l.err == nil && ctx == nil:
+		return errors.New("lease: the context is nil")
 	}
-	return cmp.Or(l.err, checkContext(ctx))
+	return l.err
 }
 
 func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, error) {
@@ -60,8 +65,7 @@ func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, er
 	return t, cmp.Or(l.check(ctx), err)
 }
 
-// lease leases an item that is not in use; one that the lessee holds through this Locker only if told to, as its
-// Heartbeat may be about to start.
+// lease leases an item that is not in use, and evenIdle: has a live tenure, whose Heartbeat may be about to start.
 func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdle bool) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
 	uses, last := l.tenures.use(h, 1)
@@ -130,7 +134,7 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 	return contextError(ctx)
 }
 
-// begin starts f in a goroutine, and sends a function that returns what f returned or panics as it did.
+// begin starts f in a goroutine, and sends a function that returns or panics as f did.
 func begin(f func() error) <-chan func() error {
 	done := make(chan func() error, 1)
 	go func() {

@@ -25,12 +25,11 @@ const (
 )
 
 // LockStore leases the rows of one DynamoDB table by conditional writes. The Leases that it returns are bare. Its
-// methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. A done
-// context ends a request at once, with an error that wraps the context's; whether the write was applied is then
-// unknown, and it can't harm a later tenure. Before a write that compares or sets times, a Scan of one row learns the
-// database's clock, if no reply has come yet or this host's clock was stepped since.
-//
-// Errors of the SDK are an awserr.RequestFailure with the request named, and logged here, but not if it was given up.
+// methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. Before a
+// write that compares or sets times, a Scan of one row learns the database's clock, if no reply has come yet or this
+// host's clock was stepped since. Errors of the SDK are an awserr.RequestFailure with the request named, and logged
+// here. A done context ends a request at once, with an error that wraps the context's, not logged here; whether the
+// write was applied is then unknown, and it can't harm a later tenure.
 type LockStore struct {
 	*dynamodb.DynamoDB
 	table, key string
@@ -52,7 +51,7 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 // lease is to be shortened. until is by this host's clock: time.Now() of just before the call plus the request's
 // LeaseDuration, as the lease is over a tenth of that before until.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
-	return s.LeaseWithContext(context.Background(), leaseID, request, until)
+	return s.LeaseWithContext(always, leaseID, request, until)
 }
 
 // LeaseWithContext is [LockStore.Lease] with a context.
@@ -69,7 +68,8 @@ func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Leas
 	return s.lease(ctx, seen.LeaseID, &row{holder: seen.LesseeID, until: seen.LeaseUntil, token: seen.FencingToken}, older, req, until)
 }
 
-// lease leases a row: the lessee's own live one as seen, or if that is nil, if its end moves on.
+// lease leases a row: the lessee's own live one as seen, or if that is nil, if its end moves on: else a late duplicate of
+// this write could shorten a newer tenure.
 func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Lease, req LeaseRequest, until time.Time) (*Lease, error) {
 	terms, err := checkRequest(req)
 	if err = s.ready(ctx, checkName("lease ID", id), err, checkUntil(until)); err != nil {
@@ -81,13 +81,12 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 		now, end := s.clock.times(until)
 		if keeping && seen.holder == terms.lessee {
 			end, c.older = max(end, seen.until), seen.until
-			if last != nil && token == seen.token && last.furthest.Load() == seen.until {
+			if token == seen.token && last.furthest.Load() == seen.until {
 				c.older = last.older
 			}
 		}
 		v := attributes{":me": text(terms.lessee), ":until": number(c.ask(end)), ":now": number(now),
 			":zero": zero, ":one": number(1)}
-		// Not back to an earlier end: else a late duplicate of this write could shorten a newer tenure.
 		condition := "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR (#holder = :me AND #until < :until))"
 		if seen != nil {
 			condition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
@@ -113,11 +112,11 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 	}
 }
 
-// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one write. The
-// tenure of a Locker's lease is extended by its Heartbeat only. A lease without a token, built as a literal, is leased
-// anew. The error is bare [LeaseLostError] when the tenure is over; the log says who has the item.
+// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one write. It does
+// not extend the tenure of a Locker's lease. A lease without a token, built as a literal, is leased anew. The error is
+// bare [LeaseLostError] when the tenure is over; the log says who has the item.
 func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
-	return s.RenewLeaseWithContext(context.Background(), lease, until)
+	return s.RenewLeaseWithContext(always, lease, until)
 }
 
 // RenewLeaseWithContext is [LockStore.RenewLease] with a context.
@@ -143,11 +142,8 @@ func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, unt
 
 // ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row for others, see
 // [LockStore.LeaseAsSeen]. It costs one write. A lease that was released already is fine. The error is bare
-// [LeaseLostError] when the tenure was over before; the row is then untouched. After any other the item stays leased
-// until its end, unless the release is tried again.
-func (s *LockStore) ReleaseLease(lease *Lease) error {
-	return s.ReleaseLeaseWithContext(context.Background(), lease)
-}
+// [LeaseLostError] when the tenure was over before; the row is then untouched. After any other, it may be tried again.
+func (s *LockStore) ReleaseLease(lease *Lease) error { return s.ReleaseLeaseWithContext(always, lease) }
 
 // ReleaseLeaseWithContext is [LockStore.ReleaseLease] with a context.
 func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
@@ -165,17 +161,14 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	return mine.lost(lease.LeaseID, found)
 }
 
-// ownCondition is that a row is as a tenure may have left it that asked for no end beyond :until. Not its token
-// alone: workers of the original library don't touch that, and a late renewal must not undo a later one.
+// ownCondition is that a row is as a tenure may have left it that asked for no end beyond :until. Not its token alone:
+// workers of the original library don't touch that, and a late renewal must not undo a later one.
 const ownCondition = "#holder = :me AND #token = :token AND #until <= :until"
 
 func (s *LockStore) held(ctx context.Context, lease *Lease) (mine row, c *claim, err error) {
 	terms, err := checkLease(lease)
 	mine.holder = terms.lessee
-	if mine.token, c = lease.held(); c == nil { // a literal, of which nothing is known
-		c = &claim{}
-		c.ask(1<<63 - 1)
-	}
+	mine.token, c = lease.held()
 	return mine, c, cmp.Or(s.check(ctx), err)
 }
 
@@ -219,8 +212,8 @@ func (s *LockStore) update(ctx context.Context, id string, v attributes, conditi
 	return out.Attributes, refusal, err
 }
 
-// send sends a request, and returns the row that refused a write, if one did, also where that can't be read. Any
-// other error is logged, with the request named, but for those that EnsureTable expects.
+// send sends a request, and returns the row that refused it, if one did, also where that can't be read. Other errors
+// are logged, with the request named, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (refusal *row, err error) {
 	req.SetContext(ctx)
 	err = req.Send()
@@ -259,8 +252,10 @@ func (s *LockStore) check(ctx context.Context) error {
 		return setupf("lease: the LockStore's hash key name is empty")
 	case s.key == holderAttribute || s.key == untilAttribute || s.key == tokenAttribute:
 		return setupf("lease: the hash key %q has the name of an attribute of this package", s.key)
+	case ctx == nil:
+		return errors.New("lease: the context is nil")
 	}
-	return checkContext(ctx)
+	return nil
 }
 
 // ready returns what is wrong with the store or was found by checks. If nothing is, it learns the clock.

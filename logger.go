@@ -9,8 +9,7 @@ import (
 )
 
 // LeaseLogger takes the package's log events: a message and, after it, keys and values in turn. Its methods are
-// called from many goroutines at once and should return soon; one that releases the lease that its event is about may
-// wait for itself, up to 10 seconds.
+// called from many goroutines at once, should return soon, and must not release the lease that their event is about.
 type LeaseLogger interface {
 	LogInfoMessage(message string, keyvals ...interface{})
 	LogErrorMessage(message string, keyvals ...interface{})
@@ -34,10 +33,9 @@ func emit(ours func(LeaseLogger, string, ...any), standard func(string, ...any),
 	}
 }
 
-// logFailure logs a request's error in the words of the original library, further keys after them, unless the
-// LockStore that it comes from did. That an item was not obtained is no error.
+// logFailure logs an error in the words of the original library, unless the LockStore did, or an item was not obtained.
 func logFailure(err error, keyvals ...any) {
-	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || errors.Is(err, LeaseNotObtainedError) {
+	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) {
 		return
 	}
 	event := []any{"error", err}

@@ -24,10 +24,9 @@ const (
 // most 1024 rows and 1 MB, and one write; more where races are lost or the first pages are all held. Own items come
 // first, then free ones at random, and last those that the lessee holds through this Locker, but none with a running
 // Heartbeat or Hold: goroutines that share a LesseeID get different items. It blocks for as long as the requests take.
-//
 // The error is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
-	return l.ObtainLeaseWithContext(context.Background(), request)
+	return l.ObtainLeaseWithContext(always, request)
 }
 
 // ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error wraps the context's.
@@ -45,15 +44,14 @@ func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseReques
 // Errors are logged and waited out, indefinitely, but for what no waiting would make good (a bad request, a nil store, a
 // table that can't hold lease items): that is logged, and the Lease is nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
-	lease, err := l.WaitUntilLeaseObtainedWithContext(context.Background(), request, waitPeriod)
+	lease, err := l.WaitUntilLeaseObtainedWithContext(always, request, waitPeriod)
 	if err != nil {
 		logError("Lease Request Refused", "error", err)
 	}
 	return lease
 }
 
-// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] with a context. It returns a lease or an error:
-// that of what no waiting would make good, or one that wraps the context's when ctx is done.
+// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is done: then its error wraps the context's.
 func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request LeaseRequest, waitPeriod time.Duration) (*Lease, error) {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {
@@ -120,9 +118,8 @@ func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) 
 	return p
 }
 
-// walk reads the pages until the pass is over. In a table of more than one, everybody who started at the first
-// would read the same held pages first; so the walk jumps to a random place and goes round: from there to the end,
-// then from the start, or where it had left off, to where it had landed.
+// walk reads the pages until the pass is over. Where there are several, not everybody is to read the same held ones first:
+// it jumps to a random place, and goes on to the end, and then from the start, or where it had left off, to there.
 func (p *pass) walk(ctx context.Context) {
 	var first, items []LeaseItem
 	var left, landed string
@@ -237,8 +234,6 @@ func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 	}
 	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(strike) })
 	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms, false)
-	if err != nil {
-		logFailure(err)
-	}
+	logFailure(err)
 	return lease
 }

@@ -18,8 +18,8 @@ type LeaseItem struct {
 	LeaseID      string
 	LesseeID     string    // the last holder; "" when it was never leased, or was released
 	Until        time.Time // until when it is or was held, by this host's clock; may be zero when it is free
-	FencingToken int64     // of the last holder's tenure, 0 without one
-	LeaseUntil   int64     // that tenure's end, in Unix nanoseconds of the database's clock; 0 without one
+	FencingToken int64     // of the last tenure, or what it was registered with
+	LeaseUntil   int64     // the row's: Unix nanoseconds by the database's clock, 0 when it is free
 }
 
 // row is what this package's attributes of a row say.
@@ -35,23 +35,18 @@ var zero = number(0)
 // parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a rowError.
 func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
 	until, noUntil := parseUntil(cmp.Or(item[untilAttribute], zero))
-	token, noToken := parseToken(item[tokenAttribute])
-	r, err := &row{until: until, token: token, item: item}, cmp.Or(noUntil, noToken)
-	if holder := item[holderAttribute]; holder != nil && holder.S == nil {
+	token, noToken := parseToken(cmp.Or(item[tokenAttribute], zero))
+	holder, err := cmp.Or(item[holderAttribute], text("")).S, cmp.Or(noUntil, noToken)
+	if holder == nil {
 		err = errors.New(holderAttribute + " is not a string")
-	} else if holder != nil {
-		r.holder = *holder.S
 	}
 	if err != nil {
 		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
 	}
-	return r, err
+	return &row{holder: aws.StringValue(holder), until: until, token: token, item: item}, err
 }
 
 func parseToken(token *value) (int64, error) {
-	if token == nil {
-		return 0, nil
-	}
 	n, err := strconv.ParseInt(aws.StringValue(token.N), 10, 64)
 	if err != nil || n < 0 || n > 1<<62-1 {
 		return n, fmt.Errorf("%s %q is no number that a count of tenures reaches", tokenAttribute, aws.StringValue(token.N))
@@ -71,9 +66,7 @@ func parseUntil(until *value) (int64, error) {
 
 // ListLeaseIDs returns the hash keys of all rows of the table, in the order of the scan. It reads every page,
 // eventually consistent: half a read unit for each 4 KB of the table.
-func (s *LockStore) ListLeaseIDs() ([]string, error) {
-	return s.ListLeaseIDsWithContext(context.Background())
-}
+func (s *LockStore) ListLeaseIDs() ([]string, error) { return s.ListLeaseIDsWithContext(always) }
 
 // ListLeaseIDsWithContext is [LockStore.ListLeaseIDs] with a context.
 func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, error) {
@@ -96,7 +89,7 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 // on, "" at the end. A page is 1 MB of rows, or limit rows if that is over 0 and less, at half a read unit for each
 // 4 KB. Rows that can't be leased, as their attributes have the wrong types, are left out and logged once.
 func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, next string, err error) {
-	return s.ScanLeaseItemsWithContext(context.Background(), after, limit)
+	return s.ScanLeaseItemsWithContext(always, after, limit)
 }
 
 // ScanLeaseItemsWithContext is [LockStore.ScanLeaseItems] with a context.
@@ -108,13 +101,11 @@ func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string,
 	least, _ := s.clock.correction() // the item may be free later than this says
 	items := make([]LeaseItem, 0, len(rows))
 	for _, attributes := range rows {
-		item := LeaseItem{LeaseID: *attributes[s.key].S}
-		r, err := s.parse(item.LeaseID, attributes)
+		id := *attributes[s.key].S
+		r, err := s.parse(id, attributes)
+		item := LeaseItem{LeaseID: id, LesseeID: r.holder, FencingToken: r.token, LeaseUntil: r.until}
 		if r.until > 0 {
 			item.Until = time.Unix(0, r.until).Add(-least)
-		}
-		if r.holder != "" {
-			item.LesseeID, item.FencingToken, item.LeaseUntil = r.holder, r.token, r.until
 		}
 		if err == nil {
 			items = append(items, item)
@@ -147,8 +138,5 @@ func (s *LockStore) page(ctx context.Context, after string, limit int, projectio
 	if err != nil {
 		return nil, "", err
 	}
-	if last := out.LastEvaluatedKey[s.key]; last != nil {
-		next = *last.S
-	}
-	return out.Items, next, nil
+	return out.Items, aws.StringValue(cmp.Or(out.LastEvaluatedKey[s.key], zero).S), nil
 }

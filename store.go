@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// lockerStore is what a [Locker] needs of a store. Lease acquires the item for the request's lessee until then, or
-// renews it; its error is LeaseNotObtainedError when someone else holds it.
+// lockerStore is what a [Locker] needs of a store: two methods as [LockStore] documents them.
 type lockerStore interface {
 	Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error)
 	ListLeaseIDs() ([]string, error)

@@ -14,7 +14,7 @@ import (
 // EnsureTable makes the store's table, with the store's hash key of type string and on-demand billing, unless it is
 // there, and blocks until it is active. A table that is there is left as it is; if it doesn't fit, the error says how.
 // Any number of processes may call it at once. It needs permission for DescribeTable and CreateTable.
-func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(context.Background()) }
+func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(always) }
 
 // EnsureTableWithContext is [LockStore.EnsureTable] with a context.
 func (s *LockStore) EnsureTableWithContext(ctx context.Context) error {
@@ -87,7 +87,7 @@ func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, fi
 // [LeaseIDExistsError]. The FencingToken starts at what the attributes say, or at the time in Unix milliseconds (53 bits
 // are enough), so that an item registered anew never repeats a token. This package's other attributes are refused.
 func (s *LockStore) AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
-	return s.AddLeaseIDWithContext(context.Background(), leaseID, attributes)
+	return s.AddLeaseIDWithContext(always, leaseID, attributes)
 }
 
 // AddLeaseIDWithContext is [LockStore.AddLeaseID] with a context.
@@ -125,9 +125,7 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 
 // RemoveLeaseID retires a lease item that nobody holds: it deletes the row, at one write unit for each KB. One that is not
 // there is fine. While someone holds the item, nothing is deleted, and the error wraps [LeaseHeldError].
-func (s *LockStore) RemoveLeaseID(leaseID string) error {
-	return s.RemoveLeaseIDWithContext(context.Background(), leaseID)
-}
+func (s *LockStore) RemoveLeaseID(id string) error { return s.RemoveLeaseIDWithContext(always, id) }
 
 // RemoveLeaseIDWithContext is [LockStore.RemoveLeaseID] with a context.
 func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string) error {
@@ -145,9 +143,7 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 
 // RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends first, see [Lease.Discard]. The error is
 // bare [LeaseLostError] when the tenure was over before; nothing is deleted then.
-func (s *LockStore) RemoveLease(lease *Lease) error {
-	return s.RemoveLeaseWithContext(context.Background(), lease)
-}
+func (s *LockStore) RemoveLease(lease *Lease) error { return s.RemoveLeaseWithContext(always, lease) }
 
 // RemoveLeaseWithContext is [LockStore.RemoveLease] with a context.
 func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) error {

@@ -17,8 +17,8 @@ type tenure struct {
 	cancel    context.CancelCauseFunc
 	discarded atomic.Bool // it was Discard that ended it
 	released  atomic.Bool // the row was freed
-	mu        sync.Mutex  // guards:
-	now       state
+	mu        sync.Mutex  // of extend
+	now       atomic.Pointer[state]
 }
 
 type holding struct{ leaseID, lessee string }
@@ -46,7 +46,8 @@ func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 
 func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
 	now := stateOf(got, terms.duration, asked)
-	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token, now: now}
+	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token}
+	t.now.Store(&now)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.tick()
 	return t
@@ -86,15 +87,15 @@ func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) boo
 	if t.expire() == 0 {
 		return false
 	}
-	next := stateOf(got, duration, asked)
 	t.mu.Lock()
-	if !next.end.After(t.now.end) && !got.Until.Before(asked) {
-		next.end, next.duration = t.now.end, t.now.duration
+	now, next := t.state(), stateOf(got, duration, asked)
+	if !next.end.After(now.end) && !got.Until.Before(asked) {
+		next.end, next.duration = now.end, now.duration
 	}
-	if next.token < t.now.token { // The replies came in another order than the writes.
-		next.token, next.claim = t.now.token, t.now.claim
+	if next.token < now.token { // The replies came in another order than the writes.
+		next.token, next.claim = now.token, now.claim
 	}
-	t.now = next
+	t.now.Store(&next)
 	t.mu.Unlock()
 	return t.expire() > 0
 }
@@ -104,11 +105,7 @@ func (t *tenure) over() error {
 	return context.Cause(t.ctx)
 }
 
-func (t *tenure) state() state {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.now
-}
+func (t *tenure) state() state { return *t.now.Load() }
 
 func (t *tenure) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
@@ -154,8 +151,7 @@ func (ts *tenures) begin(t *tenure) {
 	ts.last[t.holding] = t
 }
 
-// tenureOf returns a lease's tenure. A bare Lease gets the one that this Locker has with its token, or a new
-// one; without an Until, as if it had been obtained just now.
+// tenureOf returns a lease's tenure: of a bare Lease that which this Locker has with its token, or a new one.
 func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	if err := l.check(ctx); err != nil {
 		return nil, err
@@ -179,7 +175,7 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 			return last, nil
 		}
 	}
-	if bare.Until.IsZero() {
+	if bare.Until.IsZero() { // as if it had been obtained just now
 		bare.Until = time.Now().Add(terms.duration)
 	}
 	t := newTenure(&bare, terms, bare.Until)

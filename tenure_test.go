@@ -37,9 +37,9 @@ func tenureOf(leaseID string, d time.Duration) *tenure {
 
 func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 	tenure := tenureOf("a", time.Hour)
-	tenure.mu.Lock() // as if the process was paused, and the renewal's reply came first
-	tenure.now.end = time.Now()
-	tenure.mu.Unlock()
+	now := tenure.state() // as if the process was paused, and the renewal's reply came first
+	now.end = time.Now()
+	tenure.now.Store(&now)
 	later := time.Now().Add(2 * time.Hour)
 	assert.False(t, tenure.extend(&Lease{Until: later}, time.Hour, later))
 	assert.Zero(t, tenure.expire())

@@ -234,12 +234,9 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, lim
 
 // item returns what a scan shows of a row.
 func (s *Store) item(r *row) lease.LeaseItem {
-	item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder}
+	item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder, FencingToken: r.token, LeaseUntil: r.until}
 	if r.until > 0 {
 		item.Until = time.Unix(0, r.until).Add(-s.skew)
-	}
-	if r.holder != "" {
-		item.FencingToken, item.LeaseUntil = r.token, r.until
 	}
 	return item
 }
