@@ -150,6 +150,7 @@ func TestOneWrongDateTeachesNothing(t *testing.T) {
 		assert.Zero(t, most, "what is written")
 		assert.InDelta(t, min(0, wrong).Seconds(), least.Seconds(), 1, "what is compared")
 
+		c.observe(now, now, date(100*24*time.Hour)) // absurd: says nothing, of the doubt neither
 		c.observe(now, now, date(wrong))
 		least, most = c.correction()
 		assert.InDelta(t, wrong.Seconds(), least.Seconds(), 1)

@@ -105,3 +105,54 @@ func TestASecondReleaseAfterAFailedOneSaysThatTheItemIsLost(t *testing.T) {
 	fault.mode.Store("")
 	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
 }
+
+func TestALostReplyOfAnObtainLeavesNoEndBehind(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.through(lossy("UpdateItem")))
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), l.FencingToken(), "the SDK wrote twice")
+	require.NoError(t, locker.ReleaseLease(l))
+	assert.Equal(t, num(0), f.get("a")["LeaseUntil"])
+}
+
+func TestADurationThatHangsEndsTheHeartbeatWithTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		forever := make(chan struct{})
+		defer close(forever)
+		r := &stuck{worker: worker{"w1", 30 * time.Second}, after: forever}
+		locker := lease.NewLocker(leasetest.NewStore("a"))
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		r.hangs.Store(true)
+		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
+		assert.Equal(t, 27*time.Second, time.Since(l.Until.Add(-30*time.Second)))
+	})
+}
+
+// stuck is a request whose LeaseDuration hangs at the last.
+type stuck struct {
+	worker
+	hangs atomic.Bool
+	after chan struct{}
+}
+
+func (s *stuck) LeaseDuration() time.Duration {
+	if s.hangs.Load() {
+		<-s.after
+	}
+	return s.worker.LeaseDuration()
+}
+
+func TestAFailedReleaseNamesTheEndThatThirdPartiesWaitFor(t *testing.T) {
+	f := newFixture(t, "a")
+	older, err := lease.NewLocker(f.LockStore).ObtainLease(worker{"w1", time.Hour})
+	require.NoError(t, err)
+	locker, fault := f.faulty(0)
+	l, err := locker.ObtainLease(worker{"w1", 30 * time.Second})
+	require.NoError(t, err)
+	fault.mode.Store("hang")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	assert.ErrorContains(t, locker.ReleaseLeaseWithContext(ctx, l), older.Until.Round(0).Format("15:04:05"))
+}
