@@ -55,8 +55,7 @@ type clock struct {
 	logged time.Duration // the correction that was last logged: the middle
 }
 
-// observe takes the Date header of a reply. A missing or absurd one changes nothing. One that contradicts
-// what earlier replies proved may be wrong itself: it counts when a second one says the same.
+// observe takes a reply's Date header. One that contradicts what was proved counts when a second one says the same.
 func (c *clock) observe(sent, received time.Time, header string) {
 	c.mu.Lock()
 	c.heard = received
@@ -94,8 +93,7 @@ func (c *clock) known() bool {
 	return estimate{at: c.heard}.knows(time.Now())
 }
 
-// correction returns what to add to this host's clock: the least, to compare with what others wrote, so that
-// nothing of theirs is taken early, and the most, to write, so that nothing of ours ends early.
+// correction returns what to add to this host's clock: the least to compare, the most to write, so that nothing ends early.
 func (c *clock) correction() (least, most time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

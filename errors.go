@@ -80,6 +80,5 @@ func transient(err error) bool {
 			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
 		return true
 	}
-	// a net.Error: as are *url.Error, syscall.Errno and context.DeadlineExceeded
-	return errors.As(err, new(net.Error)) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.As(err, new(net.Error)) /* as is context.DeadlineExceeded */ || errors.Is(err, io.ErrUnexpectedEOF)
 }

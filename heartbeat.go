@@ -46,10 +46,9 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) 
 	}
 	var failed error // since the last renewal: the last error that says more than that the tenure is over
 	for sent, backoff := time.Now(), minBackoff; ; backoff *= 2 {
-		// Later than two thirds, too little time would be left for further tries; and a lease may be old when its
-		// heartbeat starts. But a store that grants less than it is asked for isn't asked all the time.
+		// Two thirds leave time for further tries, also of an old lease; but a store that grants less is asked no sooner.
 		now := t.state()
-		next := sent.Add(min(every, now.duration/3*2, max(now.rowEnd().Sub(sent)-now.duration/3, now.end.Sub(sent)/4)))
+		next := sent.Add(min(every, now.rowEnd().Sub(sent)/3*2, max(now.rowEnd().Sub(sent)-now.duration/3, now.end.Sub(sent)/4)))
 		if failed != nil {
 			backoff = min(backoff, maxBackoff, max(t.expire()/4, minBackoff))
 			next = time.Now().Add(backoff/2 + mathrand.N(backoff/2))
@@ -99,6 +98,9 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 		if err := checkDuration(now.duration); err != nil {
 			now.duration = t.state().duration
 			logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
+		}
+		if over := t.over(); over != nil { // LeaseDuration may have taken its time.
+			return over
 		}
 		if until = time.Now().Add(now.duration); until.Before(t.state().rowEnd()) {
 			until = t.state().rowEnd() // A shorter duration must not take away what others rely on: leasing anew would.

@@ -9,8 +9,6 @@ import (
 	"time"
 )
 
-const maxRelease = 10 * time.Second // Any shutdown should have time for it.
-
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
 // once; if it was taken over from another process of the same name, when that one's lease ends. It costs one write. A
 // lease that was released already is fine. It blocks for as long as the request takes, but not beyond 10 seconds or the
@@ -28,6 +26,7 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 }
 
 func (l *Locker) release(ctx context.Context, t *tenure) error {
+	const maxRelease = 10 * time.Second // Any shutdown should have time for it.
 	t.finish(LeaseReleasedError)
 	if t.over() == LeaseLostError {
 		return LeaseLostError
@@ -35,6 +34,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if t.released.Load() {
 		return nil
 	}
+	l.tenures.use(t.holding, 1) // No sibling is to lease the row meanwhile.
+	defer l.tenures.use(t.holding, -1)
 	now, most, ends := t.state(), time.Second, "ended" // After the end nobody waits for the item any more.
 	end := time.Unix(0, max(now.rowEnd().UnixNano(), now.claim.older))
 	if left := time.Until(end); left > 0 {
@@ -85,7 +86,7 @@ func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx c
 	t := lease.tenure // whatever work does to its lease
 	workCtx, cancel := t.within(ctx)
 	defer cancel()
-	beat := begin(func() error { return l.heartbeat(context.WithoutCancel(ctx), t, max(terms.duration/3, 1)) })
+	beat := begin(func() error { return l.heartbeat(context.WithoutCancel(ctx), t, max(terms.duration/3, 1)) }, false)
 	end := sync.OnceValue(func() error { return l.end(ctx, t, beat) })
 	defer end() // for work that doesn't return
 	err = work(workCtx, lease)
@@ -104,6 +105,7 @@ func (l *Locker) end(ctx context.Context, t *tenure, beat <-chan func() error) e
 	defer l.tenures.use(t.holding, -1)
 	over := t.over()
 	released := l.release(context.WithoutCancel(ctx), t)
+	logFailure(released, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	err := (<-beat)()
 	switch {
 	case errors.Is(err, LeaseLostError):
@@ -113,6 +115,6 @@ func (l *Locker) end(ctx context.Context, t *tenure, beat <-chan func() error) e
 	case released == LeaseLostError:
 		return released
 	}
-	logFailure(cmp.Or(released, err), "lessee_id", t.lessee, "lease_id", t.leaseID)
+	logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	return nil
 }

@@ -118,8 +118,7 @@ func (l *Lease) held() (token int64, c *claim) {
 	return token, cmp.Or(l.claim, anyClaim)
 }
 
-// Discard ends the lease in this process at once, as a release does, without a request: the item stays leased. A store
-// calls it before it frees or deletes the row. It leaves a bare Lease as it is.
+// Discard ends a Locker's lease in this process, without a request: a store does so before it frees or deletes the row.
 func (l *Lease) Discard() {
 	if l != nil && l.tenure != nil && l.tenure.finish(LeaseReleasedError) {
 		l.tenure.discarded.Store(true)

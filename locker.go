@@ -116,8 +116,7 @@ func complete(kept *Lease, leaseID string, asked terms, until time.Time) (*Lease
 	return &got, nil
 }
 
-// await returns what f returns, or contextError as soon as ctx is done or that time is over: f, which may be anyone's
-// code, then goes on alone, and what it sets must not be read.
+// await returns what f returns, or contextError once ctx or the time is over: f then goes on alone, unread.
 func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
 	if l.adapted {
 		most = math.MaxInt64 // Nothing can end a call of such a store.
@@ -126,7 +125,7 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 	defer cancel()
 	if ctx.Err() == nil {
 		select {
-		case end := <-begin(func() error { return f(ctx) }):
+		case end := <-begin(func() error { return f(ctx) }, true):
 			return end()
 		case <-ctx.Done():
 		}
@@ -135,7 +134,7 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 }
 
 // begin starts f in a goroutine, and sends a function that returns or panics as f did.
-func begin(f func() error) <-chan func() error {
+func begin(f func() error, log bool) <-chan func() error {
 	done := make(chan func() error, 1)
 	go func() {
 		err := errors.New("lease: a method of the store or the request left its goroutine")
@@ -147,7 +146,7 @@ func begin(f func() error) <-chan func() error {
 				}
 				return err
 			}
-			if p != nil { // Perhaps nobody receives it. The logger may be what panics.
+			if p != nil && log { // Perhaps nobody receives it. The logger may be what panics.
 				defer func() { _ = recover() }()
 				logError("Panic", "value", p, "stack", string(debug.Stack()))
 			}

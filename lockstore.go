@@ -38,8 +38,7 @@ type LockStore struct {
 	described  atomic.Bool // the table was found empty, and its description asked for
 }
 
-// NewLockStore returns a store on the rows of a table whose hash key, of type string, has the given
-// name. It sends nothing: what is wrong with its arguments or the table is the error of every method.
+// NewLockStore sends nothing: what is wrong with its arguments or the table is the error of every method.
 func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string) *LockStore {
 	return &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
 }
@@ -48,8 +47,7 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 // row. Each call begins a new tenure; an older one of the same lessee learns of that at its next renewal. The error
 // is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or there is none. It costs one
 // write, also when it fails, and a second one if the lessee's own row refused the first: a reply was lost, or the
-// lease is to be shortened. until is by this host's clock: time.Now() of just before the call plus the request's
-// LeaseDuration, as the lease is over a tenth of that before until.
+// lease is to be shortened. until is by this host's clock: that of just before the call plus LeaseDuration.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(always, leaseID, request, until)
 }
@@ -79,7 +77,7 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 	for again, keeping := false, seen != nil; ; again = true { // keeping the end that an older process relies on
 		c := &claim{}
 		now, end := s.clock.times(until)
-		if keeping && seen.holder == terms.lessee {
+		if keeping && seen.holder == terms.lessee && seen.until >= now {
 			end, c.older = max(end, seen.until), seen.until
 			if token == seen.token && last.furthest.Load() == seen.until {
 				c.older = last.older
@@ -152,17 +150,19 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 		return err
 	}
 	lease.Discard()
-	v := mine.own(c.furthest.Load())
+	furthest := c.furthest.Load()
+	v := mine.own(furthest)
 	v[":rest"] = number(c.older) // Until then an older process of the name may rely on the item.
 	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder")
 	if found == nil || err != nil || len(found.item) > 0 && found.holder == "" && found.token == mine.token {
 		return err // At the last, it was released before, perhaps by a request whose reply was lost.
+	} else if found.holder == mine.holder && found.token == mine.token && found.until > furthest && found.until <= c.furthest.Load() {
+		return s.ReleaseLeaseWithContext(ctx, lease) // A renewal of the tenure has overtaken it.
 	}
 	return mine.lost(lease.LeaseID, found)
 }
 
-// ownCondition is that a row is as a tenure may have left it that asked for no end beyond :until. Not its token alone:
-// workers of the original library don't touch that, and a late renewal must not undo a later one.
+// ownCondition needs the end too: workers of the original don't touch the token, and no renewal is to undo a later one.
 const ownCondition = "#holder = :me AND #token = :token AND #until <= :until"
 
 func (s *LockStore) held(ctx context.Context, lease *Lease) (mine row, c *claim, err error) {

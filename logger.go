@@ -18,8 +18,7 @@ type LeaseLogger interface {
 // current holds the logger: nil before SetLogger, and then perhaps a pointer to a nil logger.
 var current atomic.Pointer[LeaseLogger]
 
-// SetLogger replaces the logger of the whole package, at any time; nil makes it silent. Before the first call,
-// errors go to [slog.Default] at level Error and information at level Debug.
+// SetLogger replaces the package's logger, which is [slog.Default], with information at level Debug; nil makes it silent.
 func SetLogger(logger LeaseLogger) { current.Store(&logger) }
 
 func logInfo(msg string, kv ...any)  { emit(LeaseLogger.LogInfoMessage, slog.Debug, msg, kv) }
@@ -33,9 +32,9 @@ func emit(ours func(LeaseLogger, string, ...any), standard func(string, ...any),
 	}
 }
 
-// logFailure logs an error in the words of the original library, unless the LockStore did, or an item was not obtained.
+// logFailure logs an error in the words of the original, unless the LockStore did, or it only says who has an item.
 func logFailure(err error, keyvals ...any) {
-	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) {
+	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) || err == LeaseLostError {
 		return
 	}
 	event := []any{"error", err}

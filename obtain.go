@@ -182,7 +182,7 @@ func (p *pass) choose(items []LeaseItem) []LeaseItem {
 		uses, last := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
 		switch {
 		case uses > 0:
-		case last.Valid():
+		case last.Valid() && (item.LesseeID == p.terms.lessee || item.Until.Before(now)):
 			p.idle = append(p.idle, item)
 		case item.LesseeID == p.terms.lessee:
 			own = append(own, item)
@@ -234,6 +234,8 @@ func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 	}
 	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(strike) })
 	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms, false)
-	logFailure(err)
+	if ctx.Err() == nil {
+		logFailure(err)
+	}
 	return lease
 }

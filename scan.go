@@ -64,8 +64,7 @@ func parseUntil(until *value) (int64, error) {
 	return n, nil
 }
 
-// ListLeaseIDs returns the hash keys of all rows of the table, in the order of the scan. It reads every page,
-// eventually consistent: half a read unit for each 4 KB of the table.
+// ListLeaseIDs returns the hash keys of all rows, in the scan's order, at half a read unit for each 4 KB of the table.
 func (s *LockStore) ListLeaseIDs() ([]string, error) { return s.ListLeaseIDsWithContext(always) }
 
 // ListLeaseIDsWithContext is [LockStore.ListLeaseIDs] with a context.

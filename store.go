@@ -85,6 +85,9 @@ func (a *adapter) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) err
 
 func (a *adapter) turn(ctx context.Context, leaseID string, request LeaseRequest) (chan struct{}, error) {
 	turn, _ := a.turns.LoadOrStore(holding{leaseID, request.LesseeID()}, make(chan struct{}, 1))
+	if ctx.Err() != nil {
+		return nil, contextError(ctx)
+	}
 	select {
 	case turn.(chan struct{}) <- struct{}{}:
 		return turn.(chan struct{}), nil

@@ -11,9 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// EnsureTable makes the store's table, with the store's hash key of type string and on-demand billing, unless it is
-// there, and blocks until it is active. A table that is there is left as it is; if it doesn't fit, the error says how.
-// Any number of processes may call it at once. It needs permission for DescribeTable and CreateTable.
+// EnsureTable makes the store's table, with on-demand billing, unless it is there, and blocks until it is active. A table
+// that is there is left as it is; if it doesn't fit, the error says how. Any number of processes may call it at once.
 func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(always) }
 
 // EnsureTableWithContext is [LockStore.EnsureTable] with a context.

@@ -81,8 +81,7 @@ func (t *tenure) finish(cause error) bool {
 	return live
 }
 
-// extend takes over what a renewal got, and reports false if the tenure is over. The end is never moved back,
-// unless the store granted less than was asked for: then it has written that.
+// extend takes over what a renewal got, if the tenure isn't over. Only where less was granted the end is moved back.
 func (t *tenure) extend(got *Lease, duration time.Duration, asked time.Time) bool {
 	if t.expire() == 0 {
 		return false

@@ -103,7 +103,7 @@ func (s *Store) leaseAsSeen(ctx context.Context, seen *lease.LeaseItem, older *l
 			return errChanged
 		}
 		end, remembered := s.end(until), int64(0)
-		if r.holder == lessee {
+		if r.holder == lessee && r.until >= now {
 			end, remembered = max(end, r.until), r.until
 			if r.isOf(lessee, older) { // Nobody has leased it since.
 				remembered = r.older
