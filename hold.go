@@ -27,6 +27,8 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 
 func (l *Locker) release(ctx context.Context, t *tenure) error {
 	const maxRelease = 10 * time.Second // Any shutdown should have time for it.
+	l.tenures.use(t.holding, 1)         // No sibling is to lease the row meanwhile.
+	defer l.tenures.use(t.holding, -1)
 	t.finish(LeaseReleasedError)
 	if t.over() == LeaseLostError {
 		return LeaseLostError
@@ -34,8 +36,6 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if t.released.Load() {
 		return nil
 	}
-	l.tenures.use(t.holding, 1) // No sibling is to lease the row meanwhile.
-	defer l.tenures.use(t.holding, -1)
 	now, most, ends := t.state(), time.Second, "ended" // After the end nobody waits for the item any more.
 	end := time.Unix(0, max(now.rowEnd().UnixNano(), now.claim.older))
 	if left := time.Until(end); left > 0 {
