@@ -21,6 +21,7 @@ var (
 	LeaseHeldError                = errors.New("Lease Held")          // an item can't be retired, as someone holds it
 	ReleaseUnsupportedError       = errors.New("Release Unsupported") // the store can't free the item, which stays leased until its end
 	LeaseReleasedError            = errors.New("Lease Released")      // the [context.Cause] of a lease's context after its release
+	LeaseWantedError              = errors.New("Lease Wanted")        // the [context.Cause] of a work's context when it is to give the item up
 	LeaseExpiredError       error = lostError("Lease Expired")        // the same when its time was up; a LeaseLostError for [errors.Is]
 )
 

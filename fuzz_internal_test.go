@@ -46,12 +46,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.holder != "" && (item[holderAttribute].S == nil || r.holder != *item[holderAttribute].S) {
-			t.Errorf("holder %q of %v", r.holder, item)
+		if r.LesseeID != "" && (item[holderAttribute].S == nil || r.LesseeID != *item[holderAttribute].S) {
+			t.Errorf("holder %q of %v", r.LesseeID, item)
 		}
 		if item[untilAttribute] == nil {
-			if r.until != 0 {
-				t.Errorf("until %d of a row without", r.until)
+			if r.LeaseUntil != 0 {
+				t.Errorf("until %d of a row without", r.LeaseUntil)
 			}
 			return
 		}
@@ -61,8 +61,8 @@ func FuzzParse(f *testing.F) {
 		}
 		// Whether the lease has ended, as DynamoDB sees it, whose numbers are exact.
 		free := exact.Cmp(new(big.Float).SetPrec(512).SetInt64(now)) < 0
-		if small := exact.IsInt() || exact.Cmp(big.NewFloat(1<<52)) < 0; small && free != (r.until < now) {
-			t.Errorf("LeaseUntil %s at %d: free is %t, parsed as %d", until, now, free, r.until)
+		if small := exact.IsInt() || exact.Cmp(big.NewFloat(1<<52)) < 0; small && free != (r.LeaseUntil < now) {
+			t.Errorf("LeaseUntil %s at %d: free is %t, parsed as %d", until, now, free, r.LeaseUntil)
 		}
 	})
 }

@@ -34,18 +34,18 @@ func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbe
 	}
 	l.tenures.use(t.holding, 1)
 	defer l.tenures.use(t.holding, -1)
-	return l.heartbeat(ctx, t, heartbeatDuration)
+	return l.heartbeat(ctx, t, heartbeatDuration, heartbeatDuration)
 }
 
-func (l *Locker) heartbeat(ctx context.Context, t *tenure, every time.Duration) error {
+func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Duration) error {
 	const minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
-	both, cancel := t.within(ctx)
+	both, cancel := within(ctx, t.ctx)
 	defer cancel()
 	if longest := t.terms.duration / 3 * 2; every > longest {
 		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID, "heartbeat_duration", every, "used", longest)
 	}
 	var failed error // since the last renewal: the last error that says more than that the tenure is over
-	for sent, backoff := time.Now(), minBackoff; ; backoff *= 2 {
+	for sent, backoff := time.Now().Add(first-every), minBackoff; ; backoff *= 2 {
 		// Two thirds leave time for further tries, also of an old lease; but a store that grants less is asked no sooner.
 		now := t.state()
 		next := sent.Add(min(every, now.rowEnd().Sub(sent)/3*2, max(now.rowEnd().Sub(sent)-now.duration/3, now.end.Sub(sent)/4)))
@@ -92,6 +92,7 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	var now terms
 	var until time.Time
 	var got *Lease
+	var item LeaseItem
 	err := l.await(ctx, t.expire()/3, func(ctx context.Context) (err error) {
 		now = t.terms
 		now.duration = now.request.LeaseDuration()
@@ -109,7 +110,8 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 			got, err = l.store.LeaseWithContext(ctx, t.leaseID, now, until)
 			return err
 		}
-		return l.store.RenewLeaseWithContext(ctx, got, until)
+		item, err = l.store.RenewLeaseItem(ctx, got, until, t.prolonged())
+		return err
 	})
 	if err == nil {
 		got, err = complete(got, t.leaseID, now, until)
@@ -126,5 +128,6 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 		return t.over()
 	}
 	logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+	t.yield(item)
 	return nil
 }

@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+const (
+	maxRelease  = 10 * time.Second // Any shutdown should have time for it.
+	maxReleases = 64               // at once
+	maxYield    = 3 * time.Minute  // or ten periods: work that takes longer to return counts as hanging
+)
+
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
 // once; if it was taken over from another process of the same name, when that one's lease ends. It costs one write. A
 // lease that was released already is fine. It blocks for as long as the request takes, but not beyond 10 seconds or the
@@ -26,8 +32,7 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 }
 
 func (l *Locker) release(ctx context.Context, t *tenure) error {
-	const maxRelease = 10 * time.Second // Any shutdown should have time for it.
-	l.tenures.use(t.holding, 1)         // No sibling is to lease the row meanwhile.
+	l.tenures.use(t.holding, 1) // No sibling is to lease the row meanwhile.
 	defer l.tenures.use(t.holding, -1)
 	t.finish(LeaseReleasedError)
 	if t.over() == LeaseLostError {
@@ -43,7 +48,23 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	err := l.await(ctx, 2*most, func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) })
+	event := "Released Lease"
+	free := func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
+	if w := t.wish.Load(); w != nil && t.terms.keep {
+		event = "Handed Over Lease"
+		free = func(ctx context.Context) error {
+			return l.store.HandOverLease(ctx, t.lease(), later(w.until, time.Now().Add(now.duration/3*2)))
+		}
+	}
+	err := l.await(ctx, 2*most, func(ctx context.Context) error {
+		select {
+		case l.releasing <- struct{}{}:
+			defer func() { <-l.releasing }()
+			return free(ctx)
+		case <-ctx.Done():
+			return contextError(ctx)
+		}
+	})
 	switch lost := errors.Is(err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
@@ -52,19 +73,21 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)
 	case err == nil && t.released.CompareAndSwap(false, true):
-		logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		logInfo(event, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	}
 	return err
 }
 
 // Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained]; it runs
 // work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its goroutine. It
-// blocks until that is done; the release takes 10 seconds at most. work must stop when its context is done: when ctx is
-// (the lease is kept meanwhile), or when the tenure is over; [context.Cause] says which. The error is nil if work
-// returned nil and the lease was held throughout. It wraps
+// blocks until that is done; the release takes 10 seconds at most. work must stop when its context is done: when ctx is,
+// when the item is wanted elsewhere (the cause is [LeaseWantedError]; the lease is kept till work returns, and the item
+// is then handed over), or when the tenure is over; [context.Cause] says which. The error is nil if work returned nil and
+// the lease was held throughout. It wraps
 //   - work's error, if it returned one;
 //   - [LeaseLostError], if the lease was lost before work returned; without work's error if that only repeats
 //     that its context was done;
+//   - [LeaseWantedError], if work's error only repeats that;
 //   - ctx's error, if ctx was done before a lease was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
 //
@@ -83,19 +106,28 @@ func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx c
 	if err != nil {
 		return err
 	}
+	return l.hold(ctx, lease, max(terms.duration/3, 1), work)
+}
+
+// hold runs work under a lease that is in use, and ends both. The first renewal comes after that time.
+func (l *Locker) hold(ctx context.Context, lease *Lease, first time.Duration, work func(ctx context.Context, lease *Lease) error) (err error) {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := t.within(ctx)
+	workCtx, cancel := within(ctx, t.work)
 	defer cancel()
-	beat := begin(func() error { return l.heartbeat(context.WithoutCancel(ctx), t, max(terms.duration/3, 1)) }, false)
+	beat := begin(func() error { return l.heartbeat(context.WithoutCancel(ctx), t, first, max(t.terms.duration/3, 1)) }, false)
 	end := sync.OnceValue(func() error { return l.end(ctx, t, beat) })
 	defer end() // for work that doesn't return
 	err = work(workCtx, lease)
-	over := t.over()
+	t.expire()
+	over := context.Cause(t.work)
 	echo := over != nil && ctx.Err() == nil && (err == context.Canceled || err == over)
-	if lost := end(); lost != nil && (err == nil || echo) {
+	switch lost := end(); {
+	case lost != nil && (err == nil || echo):
 		return lost
-	} else if lost != nil {
+	case lost != nil:
 		return errors.Join(err, lost)
+	case echo && over == LeaseWantedError:
+		return over
 	}
 	return err
 }

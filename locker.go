@@ -20,19 +20,21 @@ type Locker struct {
 	adapted   bool  // the store is the adapter
 	err       error // what is wrong with the store, so that nothing can be sent
 	tenures   tenures
-	manyPages atomic.Bool // the table had more than one full page when it was last seen
-	crowded   atomic.Bool // the last pass obtained nothing
+	releasing chan struct{} // holds a value for each release that is under way
+	manyPages atomic.Bool   // the table had more than one full page when it was last seen
+	crowded   atomic.Bool   // the last pass obtained nothing
 }
 
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
 // nothing. What is wrong with the store (it is nil, say) is the error of every method.
 //
 // A store is used with all it has if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen,
-// RenewLeaseWithContext and ReleaseLeaseWithContext, and doesn't get them from a store that it embeds: that would pass
-// its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a lease is renewed
-// by leasing it again; no item can be released; and a call that hangs is left alone when its caller's context is done.
+// RenewLeaseItem, ReleaseLeaseWithContext, WantLease and HandOverLease, and doesn't get them from a store that it embeds:
+// that would pass its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a
+// lease is renewed by leasing it again; no item can be released or wanted; and a call that hangs is left alone when its
+// caller's context is done.
 func NewLocker(s lockerStore) *Locker {
-	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
+	l := &Locker{releasing: make(chan struct{}, maxReleases), tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
 	full, isFull := s.(store)
 	switch {
@@ -66,7 +68,8 @@ func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, er
 }
 
 // lease leases an item that is not in use, and evenIdle: has a live tenure, whose Heartbeat may be about to start.
-func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdle bool) (lease *Lease, err error) {
+// known is a lease that has left the row as it was seen, if the caller knows one.
+func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms terms, evenIdle bool) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
 	uses, last := l.tenures.use(h, 1)
 	defer func() {
@@ -80,7 +83,7 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, terms terms, evenIdl
 	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
 	var got *Lease
 	if err := l.await(ctx, most, func(ctx context.Context) (err error) {
-		got, err = l.store.LeaseAsSeen(ctx, seen, last, terms, until)
+		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
 	}); err != nil {
 		return nil, err

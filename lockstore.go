@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,9 +20,11 @@ import (
 
 // The attributes of a row that are this package's. All others are the user's.
 const (
-	holderAttribute = "ProcessID"    // S: the holder's LesseeID; absent when there is none
-	untilAttribute  = "LeaseUntil"   // N: Unix nanoseconds at which the lease ends; 0 when free
-	tokenAttribute  = "FencingToken" // N: grows by one with every tenure
+	holderAttribute      = "ProcessID"    // S: the holder's LesseeID; absent when there is none
+	untilAttribute       = "LeaseUntil"   // N: Unix nanoseconds at which the lease ends; 0 when free
+	tokenAttribute       = "FencingToken" // N: grows by one with every tenure
+	wantedByAttribute    = "WantedBy"     // S: the LesseeID that asks for the item; empty: an operator asks to free it
+	wantedUntilAttribute = "WantedUntil"  // N: Unix nanoseconds after which that counts no more; there if WantedBy is
 )
 
 // LockStore leases the rows of one DynamoDB table by conditional writes. The Leases that it returns are bare. Its
@@ -63,7 +66,7 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 // and until then a release keeps the item from others; but not if the row is exactly as older has left it, a lease
 // (or nil) that this process has or had of the item.
 func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, req LeaseRequest, until time.Time) (*Lease, error) {
-	return s.lease(ctx, seen.LeaseID, &row{holder: seen.LesseeID, until: seen.LeaseUntil, token: seen.FencingToken}, older, req, until)
+	return s.lease(ctx, seen.LeaseID, &row{LeaseItem: seen}, older, req, until)
 }
 
 // lease leases a row: the lessee's own live one as seen, or if that is nil, if its end moves on: else a late duplicate of
@@ -77,9 +80,9 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 	for again, keeping := false, seen != nil; ; again = true { // keeping the end that an older process relies on
 		c := &claim{}
 		now, end := s.clock.times(until)
-		if keeping && seen.holder == terms.lessee && seen.until >= now {
-			end, c.older = max(end, seen.until), seen.until
-			if token == seen.token && last.furthest.Load() == seen.until {
+		if keeping && seen.LesseeID == terms.lessee && seen.LeaseUntil >= now {
+			end, c.older = max(end, seen.LeaseUntil), seen.LeaseUntil
+			if token == seen.FencingToken && last.furthest.Load() == seen.LeaseUntil {
 				c.older = last.older
 			}
 		}
@@ -89,22 +92,19 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 		if seen != nil {
 			condition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
 				"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
-			v[":seenUntil"], v[":seenToken"] = number(seen.until), number(seen.token)
+			v[":seenUntil"], v[":seenToken"] = number(seen.LeaseUntil), number(seen.FencingToken)
 		}
-		item, found, err := s.update(ctx, id, v, condition,
-			"SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one")
-		if err == nil && found == nil {
-			_, err = s.parse(id, item)
-		}
+		got, found, err := s.update(ctx, id, v, condition, "SET #holder = :me, #until = :until, "+
+			"#token = if_not_exists(#token, :zero) + :one REMOVE #wantedBy, #wantedUntil")
 		switch {
 		case err != nil:
 			return nil, err
 		case found == nil:
-			return &Lease{LeaseID: id, AttributeValues: item, Request: terms.request, Until: until, claim: c}, nil
-		case again || found.holder != terms.lessee:
+			return &Lease{LeaseID: id, AttributeValues: got.item, Request: terms.request, Until: until, claim: c}, nil
+		case again || found.LesseeID != terms.lessee:
 			return nil, LeaseNotObtainedError
-		case found.resent && found.until == c.furthest.Load():
-			last, token = c, found.token // This very call has written it, and the reply was lost.
+		case found.resent && found.LeaseUntil == c.furthest.Load():
+			last, token = c, found.FencingToken // This very call has written it, and the reply was lost.
 		}
 		seen = found // for one more try, as the refusal shows it
 	}
@@ -119,23 +119,43 @@ func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
 
 // RenewLeaseWithContext is [LockStore.RenewLease] with a context.
 func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, until time.Time) error {
+	_, err := s.RenewLeaseItem(ctx, lease, until, time.Time{})
+	return err
+}
+
+// RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows: somebody may want the item. Such a wish
+// is prolonged until the time wanted, unless that is zero.
+func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (item LeaseItem, err error) {
 	mine, c, err := s.held(ctx, lease)
 	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
-		return err
+		return item, err
 	}
-	if mine.token == 0 {
+	if mine.FencingToken == 0 {
 		if _, err = s.LeaseWithContext(ctx, lease.LeaseID, lease.Request, until); err == LeaseNotObtainedError {
-			return LeaseLostError
+			return item, LeaseLostError
 		}
-		return err
+		return item, err
 	}
 	_, end := s.clock.times(until)
 	end = c.ask(end)
-	_, found, err := s.update(ctx, lease.LeaseID, mine.own(end), ownCondition, "SET #until = :until")
-	if found == nil || err != nil || found.holder == mine.holder && found.token == mine.token && found.until >= end {
-		return err // At the last, an own later renewal got there first.
+	v, condition, update := mine.own(end), ownCondition, "SET #until = :until"
+	if !wanted.IsZero() {
+		_, wish := s.clock.times(wanted)
+		v[":wanted"] = number(wish)
+		condition, update = condition+" AND attribute_exists(#wantedBy)", update+", #wantedUntil = :wanted"
 	}
-	return mine.lost(lease.LeaseID, found)
+	got, found, err := s.update(ctx, lease.LeaseID, v, condition, update)
+	switch {
+	case err != nil:
+		return item, err
+	case found == nil:
+		return got.LeaseItem, nil
+	case !mine.holds(found):
+		return item, mine.lost(lease.LeaseID, found)
+	case found.LeaseUntil >= end: // An own later renewal got there first.
+		return found.LeaseItem, nil
+	}
+	return s.RenewLeaseItem(ctx, lease, until, time.Time{}) // The wish is gone.
 }
 
 // ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row for others, see
@@ -153,13 +173,57 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	furthest := c.furthest.Load()
 	v := mine.own(furthest)
 	v[":rest"] = number(c.older) // Until then an older process of the name may rely on the item.
-	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder")
-	if found == nil || err != nil || len(found.item) > 0 && found.holder == "" && found.token == mine.token {
+	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil")
+	if found == nil || err != nil || len(found.item) > 0 && found.LesseeID == "" && found.FencingToken == mine.FencingToken {
 		return err // At the last, it was released before, perhaps by a request whose reply was lost.
-	} else if found.holder == mine.holder && found.token == mine.token && found.until > furthest && found.until <= c.furthest.Load() {
+	} else if mine.holds(found) && found.LeaseUntil > furthest && found.LeaseUntil <= c.furthest.Load() {
 		return s.ReleaseLeaseWithContext(ctx, lease) // A renewal of the tenure has overtaken it.
 	}
 	return mine.lost(lease.LeaseID, found)
+}
+
+// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if wantedBy is "" to
+// free it. It obliges nobody, and counts until then. It costs one write. The error is bare [LeaseNotObtainedError] if the
+// row's holder, token or wish has changed since.
+func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error {
+	err := s.ready(ctx, checkName("lease ID", seen.LeaseID), checkName("LesseeID", cmp.Or(wantedBy, "-")), checkUntil(until))
+	if err != nil || seen.LesseeID == "" || seen.LesseeID == wantedBy {
+		return cmp.Or(err, LeaseNotObtainedError)
+	}
+	_, end := s.clock.times(until)
+	v := attributes{":holder": text(seen.LesseeID), ":token": number(seen.FencingToken), ":by": text(wantedBy), ":wanted": number(end)}
+	condition := "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND attribute_not_exists(#wantedUntil)"
+	if seen.WantedUntil != 0 {
+		condition = "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND #wantedUntil = :seen"
+		v[":seen"] = number(seen.WantedUntil)
+	}
+	_, found, err := s.update(ctx, seen.LeaseID, v, condition, "SET #wantedBy = :by, #wantedUntil = :wanted")
+	if found == nil || err != nil || found.WantedBy == wantedBy && found.WantedUntil == end {
+		return err // At the last, the reply was lost.
+	}
+	return LeaseNotObtainedError
+}
+
+// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the lessee that wants it at that moment,
+// if one does: for others the row is held by that one, which leases it as its own. It costs one write, or two if nobody
+// wants it any more.
+func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.Time) error {
+	mine, c, err := s.held(ctx, lease)
+	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
+		return err
+	}
+	lease.Discard()
+	if now, end := s.clock.times(until); c.older < now { // else an older process of the name may rely on the item
+		v := mine.own(c.furthest.Load())
+		v[":now"], v[":end"], v[":nobody"] = number(now), number(end), text("")
+		v[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
+		_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition+" AND #wantedUntil BETWEEN :now AND :horizon "+
+			"AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
+		if found == nil || err != nil || found.FencingToken == mine.FencingToken && found.LesseeID != mine.LesseeID {
+			return err // At the last, it was handed over before.
+		}
+	}
+	return s.ReleaseLeaseWithContext(ctx, lease)
 }
 
 // ownCondition needs the end too: workers of the original don't touch the token, and no renewal is to undo a later one.
@@ -167,18 +231,22 @@ const ownCondition = "#holder = :me AND #token = :token AND #until <= :until"
 
 func (s *LockStore) held(ctx context.Context, lease *Lease) (mine row, c *claim, err error) {
 	terms, err := checkLease(lease)
-	mine.holder = terms.lessee
-	mine.token, c = lease.held()
+	mine.LesseeID = terms.lessee
+	mine.FencingToken, c = lease.held()
 	return mine, c, cmp.Or(s.check(ctx), err)
 }
 
 func (r row) own(until int64) attributes {
-	return attributes{":me": text(r.holder), ":token": number(r.token), ":until": number(until)}
+	return attributes{":me": text(r.LesseeID), ":token": number(r.FencingToken), ":until": number(until)}
+}
+
+func (r row) holds(found *row) bool {
+	return found.LesseeID == r.LesseeID && found.FencingToken == r.FencingToken
 }
 
 func (r row) lost(leaseID string, found *row) error {
-	logError("Lease Lost", "lessee_id", r.holder, "lease_id", leaseID, "fencing_token", r.token,
-		"holder", found.holder, "holder_fencing_token", found.token)
+	logError("Lease Lost", "lessee_id", r.LesseeID, "lease_id", leaseID, "fencing_token", r.FencingToken,
+		"holder", found.LesseeID, "holder_fencing_token", found.FencingToken)
 	return LeaseLostError
 }
 
@@ -192,12 +260,14 @@ func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 1
 // names are the placeholders of attribute names in an expression: a key may have any name.
 func (s *LockStore) names(expression string) map[string]*string {
 	names := map[string]*string{"#key": &s.key, "#holder": aws.String(holderAttribute),
-		"#until": aws.String(untilAttribute), "#token": aws.String(tokenAttribute)}
+		"#until": aws.String(untilAttribute), "#token": aws.String(tokenAttribute),
+		"#wantedBy": aws.String(wantedByAttribute), "#wantedUntil": aws.String(wantedUntilAttribute)}
 	maps.DeleteFunc(names, func(name string, _ *string) bool { return !strings.Contains(expression, name) })
 	return names
 }
 
-func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (attributes, *row, error) {
+// update returns the row as it then is, or the one that refused.
+func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 attributes{s.key: text(id)},
@@ -208,8 +278,10 @@ func (s *LockStore) update(ctx context.Context, id string, v attributes, conditi
 		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
-	refusal, err := s.send(ctx, req, id)
-	return out.Attributes, refusal, err
+	if refusal, err = s.send(ctx, req, id); refusal == nil && err == nil {
+		got, err = s.parse(id, out.Attributes)
+	}
+	return got, refusal, err
 }
 
 // send sends a request, and returns the row that refused it, if one did, also where that can't be read. Other errors
@@ -240,6 +312,10 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 	return nil, newRequestError(text, true, err)
 }
 
+func ours(attribute string) bool {
+	return slices.Contains([]string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}, attribute)
+}
+
 func (s *LockStore) check(ctx context.Context) error {
 	switch {
 	case s == nil:
@@ -250,7 +326,7 @@ func (s *LockStore) check(ctx context.Context) error {
 		return setupf("lease: the LockStore's table name is empty")
 	case s.key == "":
 		return setupf("lease: the LockStore's hash key name is empty")
-	case s.key == holderAttribute || s.key == untilAttribute || s.key == tokenAttribute:
+	case ours(s.key):
 		return setupf("lease: the hash key %q has the name of an attribute of this package", s.key)
 	case ctx == nil:
 		return errors.New("lease: the context is nil")

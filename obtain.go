@@ -206,7 +206,7 @@ func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle b
 			continue // A store of two methods may list an ID twice.
 		}
 		p.tried[sighting] = true
-		switch lease, err := p.lease(ctx, item, p.terms, evenIdle); {
+		switch lease, err := p.lease(ctx, item, nil, p.terms, evenIdle); {
 		case errors.Is(err, LeaseNotObtainedError):
 			races--
 		case errors.As(err, new(rowError)) || errorCode(err) == "ValidationException": // of a row that is too large, say
@@ -233,7 +233,7 @@ func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
 		return nil
 	}
 	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(strike) })
-	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], p.terms, false)
+	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], nil, p.terms, false)
 	if ctx.Err() == nil {
 		logFailure(err)
 	}

@@ -13,21 +13,34 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// LeaseItem is what a scan shows of a lease item.
+// LeaseItem is what a row shows of a lease item.
 type LeaseItem struct {
 	LeaseID      string
 	LesseeID     string    // the last holder; "" when it was never leased, or was released
 	Until        time.Time // until when it is or was held, by this host's clock; may be zero when it is free
 	FencingToken int64     // of the last tenure, or what it was registered with
 	LeaseUntil   int64     // the row's: Unix nanoseconds by the database's clock, 0 when it is free
+	WantedBy     string    // who asks the holder for it; "" also when an operator asks to free it
+	WantedUntil  int64     // until when that counts, as LeaseUntil; 0 when nobody asks, -1 when it makes no sense
 }
 
-// row is what this package's attributes of a row say.
+// wanted returns until when somebody else wants the item, by this host's clock; zero when nobody does. What is further
+// ahead than the horizon of a lease of that duration is a slip of an operator's.
+func (i LeaseItem) wanted(duration time.Duration) time.Time {
+	until := i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
+	if i.WantedUntil <= 0 || i.WantedBy == i.LesseeID || until.Before(time.Now()) || time.Until(until) > horizon(duration) {
+		return time.Time{}
+	}
+	return until
+}
+
+func horizon(duration time.Duration) time.Duration { return max(10*(duration/3), 10*time.Minute) }
+
+// row is all of a row.
 type row struct {
-	holder       string
-	until, token int64
-	item         attributes // all; empty: there is no row
-	resent       bool       // it refused a request that the SDK sent again, whose first may have been applied
+	LeaseItem
+	item   attributes // empty: there is no row
+	resent bool       // it refused a request that the SDK sent again, whose first may have been applied
 }
 
 var zero = number(0)
@@ -43,7 +56,16 @@ func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
 	if err != nil {
 		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
 	}
-	return &row{holder: aws.StringValue(holder), until: until, token: token, item: item}, err
+	r := &row{LeaseItem{leaseID, aws.StringValue(holder), time.Time{}, token, until, "", 0}, item, false}
+	if least, _ := s.clock.correction(); until > 0 {
+		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
+	}
+	r.WantedBy = aws.StringValue(cmp.Or(item[wantedByAttribute], zero).S)
+	var noWish error
+	if r.WantedUntil, noWish = parseUntil(cmp.Or(item[wantedUntilAttribute], zero)); noWish != nil {
+		r.WantedUntil = -1
+	}
+	return r, err
 }
 
 func parseToken(token *value) (int64, error) {
@@ -93,23 +115,17 @@ func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, 
 
 // ScanLeaseItemsWithContext is [LockStore.ScanLeaseItems] with a context.
 func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (_ []LeaseItem, next string, err error) {
-	rows, next, err := s.page(ctx, after, limit, "#key, #holder, #until, #token")
+	rows, next, err := s.page(ctx, after, limit, "#key, #holder, #until, #token, #wantedBy, #wantedUntil")
 	if err != nil {
 		return nil, "", err
 	}
-	least, _ := s.clock.correction() // the item may be free later than this says
 	items := make([]LeaseItem, 0, len(rows))
 	for _, attributes := range rows {
-		id := *attributes[s.key].S
-		r, err := s.parse(id, attributes)
-		item := LeaseItem{LeaseID: id, LesseeID: r.holder, FencingToken: r.token, LeaseUntil: r.until}
-		if r.until > 0 {
-			item.Until = time.Unix(0, r.until).Add(-least)
-		}
+		r, err := s.parse(*attributes[s.key].S, attributes)
 		if err == nil {
-			items = append(items, item)
-		} else if _, logged := s.skipped.LoadOrStore(item.LeaseID, true); !logged {
-			logError("Lease Item Skipped", "lease_id", item.LeaseID, "error", err)
+			items = append(items, r.LeaseItem)
+		} else if _, logged := s.skipped.LoadOrStore(r.LeaseID, true); !logged {
+			logError("Lease Item Skipped", "lease_id", r.LeaseID, "error", err)
 		}
 	}
 	return items, next, nil

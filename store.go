@@ -20,8 +20,10 @@ type store interface {
 	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
 	LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error)
 	LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, request LeaseRequest, until time.Time) (*Lease, error)
-	RenewLeaseWithContext(ctx context.Context, lease *Lease, until time.Time) error
+	RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
+	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 }
 
 // embedsStore tells whether a type gets its methods from a store that it embeds.
@@ -35,10 +37,10 @@ func embedsStore(t reflect.Type) bool {
 	})
 }
 
-// adapter gives a store of two methods the rest, but for renewing, which is leasing again. Nothing can end a
-// call of such a store: the next one of the same item and lessee waits for it.
+// adapter gives a store of two methods the rest, but for renewing, which is leasing again, and for wishes. Nothing can
+// end a call of such a store: the next one of the same item and lessee waits for it.
 type adapter struct {
-	store // nil: for the method that is never called
+	store // nil: for the methods that are never called
 	two   lockerStore
 	turns sync.Map // holding → chan struct{}, which holds a value while a call is under way
 }

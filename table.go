@@ -98,15 +98,15 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 	item := attributes{s.key: text(leaseID), untilAttribute: zero, tokenAttribute: number(now / 1e6)}
 	for name, value := range given {
 		switch {
-		case name == s.key || name == holderAttribute || name == untilAttribute:
+		case name == s.key || ours(name) && name != tokenAttribute:
 			return fmt.Errorf("lease: the attribute %q of lease ID %q is the library's to write", name, leaseID)
 		case name == "" || value == nil:
 			return fmt.Errorf("lease: the attribute %q of lease ID %q is nil, or its name is empty", name, leaseID)
 		}
 		item[name] = value
 	}
-	if r, err := s.parse(leaseID, item); err != nil || r.token > 1<<53 {
-		return cmp.Or(err, fmt.Errorf("lease: the %s %d of lease ID %q is over 53 bits", tokenAttribute, r.token, leaseID))
+	if r, err := s.parse(leaseID, item); err != nil || r.FencingToken > 1<<53 {
+		return cmp.Or(err, fmt.Errorf("lease: the %s %d of lease ID %q is over 53 bits", tokenAttribute, r.FencingToken, leaseID))
 	}
 	req, _ := s.PutItemRequest(&dynamodb.PutItemInput{
 		TableName:                           &s.table,
@@ -137,7 +137,7 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 	if found == nil || err != nil {
 		return err
 	}
-	return fmt.Errorf("lease: %w: %q in table %q, by %q", LeaseHeldError, leaseID, s.table, found.holder)
+	return fmt.Errorf("lease: %w: %q in table %q, by %q", LeaseHeldError, leaseID, s.table, found.LesseeID)
 }
 
 // RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends first, see [Lease.Discard]. The error is

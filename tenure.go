@@ -15,13 +15,18 @@ type tenure struct {
 	first     int64 // the token that it began with
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	discarded atomic.Bool // it was Discard that ended it
-	released  atomic.Bool // the row was freed
-	mu        sync.Mutex  // of extend
+	work      context.Context // done when ctx is, or when the item is wanted
+	want      context.CancelCauseFunc
+	wish      atomic.Pointer[wish] // nil until the item is wanted
+	discarded atomic.Bool          // it was Discard that ended it
+	released  atomic.Bool          // the row was freed
+	mu        sync.Mutex           // of extend
 	now       atomic.Pointer[state]
 }
 
 type holding struct{ leaseID, lessee string }
+
+type wish struct{ first, until time.Time } // when it was first seen, and how long it counts
 
 // state is what renewals change.
 type state struct {
@@ -49,6 +54,7 @@ func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
 	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token}
 	t.now.Store(&now)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	t.work, t.want = context.WithCancelCause(t.ctx)
 	t.tick()
 	return t
 }
@@ -106,10 +112,40 @@ func (t *tenure) over() error {
 
 func (t *tenure) state() state { return *t.now.Load() }
 
-func (t *tenure) within(ctx context.Context) (context.Context, context.CancelFunc) {
+func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(t.ctx, func() { cancel(context.Cause(t.ctx)) })
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
 	return both, func() { stop(); cancel(nil) }
+}
+
+// yield ends the work on an item that a renewal has shown to be wanted, whoever wants it.
+func (t *tenure) yield(item LeaseItem) {
+	now, until := t.wish.Load(), item.wanted(t.state().duration)
+	if until.IsZero() {
+		return
+	} else if now == nil {
+		now = &wish{first: time.Now()}
+		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
+	}
+	t.wish.Store(&wish{now.first, until})
+	t.want(LeaseWantedError)
+}
+
+// prolonged returns until when the wish is to count while work takes its time to return; zero if there is none, if the work
+// seems to hang, or if it is none of Hold's, which would heed it.
+func (t *tenure) prolonged() time.Time {
+	w, d := t.wish.Load(), t.state().duration
+	if w == nil || !t.terms.keep || time.Since(w.first) > max(10*(d/3), maxYield) {
+		return time.Time{}
+	}
+	return later(w.until, time.Now().Add(d/6*5))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // lease returns the tenure as a store takes it.

@@ -20,6 +20,9 @@ type StoreInterface interface {
 	LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, request lease.LeaseRequest, until time.Time) (*lease.Lease, error)
 	RenewLease(l *lease.Lease, until time.Time) error
 	RenewLeaseWithContext(ctx context.Context, l *lease.Lease, until time.Time) error
+	RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)
+	WantLease(ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time) error
+	HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error
 	ReleaseLease(l *lease.Lease) error
 	ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error
 

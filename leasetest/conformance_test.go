@@ -91,6 +91,16 @@ type lists interface {
 	AddLeaseIDWithContext(ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue) error
 	RemoveLeaseIDWithContext(ctx context.Context, leaseID string) error
 	RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) error
+	WantLease(ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time) error
+	HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error
+}
+
+// RenewLeaseItem is not broken but by renew.
+func (b *broken) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+	if b.renew == nil {
+		return b.Store.RenewLeaseItem(ctx, l, until, wanted)
+	}
+	return lease.LeaseItem{}, b.RenewLeaseWithContext(ctx, l, until)
 }
 
 func newBroken(leaseIDs ...string) *broken {

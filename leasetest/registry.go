@@ -82,7 +82,7 @@ func (s *Store) RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) erro
 func checkAttributes(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
 	for name, value := range attributes {
 		switch {
-		case name == HashKey || name == holderAttribute || name == untilAttribute:
+		case name == HashKey || name == holderAttribute || name == untilAttribute || name == wantedBy || name == wantedUntil:
 			return fmt.Errorf("leasetest: the attribute %q of lease ID %q is the library's to write", name, leaseID)
 		case name == "":
 			return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)

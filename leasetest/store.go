@@ -123,28 +123,84 @@ func (s *Store) RenewLease(l *lease.Lease, until time.Time) error {
 
 // RenewLeaseWithContext is [lease.LockStore.RenewLeaseWithContext].
 func (s *Store) RenewLeaseWithContext(ctx context.Context, l *lease.Lease, until time.Time) error {
+	_, err := s.RenewLeaseItem(ctx, l, until, time.Time{})
+	return err
+}
+
+// RenewLeaseItem is [lease.LockStore.RenewLeaseItem].
+func (s *Store) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (item lease.LeaseItem, err error) {
 	if err := cmp.Or(checkContext(ctx), checkLease(l), checkUntil(until)); err != nil {
-		return err
+		return item, err
 	}
 	if l.FencingToken() == 0 {
 		_, err := s.LeaseWithContext(ctx, l.LeaseID, l.Request, until)
 		if err == lease.LeaseNotObtainedError {
-			return lease.LeaseLostError
+			err = lease.LeaseLostError
 		}
-		return err
+		return item, err
 	}
 	lessee := l.Request.LesseeID()
-	return s.send(ctx, &s.counts.Renewals, func(int64) error {
+	err = s.send(ctx, &s.counts.Renewals, func(int64) error {
 		r := s.find(l.LeaseID)
 		if !r.isOf(lessee, l) {
 			return lease.LeaseLostError
 		}
+		if !wanted.IsZero() && r.wished != (wished{}) {
+			r.wished.until = s.end(wanted)
+		}
 		end := max(s.end(until), r.older)
+		item = s.item(r)
 		if r.until > end {
 			return errAlready
 		}
 		r.until = end
+		item = s.item(r)
 		return nil
+	})
+	return item, err
+}
+
+// WantLease is [lease.LockStore.WantLease].
+func (s *Store) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
+	err := cmp.Or(checkContext(ctx), checkName("lease ID", seen.LeaseID), checkName("LesseeID", cmp.Or(by, "-")), checkUntil(until))
+	switch {
+	case err != nil:
+		return err
+	case seen.LesseeID == "" || seen.LesseeID == by:
+		return lease.LeaseNotObtainedError
+	}
+	return s.send(ctx, &s.counts.Wishes, func(int64) error {
+		r := s.find(seen.LeaseID)
+		if r == nil || r.holder != seen.LesseeID || r.token != seen.FencingToken || r.wished.until != seen.WantedUntil {
+			return lease.LeaseNotObtainedError
+		}
+		r.wished = wished{by, s.end(until)}
+		return nil
+	})
+}
+
+// HandOverLease is [lease.LockStore.HandOverLease].
+func (s *Store) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
+	if err := cmp.Or(checkContext(ctx), checkLease(l), checkUntil(until)); err != nil {
+		return err
+	}
+	l.Discard()
+	lessee := l.Request.LesseeID()
+	horizon := max(10*(l.Request.LeaseDuration()/3), 10*time.Minute).Nanoseconds()
+	return s.send(ctx, &s.counts.Handovers, func(now int64) error {
+		r := s.find(l.LeaseID)
+		switch {
+		case r.isOf(lessee, l) && r.wished.by != "" && r.wished.by != lessee &&
+			r.wished.until >= now && r.wished.until <= now+horizon && r.older < now:
+			r.holder, r.until = r.wished.by, s.end(until)
+			return nil
+		case r.isOf(lessee, l):
+			r.release()
+			return nil
+		case r != nil && r.token == l.FencingToken():
+			return errAlready
+		}
+		return lease.LeaseLostError
 	})
 }
 
@@ -164,7 +220,7 @@ func (s *Store) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) err
 		r := s.find(l.LeaseID)
 		switch {
 		case r.isOf(lessee, l):
-			r.holder, r.until, r.older = "", r.older, 0
+			r.release()
 			return nil
 		case r.isOf("", l):
 			return errAlready
@@ -234,7 +290,8 @@ func (s *Store) ScanLeaseItemsWithContext(ctx context.Context, after string, lim
 
 // item returns what a scan shows of a row.
 func (s *Store) item(r *row) lease.LeaseItem {
-	item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder, FencingToken: r.token, LeaseUntil: r.until}
+	item := lease.LeaseItem{LeaseID: r.id, LesseeID: r.holder, FencingToken: r.token, LeaseUntil: r.until,
+		WantedBy: r.wished.by, WantedUntil: r.wished.until}
 	if r.until > 0 {
 		item.Until = time.Unix(0, r.until).Add(-s.skew)
 	}

@@ -24,6 +24,8 @@ const (
 	holderAttribute = "ProcessID"
 	untilAttribute  = "LeaseUntil"
 	tokenAttribute  = "FencingToken"
+	wantedBy        = "WantedBy"
+	wantedUntil     = "WantedUntil"
 )
 
 // table is what all clients share.
@@ -41,7 +43,14 @@ type row struct {
 	until  int64  // Unix nanoseconds
 	token  int64  // 0 for no such attribute
 	older  int64  // until when an older process of the holder's name may rely on the item; 0 if there is none
+	wished wished // who wants it
 	users  map[string]*dynamodb.AttributeValue
+}
+
+// wished is a wish for a row; its zero value is none.
+type wished struct {
+	by    string
+	until int64 // Unix nanoseconds
 }
 
 // place is where a lease ID comes in the order of the scan.
@@ -143,8 +152,11 @@ func (r *row) isFor(lessee string, now int64) bool {
 
 // begin begins a tenure, which remembers until when an older process of that name may rely on the item.
 func (r *row) begin(lessee string, until, older int64) {
-	r.holder, r.until, r.older, r.token = lessee, until, older, r.token+1
+	r.holder, r.until, r.older, r.token, r.wished = lessee, until, older, r.token+1, wished{}
 }
+
+// release frees the row, for others once an older process of the holder's name has given it up.
+func (r *row) release() { r.holder, r.until, r.older, r.wished = "", r.older, 0, wished{} }
 
 // attributes returns the row as DynamoDB would.
 func (r *row) attributes() map[string]*dynamodb.AttributeValue {
@@ -156,6 +168,10 @@ func (r *row) attributes() map[string]*dynamodb.AttributeValue {
 	}
 	if r.token != 0 {
 		all[tokenAttribute] = number(r.token)
+	}
+	if r.wished != (wished{}) {
+		all[wantedBy] = &dynamodb.AttributeValue{S: aws.String(r.wished.by)}
+		all[wantedUntil] = number(r.wished.until)
 	}
 	return all
 }

@@ -1,0 +1,392 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	mathrand "math/rand/v2"
+	"time"
+)
+
+// HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
+// each of them in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands
+// it over: there is no leader, and nothing is taken by force. It looks at the table every third of the lease's duration, or
+// more often while items are on the move.
+//
+// work must stop when its context is done: when ctx is, when the item is wanted elsewhere (the cause is [LeaseWantedError];
+// the lease is kept till work returns, and the item is then handed over), or when the tenure is over. An item whose work
+// returned unasked is released, and left to others for a third of the lease's duration, or after an error with backoff up to
+// 5 minutes. That is logged, and so are the errors of the store, which are waited out.
+//
+// HoldShare blocks until all works have returned and their items are released, side by side, in 10 seconds at most. The error
+// wraps the cause of ctx, and says so if items stay leased. At once it is that of a bad argument, of what no waiting would
+// make good, or of a first look that failed for good. A panic of work goes through it when all the others have returned.
+//
+// On a store of two methods it takes whatever items are free, up to the limit: it can't see who holds them, nor wish.
+func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
+	terms, err := l.checkCall(ctx, request)
+	switch {
+	case err != nil:
+		return err
+	case most < 0:
+		return fmt.Errorf("lease: most is %d; want the number of items to hold, or 0 for no limit", most)
+	case work == nil:
+		return errors.New("lease: the work to hold a share for is nil")
+	}
+	terms.keep = true
+	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
+		held: make(map[string]*tenure), ended: make(chan ended), cooling: make(map[string]pause),
+		wishes: make(map[string]LeaseItem), deaf: make(map[string]pause)}
+	working, cancel := context.WithCancel(ctx)
+	defer func() { // also when a work has panicked
+		for cancel(); len(s.held) > 0; {
+			delete(s.held, (<-s.ended).t.leaseID)
+		}
+	}()
+	for first := true; ctx.Err() == nil; first = false {
+		next, err := s.look(working)
+		if err != nil && ctx.Err() == nil {
+			if first && !transient(err) {
+				return err
+			}
+			logFailure(err, "lessee_id", terms.lessee)
+		}
+		s.wait(ctx, next)
+	}
+	return s.stop(ctx)
+}
+
+// share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
+type share struct {
+	*Locker
+	terms   terms
+	period  time.Duration
+	most    int
+	work    func(ctx context.Context, lease *Lease) error
+	held    map[string]*tenure
+	ended   chan ended
+	cooling map[string]pause     // items whose work has returned unasked
+	deaf    map[string]pause     // holders that let a wish run out
+	free    map[string]time.Time // since when the looks have shown an item free
+	wishes  map[string]LeaseItem // as they were when this worker wished for them
+	batch   int                  // how many free items the next look may take
+}
+
+type ended struct {
+	t      *tenure
+	began  time.Time
+	result func() error
+}
+
+type pause struct {
+	until time.Time
+	last  time.Duration
+}
+
+func (p pause) on() bool { return p.until.After(time.Now()) }
+
+// wait handles what ends, until that time.
+func (s *share) wait(ctx context.Context, next time.Time) {
+	timer := time.NewTimer(time.Until(next))
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-s.ended:
+			s.cool(e)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stop waits until all works have returned and their items are released.
+func (s *share) stop(ctx context.Context) error {
+	var stay int
+	var until time.Time
+	for len(s.held) > 0 {
+		e := <-s.ended
+		delete(s.held, e.t.leaseID)
+		err := e.result()
+		if err != nil && err != ctx.Err() && err != context.Cause(ctx) {
+			logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", e.t.leaseID, "error", err)
+		}
+		if !e.t.released.Load() && !errors.Is(err, LeaseLostError) {
+			stay, until = stay+1, later(until, e.t.state().rowEnd())
+		}
+	}
+	if stay > 0 {
+		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", stay, s.terms.lessee, until.Round(0), contextError(ctx))
+	}
+	return context.Cause(ctx)
+}
+
+// cool leaves an item to others for a while whose work has ended, unless it was lost.
+func (s *share) cool(e ended) {
+	id, last := e.t.leaseID, s.cooling[e.t.leaseID].last
+	delete(s.held, id)
+	err := e.result()
+	if errors.Is(err, LeaseLostError) {
+		if e.t.over() == LeaseExpiredError { // else the store has logged it
+			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
+		}
+		return
+	}
+	if time.Since(e.began) >= max(time.Minute, 3*s.terms.duration) {
+		last = 0
+	}
+	rest, wanted := s.period, e.t.wish.Load() != nil
+	if err != nil && err != LeaseWantedError {
+		last = max(s.period, min(2*last, 5*time.Minute))
+		rest = last
+	}
+	s.cooling[id] = pause{time.Now().Add(rest), last}
+	if !wanted || err != nil && err != LeaseWantedError {
+		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", rest)
+	}
+}
+
+// look scans all items once, takes, wishes, and returns when to look again.
+func (s *share) look(ctx context.Context) (next time.Time, err error) {
+	var items []LeaseItem
+	for after, more := "", true; more; more = after != "" {
+		page, following := []LeaseItem(nil), ""
+		err := s.await(ctx, max(s.terms.duration, minLookTime), func(ctx context.Context) (err error) {
+			page, following, err = s.store.ScanLeaseItemsWithContext(ctx, after, 0)
+			return err
+		})
+		if err != nil {
+			return s.after(s.period), err
+		}
+		items, after = append(items, page...), following
+	}
+	mathrand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	s.listen(items)
+	counts := s.count(items)
+	took, left := s.take(ctx, items, counts)
+	s.wish(ctx, items, counts, left)
+	return s.next(items, len(counts), took), nil
+}
+
+// after returns when that time has passed, jittered by a tenth.
+func (s *share) after(d time.Duration) time.Time {
+	return time.Now().Add(d - d/20 + mathrand.N(d/10+1))
+}
+
+// next tells when to look again: soon while there is something to take or to wait for, and when a foreign lease ends before
+// that: its holder missed a renewal. In large fleets that are at rest the looks get rarer.
+func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
+	next := s.after(s.period)
+	switch {
+	case took:
+		return time.Now().Add(s.period/30 + mathrand.N(s.period/30+1))
+	case len(s.wishes) > 0:
+		next = s.after(s.period / 3)
+	case workers > 100 && len(s.free) == 0:
+		next = s.after(min(s.period, time.Hour) / 100 * time.Duration(workers))
+	}
+	first := next
+	for _, item := range items {
+		if item.LesseeID != s.terms.lessee && item.Until.After(time.Now()) && item.Until.Before(first) {
+			first = item.Until
+		}
+	}
+	if first.Before(next) {
+		return first.Add(time.Millisecond + mathrand.N(s.period/10+1))
+	}
+	return next
+}
+
+// owner tells who is to have an item: who wants it, else who holds it; nobody if it is free, or to be freed.
+func (s *share) owner(item LeaseItem) string {
+	switch {
+	case item.Until.Before(time.Now()):
+		return ""
+	case !item.wanted(s.terms.duration).IsZero():
+		return item.WantedBy
+	}
+	return item.LesseeID
+}
+
+// count counts the items that each worker is to have, with oneself among the workers.
+func (s *share) count(items []LeaseItem) map[string]int {
+	counts := map[string]int{s.terms.lessee: 0}
+	for _, item := range items {
+		counts[s.owner(item)]++
+	}
+	delete(counts, "")
+	return counts
+}
+
+// take leases own items first, then free ones up to the share, in growing batches, and beyond it those that have been free
+// for long. It tells whether it got any, and how many free ones are left.
+func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]int) (took bool, left int) {
+	var own, free, old []LeaseItem
+	now, since, me := time.Now(), make(map[string]time.Time), s.terms.lessee
+	for _, item := range items {
+		id := item.LeaseID
+		uses, _ := s.tenures.use(holding{id, me}, 0)
+		switch {
+		case s.held[id] != nil || uses > 0 || s.cooling[id].on():
+		case item.Until.Before(now):
+			if since[id] = now; !s.free[id].IsZero() {
+				since[id] = s.free[id]
+			}
+			if now.Sub(since[id]) >= s.period/5*4 {
+				old = append(old, item)
+			} else {
+				free = append(free, item)
+			}
+		case item.LesseeID == me && s.owner(item) == me:
+			own = append(own, item)
+		}
+	}
+	s.free = since
+	room := max(0, s.most-len(s.held))
+	for _, item := range own[min(len(own), room):] {
+		s.dismiss(ctx, item)
+	}
+	got := s.lease(ctx, own, room)
+	share := (len(items) + len(counts) - 1) / len(counts)
+	n := min(s.batch, len(old)+max(0, min(len(free), share-counts[me]-len(old))))
+	if s.adapted { // which shows nothing of others
+		n = len(old) + len(free)
+	}
+	n = s.lease(ctx, append(old, free...), min(n, room-got))
+	counts[me] += n
+	if s.batch *= 2; got+n == 0 {
+		s.batch = 1
+	}
+	return got+n > 0, len(old) + len(free) - n
+}
+
+// lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
+func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
+	writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRelease/2) // What was written isn't left behind.
+	defer cancel()
+	for tries := 0; tries < 3 && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
+		now := items[:min(n-got, len(items))]
+		items = items[len(now):]
+		leases := make([]*Lease, len(now))
+		s.each(now, func(i int, item LeaseItem) (err error) {
+			leases[i], err = s.Locker.lease(writes, item, s.known(item), s.terms, false)
+			return err
+		})
+		for _, lease := range leases {
+			if lease == nil {
+				continue
+			}
+			got++
+			t, began := lease.tenure, time.Now()
+			s.held[t.leaseID] = t
+			delete(s.wishes, t.leaseID)
+			end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
+			go func() { s.ended <- ended{t, began, <-end} }()
+		}
+	}
+	return got
+}
+
+// each calls f for the items, 16 at a time, and logs the errors.
+func (s *share) each(items []LeaseItem, f func(i int, item LeaseItem) error) {
+	for start := 0; start < len(items); start += 16 {
+		var ends []<-chan func() error
+		for i := start; i < min(start+16, len(items)); i++ {
+			ends = append(ends, begin(func() error { return f(i, items[i]) }, false))
+		}
+		for i, end := range ends {
+			logFailure((<-end)(), "lessee_id", s.terms.lessee, "lease_id", items[start+i].LeaseID)
+		}
+	}
+}
+
+// known returns the lease that a reservation amounts to. This worker saw its token with the holder whom it asked for the item:
+// no other process of its name has leased the item since, and may rely on it.
+func (s *share) known(item LeaseItem) *Lease {
+	asked, ok := s.wishes[item.LeaseID]
+	if !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
+		return nil
+	}
+	c := &claim{}
+	c.ask(item.LeaseUntil)
+	return &Lease{LeaseID: item.LeaseID, AttributeValues: attributes{tokenAttribute: number(item.FencingToken)}, Request: s.terms, claim: c}
+}
+
+// dismiss releases a reservation for which the limit leaves no room.
+func (s *share) dismiss(ctx context.Context, item LeaseItem) {
+	if known := s.known(item); known != nil {
+		delete(s.wishes, item.LeaseID)
+		logFailure(s.await(ctx, s.period, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) }))
+	}
+}
+
+// listen finds out what became of the wishes. A holder that let one run out is passed over, for longer each time.
+func (s *share) listen(items []LeaseItem) {
+	asked := s.wishes
+	s.wishes = make(map[string]LeaseItem)
+	for _, item := range items {
+		was, ok := asked[item.LeaseID]
+		switch holder := was.LesseeID; {
+		case !ok || item.FencingToken != was.FencingToken: // leased by another
+		case item.LesseeID == s.terms.lessee:
+			s.wishes[item.LeaseID] = was
+			delete(s.deaf, holder)
+		case item.LesseeID != holder || item.WantedBy != s.terms.lessee: // released, or wanted by another
+		case !item.wanted(s.terms.duration).IsZero():
+			s.wishes[item.LeaseID] = was
+		case !s.deaf[holder].on():
+			rest := max(8*s.period, min(2*s.deaf[holder].last, 64*s.period))
+			s.deaf[holder] = pause{time.Now().Add(rest), rest}
+		}
+	}
+}
+
+// wish asks for items of whoever is to have most, as long as that is two more than oneself; the free ones that are left count
+// as one's own. Those that are on their way to it go first.
+func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]int, left int) {
+	me, of := s.terms.lessee, make(map[string][]LeaseItem)
+	for _, onTheWay := range []bool{true, false} {
+		for _, item := range items {
+			owner, holder := s.owner(item), item.LesseeID
+			reserved := item.WantedBy == holder && item.WantedUntil != 0
+			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
+				!reserved && item.WantedUntil >= 0 && !s.deaf[holder].on() {
+				of[owner] = append(of[owner], item)
+			}
+		}
+	}
+	var wanted []LeaseItem
+	for counts[me] < s.most {
+		richest := ""
+		for lessee := range of {
+			if counts[lessee] > counts[richest] {
+				richest = lessee
+			}
+		}
+		if counts[richest] < counts[me]+left+2 {
+			break
+		}
+		item := of[richest][0]
+		if of[richest] = of[richest][1:]; len(of[richest]) == 0 {
+			delete(of, richest)
+		}
+		counts[richest]--
+		counts[me]++
+		wanted = append(wanted, item)
+	}
+	until := time.Now().Add(s.terms.duration / 6 * 5)
+	done := make([]bool, len(wanted))
+	s.each(wanted, func(i int, item LeaseItem) error {
+		err := s.await(ctx, s.period, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
+		done[i] = err == nil
+		return err
+	})
+	for i, item := range wanted {
+		if done[i] {
+			s.wishes[item.LeaseID] = item
+		}
+	}
+}
