@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	maxRelease  = 10 * time.Second // Any shutdown should have time for it.
-	maxReleases = 64               // at once
-	maxYield    = 3 * time.Minute  // or ten periods: work that takes longer to return counts as hanging
+	maxRelease = 10 * time.Second // Any shutdown should have time for it.
+	maxYield   = 3 * time.Minute  // or ten periods: work that takes longer to return counts as hanging
 )
 
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
@@ -48,23 +47,13 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	event := "Released Lease"
-	free := func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
+	event, free := "Released Lease", func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
 	if w := t.wish.Load(); w != nil && t.terms.keep {
-		event = "Handed Over Lease"
-		free = func(ctx context.Context) error {
+		event, free = "Handed Over Lease", func(ctx context.Context) error {
 			return l.store.HandOverLease(ctx, t.lease(), later(w.until, time.Now().Add(now.duration/3*2)))
 		}
 	}
-	err := l.await(ctx, 2*most, func(ctx context.Context) error {
-		select {
-		case l.releasing <- struct{}{}:
-			defer func() { <-l.releasing }()
-			return free(ctx)
-		case <-ctx.Done():
-			return contextError(ctx)
-		}
-	})
+	err := l.await(ctx, 2*most, free)
 	switch lost := errors.Is(err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil

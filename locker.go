@@ -20,9 +20,8 @@ type Locker struct {
 	adapted   bool  // the store is the adapter
 	err       error // what is wrong with the store, so that nothing can be sent
 	tenures   tenures
-	releasing chan struct{} // holds a value for each release that is under way
-	manyPages atomic.Bool   // the table had more than one full page when it was last seen
-	crowded   atomic.Bool   // the last pass obtained nothing
+	manyPages atomic.Bool // the table had more than one full page when it was last seen
+	crowded   atomic.Bool // the last pass obtained nothing
 }
 
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
@@ -34,7 +33,7 @@ type Locker struct {
 // lease is renewed by leasing it again; no item can be released or wanted; and a call that hangs is left alone when its
 // caller's context is done.
 func NewLocker(s lockerStore) *Locker {
-	l := &Locker{releasing: make(chan struct{}, maxReleases), tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
+	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
 	full, isFull := s.(store)
 	switch {

@@ -225,9 +225,13 @@ func (s *scanScript) LeaseAsSeen(_ context.Context, seen lease.LeaseItem, _ *lea
 	return s.Lease(seen.LeaseID, request, until)
 }
 
-func (s *scanScript) RenewLeaseWithContext(context.Context, *lease.Lease, time.Time) error {
-	panic("a lease without a token is leased anew")
+func (s *scanScript) RenewLeaseItem(context.Context, *lease.Lease, time.Time, time.Time) (lease.LeaseItem, error) {
+	return lease.LeaseItem{}, nil
 }
+
+func (s *scanScript) WantLease(context.Context, lease.LeaseItem, string, time.Time) error { return nil }
+
+func (s *scanScript) HandOverLease(context.Context, *lease.Lease, time.Time) error { return nil }
 
 func (s *scanScript) ReleaseLeaseWithContext(context.Context, *lease.Lease) error { return nil }
 

@@ -123,8 +123,8 @@ func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, unt
 	return err
 }
 
-// RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows: somebody may want the item. Such a wish
-// is prolonged until the time wanted, unless that is zero.
+// RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows, and prolongs a wish for the item, if there
+// is one, until the time wanted, unless that is zero.
 func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (item LeaseItem, err error) {
 	mine, c, err := s.held(ctx, lease)
 	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
@@ -182,31 +182,26 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	return mine.lost(lease.LeaseID, found)
 }
 
-// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if wantedBy is "" to
-// free it. It obliges nobody, and counts until then. It costs one write. The error is bare [LeaseNotObtainedError] if the
-// row's holder, token or wish has changed since.
+// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if that is "" to free it.
+// It obliges nobody, counts until then, and costs one write. The error is bare [LeaseNotObtainedError] if the row has changed.
 func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error {
 	err := s.ready(ctx, checkName("lease ID", seen.LeaseID), checkName("LesseeID", cmp.Or(wantedBy, "-")), checkUntil(until))
 	if err != nil || seen.LesseeID == "" || seen.LesseeID == wantedBy {
 		return cmp.Or(err, LeaseNotObtainedError)
 	}
 	_, end := s.clock.times(until)
-	v := attributes{":holder": text(seen.LesseeID), ":token": number(seen.FencingToken), ":by": text(wantedBy), ":wanted": number(end)}
-	condition := "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND attribute_not_exists(#wantedUntil)"
-	if seen.WantedUntil != 0 {
-		condition = "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND #wantedUntil = :seen"
-		v[":seen"] = number(seen.WantedUntil)
-	}
-	_, found, err := s.update(ctx, seen.LeaseID, v, condition, "SET #wantedBy = :by, #wantedUntil = :wanted")
+	v := attributes{":holder": text(seen.LesseeID), ":token": number(seen.FencingToken), ":seen": number(seen.WantedUntil),
+		":by": text(wantedBy), ":wanted": number(end)}
+	_, found, err := s.update(ctx, seen.LeaseID, v, "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND "+
+		"(attribute_not_exists(#wantedBy) OR #wantedUntil = :seen)", "SET #wantedBy = :by, #wantedUntil = :wanted")
 	if found == nil || err != nil || found.WantedBy == wantedBy && found.WantedUntil == end {
 		return err // At the last, the reply was lost.
 	}
 	return LeaseNotObtainedError
 }
 
-// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the lessee that wants it at that moment,
-// if one does: for others the row is held by that one, which leases it as its own. It costs one write, or two if nobody
-// wants it any more.
+// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the lessee that wants it, if one still does:
+// to others that one holds the row, and it leases it as its own. It costs one write, or two if nobody wants it any more.
 func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.Time) error {
 	mine, c, err := s.held(ctx, lease)
 	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
@@ -312,9 +307,7 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 	return nil, newRequestError(text, true, err)
 }
 
-func ours(attribute string) bool {
-	return slices.Contains([]string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}, attribute)
-}
+var ours = []string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}
 
 func (s *LockStore) check(ctx context.Context) error {
 	switch {
@@ -326,7 +319,7 @@ func (s *LockStore) check(ctx context.Context) error {
 		return setupf("lease: the LockStore's table name is empty")
 	case s.key == "":
 		return setupf("lease: the LockStore's hash key name is empty")
-	case ours(s.key):
+	case slices.Contains(ours, s.key):
 		return setupf("lease: the hash key %q has the name of an attribute of this package", s.key)
 	case ctx == nil:
 		return errors.New("lease: the context is nil")

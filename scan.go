@@ -61,8 +61,8 @@ func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
 		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
 	}
 	r.WantedBy = aws.StringValue(cmp.Or(item[wantedByAttribute], zero).S)
-	var noWish error
-	if r.WantedUntil, noWish = parseUntil(cmp.Or(item[wantedUntilAttribute], zero)); noWish != nil {
+	var senseless error
+	if r.WantedUntil, senseless = parseUntil(cmp.Or(item[wantedUntilAttribute], zero)); senseless != nil {
 		r.WantedUntil = -1
 	}
 	return r, err

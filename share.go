@@ -11,20 +11,15 @@ import (
 )
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
-// each of them in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands
-// it over: there is no leader, and nothing is taken by force. It looks at the table every third of the lease's duration, or
-// more often while items are on the move.
+// each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over:
+// there is no leader, and nothing is taken by force. It looks at the table every third of the lease's duration, or more often
+// while items are on the move. On a store of two methods it takes whatever items are free.
 //
-// work must stop when its context is done: when ctx is, when the item is wanted elsewhere (the cause is [LeaseWantedError];
-// the lease is kept till work returns, and the item is then handed over), or when the tenure is over. An item whose work
-// returned unasked is released, and left to others for a third of the lease's duration, or after an error with backoff up to
-// 5 minutes. That is logged, and so are the errors of the store, which are waited out.
-//
-// HoldShare blocks until all works have returned and their items are released, side by side, in 10 seconds at most. The error
-// wraps the cause of ctx, and says so if items stay leased. At once it is that of a bad argument, of what no waiting would
-// make good, or of a first look that failed for good. A panic of work goes through it when all the others have returned.
-//
-// On a store of two methods it takes whatever items are free, up to the limit: it can't see who holds them, nor wish.
+// work must stop when its context is done: see [Locker.Hold]. An item whose work returns unasked is released, and left to
+// others for a third of the lease's duration, or after an error with backoff up to 5 minutes; that is logged, and so are the
+// errors of the store, which are waited out. HoldShare blocks until all works have returned and their items are released, side
+// by side, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; at once it returns what is wrong
+// with an argument, what no waiting makes good, or why the first look was refused. A panic of work goes through it.
 func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := l.checkCall(ctx, request)
 	switch {
@@ -36,9 +31,8 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		return errors.New("lease: the work to hold a share for is nil")
 	}
 	terms.keep = true
-	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
-		held: make(map[string]*tenure), ended: make(chan ended), cooling: make(map[string]pause),
-		wishes: make(map[string]LeaseItem), deaf: make(map[string]pause)}
+	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work,
+		ended: make(chan ended), held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause), batch: 1}
 	working, cancel := context.WithCancel(ctx)
 	defer func() { // also when a work has panicked
 		for cancel(); len(s.held) > 0; {
@@ -53,9 +47,24 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 			}
 			logFailure(err, "lessee_id", terms.lessee)
 		}
-		s.wait(ctx, next)
+		for timer := time.After(time.Until(next)); timer != nil; {
+			select {
+			case e := <-s.ended:
+				s.rest(ctx, e)
+			case <-timer:
+				timer = nil
+			case <-ctx.Done():
+				timer = nil
+			}
+		}
 	}
-	return s.stop(ctx)
+	for len(s.held) > 0 {
+		s.rest(ctx, <-s.ended)
+	}
+	if s.stay > 0 {
+		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
+	}
+	return context.Cause(ctx)
 }
 
 // share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
@@ -65,18 +74,19 @@ type share struct {
 	period  time.Duration
 	most    int
 	work    func(ctx context.Context, lease *Lease) error
-	held    map[string]*tenure
 	ended   chan ended
-	cooling map[string]pause     // items whose work has returned unasked
+	held    map[string]time.Time // since when this worker has an item
+	resting map[string]pause     // items whose work has returned unasked
 	deaf    map[string]pause     // holders that let a wish run out
 	free    map[string]time.Time // since when the looks have shown an item free
 	wishes  map[string]LeaseItem // as they were when this worker wished for them
 	batch   int                  // how many free items the next look may take
+	stay    int                  // how many items could not be released, and until when they stay leased
+	until   time.Time
 }
 
 type ended struct {
 	t      *tenure
-	began  time.Time
 	result func() error
 }
 
@@ -87,66 +97,34 @@ type pause struct {
 
 func (p pause) on() bool { return p.until.After(time.Now()) }
 
-// wait handles what ends, until that time.
-func (s *share) wait(ctx context.Context, next time.Time) {
-	timer := time.NewTimer(time.Until(next))
-	defer timer.Stop()
-	for {
-		select {
-		case e := <-s.ended:
-			s.cool(e)
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
+// rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
+func (s *share) rest(ctx context.Context, e ended) {
+	id, err, after := e.t.leaseID, e.result(), pause{last: s.resting[e.t.leaseID].last}
+	asked := e.t.wish.Load() != nil && (err == nil || err == LeaseWantedError) ||
+		ctx.Err() != nil && (err == nil || err == ctx.Err() || err == context.Cause(ctx))
+	if time.Since(s.held[id]) >= max(time.Minute, 3*s.terms.duration) {
+		after.last = 0
 	}
-}
-
-// stop waits until all works have returned and their items are released.
-func (s *share) stop(ctx context.Context) error {
-	var stay int
-	var until time.Time
-	for len(s.held) > 0 {
-		e := <-s.ended
-		delete(s.held, e.t.leaseID)
-		err := e.result()
-		if err != nil && err != ctx.Err() && err != context.Cause(ctx) {
-			logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", e.t.leaseID, "error", err)
-		}
-		if !e.t.released.Load() && !errors.Is(err, LeaseLostError) {
-			stay, until = stay+1, later(until, e.t.state().rowEnd())
-		}
-	}
-	if stay > 0 {
-		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", stay, s.terms.lessee, until.Round(0), contextError(ctx))
-	}
-	return context.Cause(ctx)
-}
-
-// cool leaves an item to others for a while whose work has ended, unless it was lost.
-func (s *share) cool(e ended) {
-	id, last := e.t.leaseID, s.cooling[e.t.leaseID].last
 	delete(s.held, id)
-	err := e.result()
-	if errors.Is(err, LeaseLostError) {
+	length := s.period
+	switch {
+	case errors.Is(err, LeaseLostError):
 		if e.t.over() == LeaseExpiredError { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
 		return
+	case !asked && err != nil:
+		after.last = max(s.period, min(2*after.last, 5*time.Minute))
+		length = after.last
+		fallthrough
+	case !asked:
+		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", length)
 	}
-	if time.Since(e.began) >= max(time.Minute, 3*s.terms.duration) {
-		last = 0
+	if ctx.Err() != nil && !e.t.released.Load() {
+		s.stay, s.until = s.stay+1, later(s.until, e.t.state().rowEnd())
 	}
-	rest, wanted := s.period, e.t.wish.Load() != nil
-	if err != nil && err != LeaseWantedError {
-		last = max(s.period, min(2*last, 5*time.Minute))
-		rest = last
-	}
-	s.cooling[id] = pause{time.Now().Add(rest), last}
-	if !wanted || err != nil && err != LeaseWantedError {
-		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", rest)
-	}
+	after.until = time.Now().Add(length)
+	s.resting[id] = after
 }
 
 // look scans all items once, takes, wishes, and returns when to look again.
@@ -176,8 +154,8 @@ func (s *share) after(d time.Duration) time.Time {
 	return time.Now().Add(d - d/20 + mathrand.N(d/10+1))
 }
 
-// next tells when to look again: soon while there is something to take or to wait for, and when a foreign lease ends before
-// that: its holder missed a renewal. In large fleets that are at rest the looks get rarer.
+// next tells when to look again: soon while there is something to take or to wait for, and when a foreign lease ends whose
+// holder missed a renewal. In large fleets that are at rest the looks get rarer.
 func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
 	next := s.after(s.period)
 	switch {
@@ -188,14 +166,11 @@ func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
 	case workers > 100 && len(s.free) == 0:
 		next = s.after(min(s.period, time.Hour) / 100 * time.Duration(workers))
 	}
-	first := next
 	for _, item := range items {
-		if item.LesseeID != s.terms.lessee && item.Until.After(time.Now()) && item.Until.Before(first) {
-			first = item.Until
+		if end := item.Until.Add(time.Millisecond + mathrand.N(s.period/10+1)); item.LesseeID != s.terms.lessee &&
+			item.Until.After(time.Now()) && end.Before(next) {
+			next = end
 		}
-	}
-	if first.Before(next) {
-		return first.Add(time.Millisecond + mathrand.N(s.period/10+1))
 	}
 	return next
 }
@@ -230,7 +205,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 		id := item.LeaseID
 		uses, _ := s.tenures.use(holding{id, me}, 0)
 		switch {
-		case s.held[id] != nil || uses > 0 || s.cooling[id].on():
+		case !s.held[id].IsZero() || uses > 0 || s.resting[id].on():
 		case item.Until.Before(now):
 			if since[id] = now; !s.free[id].IsZero() {
 				since[id] = s.free[id]
@@ -246,9 +221,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 	}
 	s.free = since
 	room := max(0, s.most-len(s.held))
-	for _, item := range own[min(len(own), room):] {
-		s.dismiss(ctx, item)
-	}
+	s.each(own[min(len(own), room):], func(_ int, item LeaseItem) error { return s.dismiss(ctx, item) })
 	got := s.lease(ctx, own, room)
 	share := (len(items) + len(counts) - 1) / len(counts)
 	n := min(s.batch, len(old)+max(0, min(len(free), share-counts[me]-len(old))))
@@ -280,11 +253,11 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 				continue
 			}
 			got++
-			t, began := lease.tenure, time.Now()
-			s.held[t.leaseID] = t
+			t := lease.tenure
+			s.held[t.leaseID] = time.Now()
 			delete(s.wishes, t.leaseID)
 			end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
-			go func() { s.ended <- ended{t, began, <-end} }()
+			go func() { s.ended <- ended{t, <-end} }()
 		}
 	}
 	return got
@@ -303,8 +276,8 @@ func (s *share) each(items []LeaseItem, f func(i int, item LeaseItem) error) {
 	}
 }
 
-// known returns the lease that a reservation amounts to. This worker saw its token with the holder whom it asked for the item:
-// no other process of its name has leased the item since, and may rely on it.
+// known returns the lease that a reservation amounts to: this worker saw its token with another holder, whom it asked for the
+// item, so that no other process of its own name has leased it since, and may rely on it.
 func (s *share) known(item LeaseItem) *Lease {
 	asked, ok := s.wishes[item.LeaseID]
 	if !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
@@ -316,11 +289,12 @@ func (s *share) known(item LeaseItem) *Lease {
 }
 
 // dismiss releases a reservation for which the limit leaves no room.
-func (s *share) dismiss(ctx context.Context, item LeaseItem) {
-	if known := s.known(item); known != nil {
-		delete(s.wishes, item.LeaseID)
-		logFailure(s.await(ctx, s.period, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) }))
+func (s *share) dismiss(ctx context.Context, item LeaseItem) error {
+	known := s.known(item)
+	if known == nil {
+		return nil
 	}
+	return s.await(ctx, s.period, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) })
 }
 
 // listen finds out what became of the wishes. A holder that let one run out is passed over, for longer each time.
@@ -378,15 +352,10 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 		wanted = append(wanted, item)
 	}
 	until := time.Now().Add(s.terms.duration / 6 * 5)
-	done := make([]bool, len(wanted))
-	s.each(wanted, func(i int, item LeaseItem) error {
-		err := s.await(ctx, s.period, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
-		done[i] = err == nil
-		return err
+	s.each(wanted, func(_ int, item LeaseItem) error {
+		return s.await(ctx, s.period, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
 	})
-	for i, item := range wanted {
-		if done[i] {
-			s.wishes[item.LeaseID] = item
-		}
+	for _, item := range wanted { // Whether the wish was written, the next look shows.
+		s.wishes[item.LeaseID] = item
 	}
 }

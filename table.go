@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -98,7 +99,7 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 	item := attributes{s.key: text(leaseID), untilAttribute: zero, tokenAttribute: number(now / 1e6)}
 	for name, value := range given {
 		switch {
-		case name == s.key || ours(name) && name != tokenAttribute:
+		case name == s.key || slices.Contains(ours, name) && name != tokenAttribute:
 			return fmt.Errorf("lease: the attribute %q of lease ID %q is the library's to write", name, leaseID)
 		case name == "" || value == nil:
 			return fmt.Errorf("lease: the attribute %q of lease ID %q is nil, or its name is empty", name, leaseID)

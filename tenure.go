@@ -26,7 +26,7 @@ type tenure struct {
 
 type holding struct{ leaseID, lessee string }
 
-type wish struct{ first, until time.Time } // when it was first seen, and how long it counts
+type wish struct{ since, until time.Time }
 
 // state is what renewals change.
 type state struct {
@@ -120,25 +120,23 @@ func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 
 // yield ends the work on an item that a renewal has shown to be wanted, whoever wants it.
 func (t *tenure) yield(item LeaseItem) {
-	now, until := t.wish.Load(), item.wanted(t.state().duration)
-	if until.IsZero() {
-		return
-	} else if now == nil {
-		now = &wish{first: time.Now()}
+	until := item.wanted(t.state().duration)
+	if first := t.wish.Load(); first != nil && !until.IsZero() {
+		t.wish.Store(&wish{first.since, until})
+	} else if !until.IsZero() {
+		t.wish.Store(&wish{time.Now(), until})
+		t.want(LeaseWantedError)
 		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
 	}
-	t.wish.Store(&wish{now.first, until})
-	t.want(LeaseWantedError)
 }
 
-// prolonged returns until when the wish is to count while work takes its time to return; zero if there is none, if the work
-// seems to hang, or if it is none of Hold's, which would heed it.
-func (t *tenure) prolonged() time.Time {
-	w, d := t.wish.Load(), t.state().duration
-	if w == nil || !t.terms.keep || time.Since(w.first) > max(10*(d/3), maxYield) {
-		return time.Time{}
+// prolonged returns until when a wish is to count while Hold's work takes its time to return; zero if it seems to hang.
+func (t *tenure) prolonged() (until time.Time) {
+	d := t.state().duration
+	if w := t.wish.Load(); w != nil && t.terms.keep && time.Since(w.since) < max(10*(d/3), maxYield) {
+		until = later(w.until, time.Now().Add(d/6*5))
 	}
-	return later(w.until, time.Now().Add(d/6*5))
+	return until
 }
 
 func later(a, b time.Time) time.Time {
