@@ -31,7 +31,7 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		return errors.New("lease: the work to hold a share for is nil")
 	}
 	terms.keep = true
-	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work,
+	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), patience: min(max(time.Second, terms.duration/12), 5*time.Second), most: cmp.Or(most, math.MaxInt), work: work,
 		ended: make(chan ended), held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause), batch: 1}
 	working, cancel := context.WithCancel(ctx)
 	defer func() { // also when a work has panicked
@@ -70,19 +70,20 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 // share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
 type share struct {
 	*Locker
-	terms   terms
-	period  time.Duration
-	most    int
-	work    func(ctx context.Context, lease *Lease) error
-	ended   chan ended
-	held    map[string]time.Time // since when this worker has an item
-	resting map[string]pause     // items whose work has returned unasked
-	deaf    map[string]pause     // holders that let a wish run out
-	free    map[string]time.Time // since when the looks have shown an item free
-	wishes  map[string]LeaseItem // as they were when this worker wished for them
-	batch   int                  // how many free items the next look may take
-	stay    int                  // how many items could not be released, and until when they stay leased
-	until   time.Time
+	terms    terms
+	period   time.Duration
+	patience time.Duration // with a write: it holds up the others
+	most     int
+	work     func(ctx context.Context, lease *Lease) error
+	ended    chan ended
+	held     map[string]time.Time // since when this worker has an item
+	resting  map[string]pause     // items whose work has returned unasked
+	deaf     map[string]pause     // holders that let a wish run out
+	free     map[string]time.Time // since when the looks have shown an item free
+	wishes   map[string]LeaseItem // as they were when this worker wished for them
+	batch    int                  // how many free items the next look may take
+	stay     int                  // how many items could not be released, and until when they stay leased
+	until    time.Time
 }
 
 type ended struct {
@@ -238,26 +239,27 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRelease/2) // What was written isn't left behind.
+	writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
 	defer cancel()
 	for tries := 0; tries < 3 && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
 		leases := make([]*Lease, len(now))
-		s.each(now, func(i int, item LeaseItem) (err error) {
-			leases[i], err = s.Locker.lease(writes, item, s.known(item), s.terms, false)
+		s.each(now, func(i int, item LeaseItem) error {
+			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
+			if err == nil {
+				leases[i] = lease
+				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
+				go func() { s.ended <- ended{lease.tenure, <-end} }()
+			}
 			return err
 		})
-		for _, lease := range leases {
-			if lease == nil {
-				continue
+		for i, item := range now {
+			if leases[i] != nil {
+				got++
+				s.held[item.LeaseID] = time.Now()
+				delete(s.wishes, item.LeaseID)
 			}
-			got++
-			t := lease.tenure
-			s.held[t.leaseID] = time.Now()
-			delete(s.wishes, t.leaseID)
-			end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
-			go func() { s.ended <- ended{t, <-end} }()
 		}
 	}
 	return got
@@ -294,7 +296,7 @@ func (s *share) dismiss(ctx context.Context, item LeaseItem) error {
 	if known == nil {
 		return nil
 	}
-	return s.await(ctx, s.period, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) })
+	return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) })
 }
 
 // listen finds out what became of the wishes. A holder that let one run out is passed over, for longer each time.
@@ -353,7 +355,7 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 	}
 	until := time.Now().Add(s.terms.duration / 6 * 5)
 	s.each(wanted, func(_ int, item LeaseItem) error {
-		return s.await(ctx, s.period, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
+		return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
 	})
 	for _, item := range wanted { // Whether the wish was written, the next look shows.
 		s.wishes[item.LeaseID] = item
