@@ -91,8 +91,7 @@ func (t *tenure) outcome(ctx context.Context, err error) error {
 func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	var now terms
 	var until time.Time
-	var got *Lease
-	var item LeaseItem
+	got, item := (*Lease)(nil), LeaseItem{}
 	err := l.await(ctx, t.expire()/3, func(ctx context.Context) (err error) {
 		now = t.terms
 		now.duration = now.request.LeaseDuration()

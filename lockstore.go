@@ -261,7 +261,6 @@ func (s *LockStore) names(expression string) map[string]*string {
 	return names
 }
 
-// update returns the row as it then is, or the one that refused.
 func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,

@@ -24,8 +24,7 @@ type LeaseItem struct {
 	WantedUntil  int64     // until when that counts, as LeaseUntil; 0 when nobody asks, -1 when it makes no sense
 }
 
-// wanted returns until when somebody else wants the item, by this host's clock; zero when nobody does. What is further
-// ahead than the horizon of a lease of that duration is a slip of an operator's.
+// wanted returns until when somebody wants the item, by this host's clock; zero if nobody does, or too far ahead: by a slip.
 func (i LeaseItem) wanted(duration time.Duration) time.Time {
 	until := i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
 	if i.WantedUntil <= 0 || i.WantedBy == i.LesseeID || until.Before(time.Now()) || time.Until(until) > horizon(duration) {

@@ -96,8 +96,6 @@ type pause struct {
 	last  time.Duration
 }
 
-func (p pause) on() bool { return p.until.After(time.Now()) }
-
 // rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
 func (s *share) rest(ctx context.Context, e ended) {
 	id, err, after := e.t.leaseID, e.result(), pause{last: s.resting[e.t.leaseID].last}
@@ -155,8 +153,7 @@ func (s *share) after(d time.Duration) time.Time {
 	return time.Now().Add(d - d/20 + mathrand.N(d/10+1))
 }
 
-// next tells when to look again: soon while there is something to take or to wait for, and when a foreign lease ends whose
-// holder missed a renewal. In large fleets that are at rest the looks get rarer.
+// next tells when to look again: soon while items move, when a foreign lease ends unrenewed, and rarely in large, quiet fleets.
 func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
 	next := s.after(s.period)
 	switch {
@@ -197,8 +194,7 @@ func (s *share) count(items []LeaseItem) map[string]int {
 	return counts
 }
 
-// take leases own items first, then free ones up to the share, in growing batches, and beyond it those that have been free
-// for long. It tells whether it got any, and how many free ones are left.
+// take leases own items, then free ones up to the share, in growing batches, and beyond it those that have long been free.
 func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]int) (took bool, left int) {
 	var own, free, old []LeaseItem
 	now, since, me := time.Now(), make(map[string]time.Time), s.terms.lessee
@@ -206,7 +202,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 		id := item.LeaseID
 		uses, _ := s.tenures.use(holding{id, me}, 0)
 		switch {
-		case !s.held[id].IsZero() || uses > 0 || s.resting[id].on():
+		case !s.held[id].IsZero() || uses > 0 || s.resting[id].until.After(now):
 		case item.Until.Before(now):
 			if since[id] = now; !s.free[id].IsZero() {
 				since[id] = s.free[id]
@@ -222,14 +218,13 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 	}
 	s.free = since
 	room := max(0, s.most-len(s.held))
-	s.each(own[min(len(own), room):], func(_ int, item LeaseItem) error { return s.dismiss(ctx, item) })
 	got := s.lease(ctx, own, room)
 	share := (len(items) + len(counts) - 1) / len(counts)
 	n := min(s.batch, len(old)+max(0, min(len(free), share-counts[me]-len(old))))
 	if s.adapted { // which shows nothing of others
 		n = len(old) + len(free)
 	}
-	n = s.lease(ctx, append(old, free...), min(n, room-got))
+	n = s.lease(ctx, append(old, free...), min(n, room-got-len(s.wishes)))
 	counts[me] += n
 	if s.batch *= 2; got+n == 0 {
 		s.batch = 1
@@ -278,8 +273,7 @@ func (s *share) each(items []LeaseItem, f func(i int, item LeaseItem) error) {
 	}
 }
 
-// known returns the lease that a reservation amounts to: this worker saw its token with another holder, whom it asked for the
-// item, so that no other process of its own name has leased it since, and may rely on it.
+// known returns the lease that a reservation amounts to: as this worker saw its token with another holder, no namesake has it.
 func (s *share) known(item LeaseItem) *Lease {
 	asked, ok := s.wishes[item.LeaseID]
 	if !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
@@ -288,15 +282,6 @@ func (s *share) known(item LeaseItem) *Lease {
 	c := &claim{}
 	c.ask(item.LeaseUntil)
 	return &Lease{LeaseID: item.LeaseID, AttributeValues: attributes{tokenAttribute: number(item.FencingToken)}, Request: s.terms, claim: c}
-}
-
-// dismiss releases a reservation for which the limit leaves no room.
-func (s *share) dismiss(ctx context.Context, item LeaseItem) error {
-	known := s.known(item)
-	if known == nil {
-		return nil
-	}
-	return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.ReleaseLeaseWithContext(ctx, known) })
 }
 
 // listen finds out what became of the wishes. A holder that let one run out is passed over, for longer each time.
@@ -313,15 +298,15 @@ func (s *share) listen(items []LeaseItem) {
 		case item.LesseeID != holder || item.WantedBy != s.terms.lessee: // released, or wanted by another
 		case !item.wanted(s.terms.duration).IsZero():
 			s.wishes[item.LeaseID] = was
-		case !s.deaf[holder].on():
+		case !s.deaf[holder].until.After(time.Now()):
 			rest := max(8*s.period, min(2*s.deaf[holder].last, 64*s.period))
 			s.deaf[holder] = pause{time.Now().Add(rest), rest}
 		}
 	}
 }
 
-// wish asks for items of whoever is to have most, as long as that is two more than oneself; the free ones that are left count
-// as one's own. Those that are on their way to it go first.
+// wish asks for items of whoever is to have most, those on their way to it first, as long as that is two more than oneself.
+// The free ones that are left count as one's own.
 func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]int, left int) {
 	me, of := s.terms.lessee, make(map[string][]LeaseItem)
 	for _, onTheWay := range []bool{true, false} {
@@ -329,7 +314,7 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 			owner, holder := s.owner(item), item.LesseeID
 			reserved := item.WantedBy == holder && item.WantedUntil != 0
 			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
-				!reserved && item.WantedUntil >= 0 && !s.deaf[holder].on() {
+				!reserved && item.WantedUntil >= 0 && !s.deaf[holder].until.After(time.Now()) {
 				of[owner] = append(of[owner], item)
 			}
 		}

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,11 +81,8 @@ func (t *tenure) expire() time.Duration {
 
 // finish ends the tenure for the given cause, and reports false if it was over already.
 func (t *tenure) finish(cause error) bool {
-	live := t.expire() > 0
-	if live {
-		t.cancel(cause)
-	}
-	return live
+	defer t.cancel(cause)
+	return t.expire() > 0
 }
 
 // extend takes over what a renewal got, if the tenure isn't over. Only where less was granted the end is moved back.
@@ -139,12 +137,7 @@ func (t *tenure) prolonged() (until time.Time) {
 	return until
 }
 
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
-}
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
 // lease returns the tenure as a store takes it.
 func (t *tenure) lease() *Lease { return &Lease{LeaseID: t.leaseID, Request: t.terms, tenure: t} }
