@@ -15,10 +15,9 @@ const (
 )
 
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
-// once; if it was taken over from another process of the same name, when that one's lease ends. It costs one write. A
-// lease that was released already is fine. It blocks for as long as the request takes, but not beyond 10 seconds or the
-// end of the item's lease, which the error then names. The error is bare [LeaseLostError] if the item was lost before,
-// and wraps [ReleaseUnsupportedError] if the store can't free an item. After any other, it may be tried again.
+// once (or when the lease of another process of the same name ends). It costs one write, and takes 10 seconds at most; the
+// error then says until when the item stays leased. A lease that was released already is fine. The error is bare
+// [LeaseLostError] if the item was lost before, and wraps [ReleaseUnsupportedError] if the store can't free one.
 func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithContext(always, lease) }
 
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx is done.
@@ -68,20 +67,16 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 }
 
 // Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained]; it runs
-// work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its goroutine. It
-// blocks until that is done; the release takes 10 seconds at most. work must stop when its context is done: when ctx is,
-// when the item is wanted elsewhere (the cause is [LeaseWantedError]; the lease is kept till work returns, and the item
-// is then handed over), or when the tenure is over; [context.Cause] says which. The error is nil if work returned nil and
-// the lease was held throughout. It wraps
-//   - work's error, if it returned one;
-//   - [LeaseLostError], if the lease was lost before work returned; without work's error if that only repeats
-//     that its context was done;
-//   - [LeaseWantedError], if work's error only repeats that;
+// work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its goroutine. It blocks
+// until that is done. work must stop when its context is done: [context.Cause] is that of ctx (the lease is kept till work
+// returns), [LeaseWantedError] if somebody else wants the item (which is then handed over), or why the tenure is over. The
+// error is nil if work returned nil and the lease was held throughout. It wraps
+//   - work's error, if it returned one; but LeaseWantedError, if work's error only repeats that its context was done;
+//   - [LeaseLostError], if the lease was lost before work returned;
 //   - ctx's error, if ctx was done before a lease was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
 //
-// A release that fails is logged, as is an error that ended the heartbeat alone. A panic of the store or the request goes
-// through Hold when work has returned.
+// A failed release is logged, as is what ended the heartbeat alone. A panic of the store or the request goes through Hold.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := l.checkCall(ctx, request)
 	if err != nil {

@@ -12,8 +12,6 @@ import (
 	"time"
 )
 
-var always = context.Background() // for the methods without a context
-
 // Locker obtains and keeps any number of leases of a store. All its methods are safe for concurrent use.
 type Locker struct {
 	store     store
@@ -27,11 +25,10 @@ type Locker struct {
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
 // nothing. What is wrong with the store (it is nil, say) is the error of every method.
 //
-// A store is used with all it has if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen,
-// RenewLeaseItem, ReleaseLeaseWithContext, WantLease and HandOverLease, and doesn't get them from a store that it embeds:
-// that would pass its own Lease by. Of any other the two methods are used: its IDs are tried in its order, once each; a
-// lease is renewed by leasing it again; no item can be released or wanted; and a call that hangs is left alone when its
-// caller's context is done.
+// A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen, RenewLeaseItem,
+// ReleaseLeaseWithContext, WantLease and HandOverLease, and not from a store that it embeds: that would pass its own Lease
+// by. Of any other the two methods are used: its IDs are tried in its order; a lease is renewed by leasing it again; no item
+// can be released or wanted; and a call that hangs is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)

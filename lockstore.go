@@ -30,9 +30,8 @@ const (
 // LockStore leases the rows of one DynamoDB table by conditional writes. The Leases that it returns are bare. Its
 // methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. Before a
 // write that compares or sets times, a Scan of one row learns the database's clock, if no reply has come yet or this
-// host's clock was stepped since. Errors of the SDK are an awserr.RequestFailure with the request named, and logged
-// here. A done context ends a request at once, with an error that wraps the context's, not logged here; whether the
-// write was applied is then unknown, and it can't harm a later tenure.
+// host's clock was stepped. Errors of the SDK are an awserr.RequestFailure with the request named, and logged here. A done
+// context ends a request, with an error that wraps the context's; a write may be applied all the same, to no harm.
 type LockStore struct {
 	*dynamodb.DynamoDB
 	table, key string
@@ -60,11 +59,10 @@ func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, reques
 	return s.lease(ctx, leaseID, nil, nil, request, until)
 }
 
-// LeaseAsSeen is [LockStore.Lease] of an item that a scan has shown, which takes care of another process of the
-// same name that may still rely on its lease, paused or cut off. The lessee's own live row is leased only as it was
-// seen, by its token and end; if it has changed since, once more as the refusal shows it. Its end is never moved back,
-// and until then a release keeps the item from others; but not if the row is exactly as older has left it, a lease
-// (or nil) that this process has or had of the item.
+// LeaseAsSeen is [LockStore.Lease] of an item that a scan has shown, which takes care of another process of the same name
+// that may still rely on its lease, paused or cut off. The lessee's own live row is leased only as it was seen, by token and
+// end; if it has changed, once more as the refusal shows it. Its end is never moved back, and until then a release keeps the
+// item from others; but not if the row is exactly as older has left it, a lease that this process has or had, or nil.
 func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, req LeaseRequest, until time.Time) (*Lease, error) {
 	return s.lease(ctx, seen.LeaseID, &row{LeaseItem: seen}, older, req, until)
 }
@@ -110,9 +108,8 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 	}
 }
 
-// RenewLease moves the end of the lease's row to until, see [LockStore.Lease]; never back. It costs one write. It does
-// not extend the tenure of a Locker's lease. A lease without a token, built as a literal, is leased anew. The error is
-// bare [LeaseLostError] when the tenure is over; the log says who has the item.
+// RenewLease moves the end of the row, but not of a Locker's tenure, to until, and never back. It costs one write. A literal
+// without a token is leased anew. The error is bare [LeaseLostError] if the lease was lost; the log says who has the item.
 func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
 	return s.RenewLeaseWithContext(always, lease, until)
 }
@@ -306,6 +303,8 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 	return nil, newRequestError(text, true, err)
 }
 
+var always = context.Background() // for the methods without a context
+var zero = number(0)
 var ours = []string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}
 
 func (s *LockStore) check(ctx context.Context) error {

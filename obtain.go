@@ -39,10 +39,9 @@ func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseReques
 	return p.got, p.err
 }
 
-// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod, and once more when the
-// first lease that it saw ends. A waitPeriod that is not positive counts as a second, and one under 10 ms as 10 ms.
-// Errors are logged and waited out, indefinitely, but for what no waiting would make good (a bad request, a nil store, a
-// table that can't hold lease items): that is logged, and the Lease is nil.
+// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod (0 counts as a second, less
+// than 10 ms as that), and once more when the first lease that it saw ends. Errors are logged and waited out, indefinitely;
+// where no waiting would make good (a bad request, no store, a misfit table), that is logged, and the Lease is nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
 	lease, err := l.WaitUntilLeaseObtainedWithContext(always, request, waitPeriod)
 	if err != nil {

@@ -42,27 +42,24 @@ type row struct {
 	resent bool       // it refused a request that the SDK sent again, whose first may have been applied
 }
 
-var zero = number(0)
-
 // parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a rowError.
 func (s *LockStore) parse(leaseID string, item attributes) (*row, error) {
 	until, noUntil := parseUntil(cmp.Or(item[untilAttribute], zero))
 	token, noToken := parseToken(cmp.Or(item[tokenAttribute], zero))
-	holder, err := cmp.Or(item[holderAttribute], text("")).S, cmp.Or(noUntil, noToken)
+	wanted, senseless := parseUntil(cmp.Or(item[wantedUntilAttribute], zero))
+	if senseless != nil {
+		wanted = -1
+	}
+	by, holder, err := cmp.Or(item[wantedByAttribute], zero).S, cmp.Or(item[holderAttribute], text("")).S, cmp.Or(noUntil, noToken)
 	if holder == nil {
 		err = errors.New(holderAttribute + " is not a string")
 	}
 	if err != nil {
 		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
 	}
-	r := &row{LeaseItem{leaseID, aws.StringValue(holder), time.Time{}, token, until, "", 0}, item, false}
+	r := &row{LeaseItem{leaseID, aws.StringValue(holder), time.Time{}, token, until, aws.StringValue(by), wanted}, item, false}
 	if least, _ := s.clock.correction(); until > 0 {
 		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
-	}
-	r.WantedBy = aws.StringValue(cmp.Or(item[wantedByAttribute], zero).S)
-	var senseless error
-	if r.WantedUntil, senseless = parseUntil(cmp.Or(item[wantedUntilAttribute], zero)); senseless != nil {
-		r.WantedUntil = -1
 	}
 	return r, err
 }
@@ -104,10 +101,9 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 	return ids, nil
 }
 
-// ScanLeaseItems returns one page of the lease items and who holds them: those that follow the given lease ID in the
-// table's own order, or the first page after "". Any string of UTF-8 names a place in that order. next is where to go
-// on, "" at the end. A page is 1 MB of rows, or limit rows if that is over 0 and less, at half a read unit for each
-// 4 KB. Rows that can't be leased, as their attributes have the wrong types, are left out and logged once.
+// ScanLeaseItems returns one page of the lease items: those that follow a place in the table's own order (any string of
+// UTF-8; "" for the start), and next, where to go on, "" at the end. A page is 1 MB of rows, or limit rows if that is over 0
+// and less, at half a read unit for each 4 KB. Rows that can't be leased, by their types, are left out and logged once.
 func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, next string, err error) {
 	return s.ScanLeaseItemsWithContext(always, after, limit)
 }

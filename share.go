@@ -12,8 +12,8 @@ import (
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
 // each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over:
-// there is no leader, and nothing is taken by force. It looks at the table every third of the lease's duration, or more often
-// while items are on the move. On a store of two methods it takes whatever items are free.
+// nothing is taken by force. It looks at the table every third of the lease's duration, or more often while items are on the
+// move. On a store of two methods it takes whatever items are free.
 //
 // work must stop when its context is done: see [Locker.Hold]. An item whose work returns unasked is released, and left to
 // others for a third of the lease's duration, or after an error with backoff up to 5 minutes; that is logged, and so are the

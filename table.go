@@ -83,9 +83,8 @@ func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, fi
 }
 
 // AddLeaseID registers a lease item: it writes a row of that hash key, free to be leased, with the given attributes (nil
-// for none), at one write unit for each KB. One that is registered already stays as it is: the error wraps
-// [LeaseIDExistsError]. The FencingToken starts at what the attributes say, or at the time in Unix milliseconds (53 bits
-// are enough), so that an item registered anew never repeats a token. This package's other attributes are refused.
+// for none), at one write unit for each KB. If it is registered, the error wraps [LeaseIDExistsError]. The FencingToken
+// starts at what the attributes say, or at the time in Unix milliseconds (53 bits), so that it never repeats a token.
 func (s *LockStore) AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
 	return s.AddLeaseIDWithContext(always, leaseID, attributes)
 }
@@ -141,8 +140,7 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 	return fmt.Errorf("lease: %w: %q in table %q, by %q", LeaseHeldError, leaseID, s.table, found.LesseeID)
 }
 
-// RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends first, see [Lease.Discard]. The error is
-// bare [LeaseLostError] when the tenure was over before; nothing is deleted then.
+// RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends. The error is bare [LeaseLostError] if it was lost.
 func (s *LockStore) RemoveLease(lease *Lease) error { return s.RemoveLeaseWithContext(always, lease) }
 
 // RemoveLeaseWithContext is [LockStore.RemoveLease] with a context.

@@ -26,7 +26,6 @@ type tenure struct {
 }
 
 type holding struct{ leaseID, lessee string }
-
 type wish struct{ since, until time.Time }
 
 // state is what renewals change.
@@ -108,8 +107,6 @@ func (t *tenure) over() error {
 	return context.Cause(t.ctx)
 }
 
-func (t *tenure) state() state { return *t.now.Load() }
-
 func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
@@ -137,6 +134,7 @@ func (t *tenure) prolonged() (until time.Time) {
 	return until
 }
 
+func (t *tenure) state() state       { return *t.now.Load() }
 func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
 // lease returns the tenure as a store takes it.
