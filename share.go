@@ -234,26 +234,27 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
-	defer cancel()
 	for tries := 0; tries < 3 && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
-		leases := make([]*Lease, len(now))
+		errs := make([]error, len(now))
 		s.each(now, func(i int, item LeaseItem) error {
+			writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
+			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
-			if err == nil {
-				leases[i] = lease
+			if errs[i] = err; err == nil {
 				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
 				go func() { s.ended <- ended{lease.tenure, <-end} }()
 			}
 			return err
 		})
 		for i, item := range now {
-			if leases[i] != nil {
+			if errs[i] == nil {
 				got++
 				s.held[item.LeaseID] = time.Now()
 				delete(s.wishes, item.LeaseID)
+			} else if !errors.Is(errs[i], LeaseNotObtainedError) {
+				s.resting[item.LeaseID] = pause{time.Now().Add(s.period), s.resting[item.LeaseID].last}
 			}
 		}
 	}
