@@ -86,7 +86,6 @@ func (c *clock) learn(sent, received, date time.Time) {
 	c.doubt, _ = estimate{}.observe(sent, received, date)
 }
 
-// known tells whether a reply has come since the start or the last step of this host's clock.
 func (c *clock) known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-const (
-	maxRelease = 10 * time.Second // Any shutdown should have time for it.
-	maxYield   = 3 * time.Minute  // or ten periods: work that takes longer to return counts as hanging
-)
-
 // ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
 // once (or when the lease of another process of the same name ends). It costs one write, and takes 10 seconds at most; the
 // error then says until when the item stays leased. A lease that was released already is fine. The error is bare
@@ -30,7 +25,8 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 }
 
 func (l *Locker) release(ctx context.Context, t *tenure) error {
-	l.tenures.use(t.holding, 1) // No sibling is to lease the row meanwhile.
+	const maxRelease = 10 * time.Second // Any shutdown should have time for it.
+	l.tenures.use(t.holding, 1)         // No sibling is to lease the row meanwhile.
 	defer l.tenures.use(t.holding, -1)
 	t.finish(LeaseReleasedError)
 	if t.over() == LeaseLostError {
@@ -78,8 +74,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 //
 // A failed release is logged, as is what ended the heartbeat alone. A panic of the store or the request goes through Hold.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
-	terms, err := l.checkCall(ctx, request)
-	if err != nil {
+	terms, err := checkRequest(request)
+	if err = cmp.Or(l.check(ctx), err); err != nil {
 		return err
 	}
 	if work == nil {

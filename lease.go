@@ -24,9 +24,8 @@ type LeaseRequest interface {
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. The fields are the caller's; the methods are safe for concurrent use. A
-// Lease of a [Locker] has a tenure, which its copies share: what ends or renews one ends or renews all. Another, of a
-// [LockStore] or a literal, is bare: its methods answer from its fields at that moment.
+// Lease is one tenure of one lessee on one item. The fields are the caller's. Copies of a [Locker]'s Lease share its tenure.
+// A Lease of a [LockStore], or a literal, is bare: its methods answer from its fields. They are safe for concurrent use.
 type Lease struct {
 	LeaseID         string                              // hash key value of the row
 	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
@@ -55,8 +54,8 @@ func (c *claim) ask(end int64) int64 {
 }
 
 // Context returns a context that is done at the end of the tenure, before another lessee can hold the item. Its
-// [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError]. Renewals move the end. All calls
-// return the same context. That of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
+// [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or [LeaseReleasedError]. All calls return the same context.
+// That of a bare Lease is done a tenth of its Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l != nil && l.tenure != nil {
 		l.tenure.expire()
@@ -105,7 +104,6 @@ func (l *Lease) FencingToken() int64 {
 	return token
 }
 
-// held returns the tenure's token and claim, as the last renewal left them.
 func (l *Lease) held() (token int64, c *claim) {
 	switch {
 	case l == nil:

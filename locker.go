@@ -58,13 +58,7 @@ func (l *Locker) check(ctx context.Context) error {
 	return l.err
 }
 
-func (l *Locker) checkCall(ctx context.Context, request LeaseRequest) (terms, error) {
-	t, err := checkRequest(request)
-	return t, cmp.Or(l.check(ctx), err)
-}
-
-// lease leases an item that is not in use, and evenIdle: has a live tenure, whose Heartbeat may be about to start.
-// known is a lease that has left the row as it was seen, if the caller knows one.
+// lease leases an item that is not in use, and, evenIdle, has a live tenure. known has left the row so, or is nil.
 func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms terms, evenIdle bool) (lease *Lease, err error) {
 	h := holding{seen.LeaseID, terms.lessee}
 	uses, last := l.tenures.use(h, 1)
@@ -145,8 +139,8 @@ func begin(f func() error, log bool) <-chan func() error {
 				}
 				return err
 			}
-			if p != nil && log { // Perhaps nobody receives it. The logger may be what panics.
-				defer func() { _ = recover() }()
+			if p != nil && log { // Perhaps nobody receives it.
+				defer func() { _ = recover() }() // The logger may be what panics.
 				logError("Panic", "value", p, "stack", string(debug.Stack()))
 			}
 		}()

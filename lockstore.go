@@ -45,11 +45,10 @@ func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string)
 	return &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
 }
 
-// Lease acquires the item for the request's lessee until then, or renews what that lessee holds, and returns the
-// row. Each call begins a new tenure; an older one of the same lessee learns of that at its next renewal. The error
-// is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or there is none. It costs one
-// write, also when it fails, and a second one if the lessee's own row refused the first: a reply was lost, or the
-// lease is to be shortened. until is by this host's clock: that of just before the call plus LeaseDuration.
+// Lease acquires the item for the request's lessee until then, by this host's clock, or renews what it holds. Each call
+// begins a new tenure; an older one of the same lessee learns of that at its next renewal. The error is bare
+// [LeaseNotObtainedError], and the Lease nil, when someone else holds the item or there is none. It costs one write, also
+// when it fails, and a second one if the lessee's own row refused the first: after a lost reply, or to shorten the lease.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(always, leaseID, request, until)
 }

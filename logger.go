@@ -15,8 +15,7 @@ type LeaseLogger interface {
 	LogErrorMessage(message string, keyvals ...interface{})
 }
 
-// current holds the logger: nil before SetLogger, and then perhaps a pointer to a nil logger.
-var current atomic.Pointer[LeaseLogger]
+var current atomic.Pointer[LeaseLogger] // nil before SetLogger, and then perhaps a pointer to a nil logger
 
 // SetLogger replaces the package's logger, which is [slog.Default], with information at level Debug; nil makes it silent.
 func SetLogger(logger LeaseLogger) { current.Store(&logger) }

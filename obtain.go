@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,19 +21,18 @@ const (
 	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
 )
 
-// ObtainLease leases any one of the store's items to the request's lessee. On a [LockStore] that costs one Scan, of at
-// most 1024 rows and 1 MB, and one write; more where races are lost or the first pages are all held. Own items come
-// first, then free ones at random, and last those that the lessee holds through this Locker, but none with a running
-// Heartbeat or Hold: goroutines that share a LesseeID get different items. It blocks for as long as the requests take.
-// The error is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
+// ObtainLease leases any one of the store's items to the request's lessee: own ones first, then free ones at random, and last
+// those that it holds through this Locker, but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
+// different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write; more where races are lost or pages are
+// all held. The error is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
 }
 
 // ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error wraps the context's.
 func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseRequest) (*Lease, error) {
-	terms, err := l.checkCall(ctx, request)
-	if err != nil {
+	terms, err := checkRequest(request)
+	if err = cmp.Or(l.check(ctx), err); err != nil {
 		return nil, err
 	}
 	p := l.obtain(ctx, terms, 0)
@@ -52,8 +52,8 @@ func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Du
 
 // WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is done: then its error wraps the context's.
 func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request LeaseRequest, waitPeriod time.Duration) (*Lease, error) {
-	terms, err := l.checkCall(ctx, request)
-	if err != nil {
+	terms, err := checkRequest(request)
+	if err = cmp.Or(l.check(ctx), err); err != nil {
 		return nil, err
 	}
 	if waitPeriod <= 0 {

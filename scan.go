@@ -35,7 +35,6 @@ func (i LeaseItem) wanted(duration time.Duration) time.Time {
 
 func horizon(duration time.Duration) time.Duration { return max(10*(duration/3), 10*time.Minute) }
 
-// row is all of a row.
 type row struct {
 	LeaseItem
 	item   attributes // empty: there is no row

@@ -12,17 +12,17 @@ import (
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
 // each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over:
-// nothing is taken by force. It looks at the table every third of the lease's duration, or more often while items are on the
-// move. On a store of two methods it takes whatever items are free.
+// nothing is taken by force. It looks every third of the lease's duration, or more often while items move. On a store of two
+// methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item whose work returns
+// unasked is released, and left to others for a third of the lease's duration, or after errors with backoff up to 5 minutes;
+// that is logged, as are the errors of the store, which are waited out.
 //
-// work must stop when its context is done: see [Locker.Hold]. An item whose work returns unasked is released, and left to
-// others for a third of the lease's duration, or after an error with backoff up to 5 minutes; that is logged, and so are the
-// errors of the store, which are waited out. HoldShare blocks until all works have returned and their items are released, side
-// by side, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; at once it returns what is wrong
-// with an argument, what no waiting makes good, or why the first look was refused. A panic of work goes through it.
+// HoldShare blocks until all works have returned and their items are released, side by side, in 10 seconds at most. It returns
+// the cause of ctx, wrapped if items stay leased; or at once what is wrong with an argument, what no waiting makes good, or
+// why the first look was refused. A panic of work goes through it.
 func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
-	terms, err := l.checkCall(ctx, request)
-	switch {
+	terms, err := checkRequest(request)
+	switch err = cmp.Or(l.check(ctx), err); {
 	case err != nil:
 		return err
 	case most < 0:
@@ -70,20 +70,19 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 // share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
 type share struct {
 	*Locker
-	terms    terms
-	period   time.Duration
-	patience time.Duration // with a write: it holds up the others
-	most     int
-	work     func(ctx context.Context, lease *Lease) error
-	ended    chan ended
-	held     map[string]time.Time // since when this worker has an item
-	resting  map[string]pause     // items whose work has returned unasked
-	deaf     map[string]pause     // holders that let a wish run out
-	free     map[string]time.Time // since when the looks have shown an item free
-	wishes   map[string]LeaseItem // as they were when this worker wished for them
-	batch    int                  // how many free items the next look may take
-	stay     int                  // how many items could not be released, and until when they stay leased
-	until    time.Time
+	terms            terms
+	period, patience time.Duration // patience with a write, as that holds up the looks
+	most             int
+	work             func(ctx context.Context, lease *Lease) error
+	ended            chan ended
+	held             map[string]time.Time // since when this worker has an item
+	resting          map[string]pause     // items whose work has returned unasked
+	deaf             map[string]pause     // holders that let a wish run out
+	free             map[string]time.Time // since when the looks have shown an item free
+	wishes           map[string]LeaseItem // as they were when this worker wished for them
+	batch            int                  // how many free items the next look may take
+	stay             int                  // how many items could not be released, and until when they stay leased
+	until            time.Time
 }
 
 type ended struct {

@@ -122,8 +122,8 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 	return fmt.Errorf("lease: %w: %q in table %q", LeaseIDExistsError, leaseID, s.table)
 }
 
-// RemoveLeaseID retires a lease item that nobody holds: it deletes the row, at one write unit for each KB. One that is not
-// there is fine. While someone holds the item, nothing is deleted, and the error wraps [LeaseHeldError].
+// RemoveLeaseID deletes the row of an item that nobody holds, at one write unit for each KB. One that is not there is fine.
+// While someone holds the item, the error wraps [LeaseHeldError].
 func (s *LockStore) RemoveLeaseID(id string) error { return s.RemoveLeaseIDWithContext(always, id) }
 
 // RemoveLeaseIDWithContext is [LockStore.RemoveLeaseID] with a context.

@@ -125,10 +125,10 @@ func (t *tenure) yield(item LeaseItem) {
 	}
 }
 
-// prolonged returns until when a wish is to count while Hold's work takes its time to return; zero if it seems to hang.
+// prolonged returns until when a wish is to count while Hold's work takes its time to return, up to 3 minutes, then zero.
 func (t *tenure) prolonged() (until time.Time) {
 	d := t.state().duration
-	if w := t.wish.Load(); w != nil && t.terms.keep && time.Since(w.since) < max(10*(d/3), maxYield) {
+	if w := t.wish.Load(); w != nil && t.terms.keep && time.Since(w.since) < max(10*(d/3), 3*time.Minute) {
 		until = later(w.until, time.Now().Add(d/6*5))
 	}
 	return until
