@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,9 +42,19 @@ type fleet struct {
 
 	proxies  []*chaos.Proxy
 	children []*childWorker
+	sharers  []chaosWorker // of this process
 	ctx      context.Context
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
+
+	steady            atomic.Bool // those of this process that share stay
+	others            context.Context
+	leave             context.CancelFunc // ends the workers of this process that don't share
+	leaving           sync.WaitGroup
+	heldSoon, levelIn time.Duration // after only those that share are left
+
+	mu      sync.Mutex // guards:
+	lessees []string   // of all workers so far
 }
 
 // newFleet makes a table with some items, whose attributes of the user's the history then knows.
@@ -50,6 +63,7 @@ func newFleet(t *testing.T, endpoint string, seed uint64, items int) *fleet {
 	require.NoError(t, err)
 	f := &fleet{t: t, seed: seed, endpoint: endpoint, dir: dir, table: newFixtureOn(t, endpoint, "id")}
 	f.ctx, f.cancel = context.WithCancel(t.Context())
+	f.others, f.leave = context.WithCancel(f.ctx)
 	f.history, err = chaos.NewRecorder(dir, "fleet")
 	require.NoError(t, err)
 	require.NoError(t, f.table.EnsureTable())
@@ -68,7 +82,7 @@ func newFleet(t *testing.T, endpoint string, seed uint64, items int) *fleet {
 // recordAttributes records which attributes of the user's an item has.
 func (f *fleet) recordAttributes(kind chaos.Kind, item string) {
 	attributes := f.table.get(item)
-	for _, own := range []string{"ProcessID", "LeaseUntil", "FencingToken"} {
+	for _, own := range []string{"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil"} {
 		delete(attributes, own)
 	}
 	note, err := json.Marshal(attributes)
@@ -91,6 +105,7 @@ func (f *fleet) worker(o chaos.Options, w chaosWorker) chaosWorker {
 	made := f.template
 	made.Name, made.Lessee, made.How, made.ClockError = name, cmpOr(w.Lessee, name), cmpOr(w.How, usesLibrary), w.ClockError
 	made.Endpoint, made.Guards, made.Table = p.URL, p.URL, f.table.table
+	made.Most, made.Restarted, made.steady = w.Most, w.Restarted, &f.steady
 	if n%2 == 0 {
 		made.Guards = f.endpoint
 	}
@@ -111,7 +126,27 @@ func cmpOr(s, otherwise string) string {
 // start runs a worker in this process.
 func (f *fleet) start(o chaos.Options, w chaosWorker) {
 	w = f.worker(o, w)
-	f.background(func(ctx context.Context) { assert.NoError(f.t, w.run(ctx)) })
+	f.named(w.Lessee)
+	if w.shares() {
+		f.sharers = append(f.sharers, w)
+		f.background(func(ctx context.Context) { assert.NoError(f.t, w.run(ctx)) })
+	} else {
+		f.leaving.Go(func() { assert.NoError(f.t, w.run(f.others)) })
+	}
+}
+
+// named notes a lessee's name.
+func (f *fleet) named(lessee string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lessees = append(f.lessees, lessee)
+}
+
+// anyLessee returns the name of one of the workers, of which some are gone.
+func (f *fleet) anyLessee(r *rand.Rand) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lessees[r.IntN(len(f.lessees))]
 }
 
 // background does something until the fleet is stopped.
@@ -119,9 +154,13 @@ func (f *fleet) background(do func(context.Context)) { f.running.Go(func() { do(
 
 // child runs a worker in a process of its own.
 func (f *fleet) child(o chaos.Options, w chaosWorker) {
-	c := &childWorker{worker: f.worker(o, w)}
-	f.children = append(f.children, c)
-	require.NoError(f.t, c.spawn())
+	f.later(o, w)
+	require.NoError(f.t, f.children[len(f.children)-1].spawn())
+}
+
+// later makes a worker that is to run in a process of its own.
+func (f *fleet) later(o chaos.Options, w chaosWorker) {
+	f.children = append(f.children, &childWorker{fleet: f, worker: f.worker(o, w)})
 }
 
 // fault records a fault.
@@ -129,8 +168,11 @@ func (f *fleet) fault(whose, what string) {
 	f.history.Add(chaos.Event{Kind: chaos.Fault, Begin: chaos.Now(), End: chaos.Now(), Lessee: whose, Note: what})
 }
 
-// kill kills a child.
+// kill kills a child, if it was started.
 func (f *fleet) kill(c *childWorker) {
+	if c.cmd == nil {
+		return
+	}
 	f.fault(c.worker.Name, "SIGKILL")
 	if c.signal(syscall.SIGKILL) != nil {
 		f.t.Errorf("%s ended by itself", c.worker.Name)
@@ -161,23 +203,174 @@ func (f *fleet) darken(ctx context.Context, p *chaos.Proxy, r *rand.Rand) {
 	}
 }
 
-// torment kills and stops a child from time to time. At the end it runs.
+// torment ends, kills and stops a child from time to time. At the end it runs.
 func (f *fleet) torment(ctx context.Context, c *childWorker, r *rand.Rand) {
 	for pause(ctx, r, time.Second, 5*time.Second) {
-		if r.IntN(2) == 0 {
-			f.kill(c)
+		switch n := r.IntN(4); {
+		case n == 0 && c.cmd != nil:
+			f.fault(c.worker.Name, "SIGTERM")
+			c.signal(syscall.SIGTERM)
+			select {
+			case <-c.gone:
+			case <-time.After(2 * f.template.Duration): // as whoever ends processes does when that takes too long
+				c.signal(syscall.SIGKILL)
+				<-c.gone
+			}
+			fallthrough
+		case n <= 1:
+			if n == 1 || c.cmd == nil {
+				f.kill(c)
+			}
 			pause(ctx, r, 0, time.Second)
 			if err := c.spawn(); err != nil {
 				f.t.Errorf("starting a worker again: %v", err)
 				return
 			}
-		} else {
+		case c.cmd != nil:
 			f.fault(c.worker.Name, "SIGSTOP and SIGCONT")
 			c.signal(syscall.SIGSTOP)
 			pause(ctx, r, 0, 3*f.template.Duration)
 			c.signal(syscall.SIGCONT)
 		}
 	}
+}
+
+// operate is an operator that writes wishes at random, most of which make sense.
+func (f *fleet) operate(ctx context.Context, r *rand.Rand) {
+	for pause(ctx, r, 10*time.Millisecond, 100*time.Millisecond) {
+		now, d := time.Now(), f.template.Duration
+		by, until := str(f.anyLessee(r)), num(now.Add(time.Duration(r.Int64N(int64(d)))).UnixNano())
+		switch r.IntN(10) {
+		case 0, 1:
+			by, until = str(""), num(now.Add(time.Duration(r.Int64N(int64(5*time.Minute)))).UnixNano())
+		case 2:
+			by = str("nobody knows")
+		case 3:
+			by = nil
+		case 4:
+			by = num(7)
+		case 5:
+			until = []*dynamodb.AttributeValue{nil, str("soon"), num(0), num(now.UnixNano() - 1), num(now.Add(1e5 * time.Hour).UnixNano())}[r.IntN(5)]
+		}
+		f.wish(ctx, f.items[r.IntN(len(f.items))], by, until)
+	}
+}
+
+// wish writes a wish as an operator might; nil removes the attribute. It may fail.
+func (f *fleet) wish(ctx context.Context, item string, by, until *dynamodb.AttributeValue) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	in := &dynamodb.UpdateItemInput{TableName: &f.table.table, Key: row{"id": str(item)}, ConditionExpression: aws.String("attribute_exists(id)")}
+	var set, remove []string
+	attributes := row{"WantedBy": by, "WantedUntil": until}
+	for name, value := range attributes {
+		if value == nil {
+			remove = append(remove, name)
+			continue
+		}
+		set = append(set, name+" = :"+name)
+		if in.ExpressionAttributeValues == nil {
+			in.ExpressionAttributeValues = row{}
+		}
+		in.ExpressionAttributeValues[":"+name] = value
+	}
+	var update []string
+	if set != nil {
+		update = append(update, "SET "+strings.Join(set, ", "))
+	}
+	if remove != nil {
+		update = append(update, "REMOVE "+strings.Join(remove, ", "))
+	}
+	in.UpdateExpression = aws.String(strings.Join(update, " "))
+	f.fault("operator", "wish of an operator")
+	f.table.ddb.UpdateItemWithContext(ctx, in)
+}
+
+// alone stops or kills all workers but those that share, restarts one of these, and records that now only they are left.
+func (f *fleet) alone() {
+	restart := true
+	for i, c := range f.children {
+		switch {
+		case !c.worker.shares() && i%2 == 0:
+			assert.NoError(f.t, c.stop(20*time.Second))
+		case !c.worker.shares() || restart:
+			f.kill(c)
+			restart = restart && !c.worker.shares()
+		}
+	}
+	f.leave()
+	f.leaving.Wait()
+	f.children = slices.DeleteFunc(f.children, func(c *childWorker) bool { return !c.worker.shares() })
+	for _, c := range f.children {
+		if c.signal(syscall.Signal(0)) != nil {
+			require.NoError(f.t, c.spawn())
+		}
+	}
+	f.onlySharing()
+}
+
+// onlySharing records that from now on there are only those that share.
+func (f *fleet) onlySharing() {
+	now := chaos.Now()
+	for lessee, most := range f.limits() {
+		f.history.Add(chaos.Event{Kind: chaos.Sharing, Begin: now, End: now, Lessee: lessee, Token: int64(most)})
+	}
+}
+
+// limits returns those that share, and how many items they take.
+func (f *fleet) limits() map[string]int {
+	limits := make(map[string]int)
+	for _, w := range f.sharers {
+		limits[w.Lessee] = w.Most
+	}
+	for _, c := range f.children {
+		if c.worker.shares() {
+			limits[c.lessee] = c.worker.Most
+		}
+	}
+	return limits
+}
+
+// awaitLevel waits until the table has been level for a period, or for as long as that may take: ten periods, and what the
+// machine needs as things are.
+func (f *fleet) awaitLevel() {
+	period := f.template.Duration / 3
+	limits := f.limits()
+	var slowest time.Duration
+	level := time.Time{}
+	for start := time.Now(); ; {
+		slack := time.Second + 10*slowest
+		f.heldSoon, f.levelIn = f.template.Duration+period+slack, 10*period+slack
+		if time.Since(start) > f.levelIn+period || !level.IsZero() && time.Since(level) > period {
+			return
+		}
+		asked := time.Now()
+		time.Sleep(10 * time.Millisecond)
+		counts := f.holders()
+		slowest = max(slowest, time.Since(asked)-10*time.Millisecond)
+		switch is := counts != nil && chaos.Level(counts, limits); {
+		case !is:
+			level = time.Time{}
+		case level.IsZero():
+			level = time.Now()
+		}
+	}
+}
+
+// holders returns how many items each worker holds, as the table says; nil if some have no holder.
+func (f *fleet) holders() map[string]int {
+	items, _, err := f.table.ScanLeaseItems("", 0)
+	counts, held := make(map[string]int), 0
+	for _, item := range items {
+		if item.LesseeID != "" && item.Until.After(time.Now()) && (item.WantedBy != item.LesseeID || item.WantedUntil == 0) {
+			counts[item.LesseeID]++
+			held++
+		}
+	}
+	if err != nil || held < len(f.items) {
+		return nil
+	}
+	return counts
 }
 
 // pause blocks for a random time, or until ctx is done: then it returns false.
@@ -193,6 +386,7 @@ func pause(ctx context.Context, r *rand.Rand, least, most time.Duration) bool {
 // stop stops all workers and wants nothing to be left of them but their history.
 func (f *fleet) stop() {
 	f.cancel()
+	f.leaving.Wait()
 	for _, c := range f.children {
 		f.running.Go(func() {
 			if err := c.stop(20 * time.Second); err != nil {
@@ -216,6 +410,7 @@ func (f *fleet) stop() {
 // report checks the history as it is.
 func (f *fleet) report(recovery time.Duration) chaos.Report {
 	checker := chaos.NewChecker()
+	checker.HeldWithin, checker.LevelWithin = f.heldSoon, f.levelIn
 	require.NoError(f.t, chaos.Read(f.dir, checker.Add))
 	return checker.Report(recovery)
 }
@@ -240,8 +435,10 @@ func (f *fleet) explain(report chaos.Report) {
 
 // childWorker is a worker in a process of its own, and then in the next one.
 type childWorker struct {
+	fleet   *fleet
 	worker  chaosWorker
 	started int
+	lessee  string // at the last
 
 	cmd    *exec.Cmd
 	stdin  interface{ Close() error }
@@ -259,7 +456,11 @@ func (c *childWorker) spawn() error {
 	c.started++
 	w := c.worker
 	w.Name = fmt.Sprintf("%s.%d", w.Name, c.started)
-	w.Lessee, w.Seed = w.Name, w.Seed+uint64(c.started)
+	if w.Seed += uint64(c.started); !w.Restarted {
+		w.Lessee = w.Name
+	}
+	c.lessee = w.Lessee
+	c.fleet.named(c.lessee)
 	config, err := json.Marshal(w)
 	if err != nil {
 		return err

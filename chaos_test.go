@@ -56,7 +56,7 @@ func TestChaos(t *testing.T) {
 	stopServer := func() { assert.NoError(t, server.Stop()) }
 	defer func() { stopServer() }()
 
-	f := newFleet(t, server.Endpoint, seed, 4)
+	f := newFleet(t, server.Endpoint, seed, 16)
 	f.template = chaosWorker{Duration: 1500 * time.Millisecond, Wait: 300 * time.Millisecond, Patience: 3 * time.Second}
 	f.weather = chaos.Options{Rate: 0.15, Faults: chaos.AnyFault, Longest: 2 * f.template.Duration}
 	inOrder := f.weather // The original's writes undo each other if they arrive out of order.
@@ -65,14 +65,19 @@ func TestChaos(t *testing.T) {
 	fast.Skew, slow.Skew = 187*time.Second, -311*time.Second
 	const clockError = 40 * time.Millisecond // well within the margin of 150 ms
 
-	for range 3 {
+	for range 2 {
 		f.child(f.weather, chaosWorker{})
+		f.child(f.weather, chaosWorker{How: isSharing})
 	}
+	f.child(slow, chaosWorker{How: isSharing, ClockError: clockError, Restarted: true})
+	f.later(f.weather, chaosWorker{How: isSharing}) // It joins during the storm.
+	f.start(fast, chaosWorker{How: isSharing, ClockError: clockError})
+	f.start(f.weather, chaosWorker{How: isSharing, Most: 1})
 	f.child(slow, chaosWorker{ClockError: clockError})
 	f.child(inOrder, chaosWorker{How: isOriginal})
 	f.start(inOrder, chaosWorker{How: isOriginal})
 	f.start(fast, chaosWorker{ClockError: clockError})
-	for range 5 {
+	for range 3 {
 		f.start(f.weather, chaosWorker{})
 	}
 
@@ -85,6 +90,7 @@ func TestChaos(t *testing.T) {
 	for i, c := range f.children {
 		faults.Go(func() { f.torment(storm, c, f.random(200+i)) })
 	}
+	faults.Go(func() { f.operate(storm, f.random(400)) })
 	faults.Go(func() {
 		early, cancel := context.WithTimeout(storm, *chaosDuration*2/3) // It takes a while until it's back.
 		defer cancel()
@@ -109,20 +115,25 @@ func TestChaos(t *testing.T) {
 		f.kill(c)
 	}
 	f.history.Add(chaos.Event{Kind: chaos.Calm, Begin: chaos.Now(), End: chaos.Now()})
+	f.steady.Store(true)
 	for _, c := range f.children {
+		c.worker.Steady = true
 		require.NoError(t, c.spawn())
 	}
 	recovery := f.recover()
+	f.alone()
+	f.awaitLevel()
 	f.stop()
 
 	report := f.report(recovery)
 	t.Logf("chaos for %v with seed %d:\n%s", *chaosDuration, seed, report)
 	f.explain(report)
 	assert.Positive(t, report.Renewals)
+	assert.Positive(t, report.Handovers)
 	assert.Positive(t, report.Takeovers)
 	assert.Positive(t, report.Refused)
-	if *chaosDuration >= 15*time.Second {
-		kinds := append([]string{chaos.BlackHole, "SIGKILL", "SIGSTOP and SIGCONT", "DynamoDB Local killed and started again"}, chaos.AnyFault...)
+	if *chaosDuration >= 18*time.Second {
+		kinds := append([]string{chaos.BlackHole, "SIGKILL", "SIGTERM", "SIGSTOP and SIGCONT", "wish of an operator", "DynamoDB Local killed and started again"}, chaos.AnyFault...)
 		assert.ElementsMatch(t, kinds, slices.Collect(maps.Keys(report.Faults)), "kinds of faults")
 	}
 }
@@ -175,6 +186,18 @@ func TestChaosCatches(t *testing.T) {
 			all(2, chaosWorker{}, chaos.Options{})(f)
 		}
 	}
+	// wished runs workers that share, and an operator who keeps them handing over.
+	wished := func(w chaosWorker, o chaos.Options) func(*fleet) {
+		return func(f *fleet) {
+			all(2, w, o)(f)
+			f.steady.Store(true)
+			f.background(func(ctx context.Context) {
+				for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
+					f.wish(ctx, f.items[0], str(f.anyLessee(r)), num(time.Now().Add(worker.Duration).UnixNano()))
+				}
+			})
+		}
+	}
 	cases := map[string]struct {
 		broken, sound func(*fleet)
 		rule          chaos.Rule
@@ -189,6 +212,10 @@ func TestChaosCatches(t *testing.T) {
 			rollback(chaos.Options{Rewrite: releaseByToken}), rollback(chaos.Options{}), chaos.Overlap},
 		"a release that frees what an older process of the name relies on": {
 			brief(chaos.Options{Rewrite: releaseAtOnce}), brief(chaos.Options{}), chaos.Overlap},
+		"work that goes on after the handover": {
+			wished(chaosWorker{How: isRestless}, chaos.Options{}), wished(chaosWorker{How: isSharing}, chaos.Options{}), chaos.Overwork},
+		"a handover by name only": {
+			wished(chaosWorker{How: isRepeating}, chaos.Options{Rewrite: handOverByName}), wished(chaosWorker{How: isRepeating}, chaos.Options{}), chaos.Overlap},
 		"a fast clock without correction": {
 			off(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}), off(chaos.Options{Skew: 2 * time.Minute}), chaos.Overlap},
 		"a slow clock without correction": {
@@ -220,6 +247,76 @@ func TestChaosCatches(t *testing.T) {
 	}
 }
 
+// TestChaosCatchesUnequalShares is TestChaosCatches for what must be so when only workers that share are left.
+func TestChaosCatchesUnequalShares(t *testing.T) {
+	endpoint := ddblocal.ForTest(t).Endpoint
+	// run lets one worker hold all items, and two more join. An operator may want them for nobody.
+	run := func(t *testing.T, rewrite func(string, map[string]any), wished bool) (*fleet, chaos.Report) {
+		f := newFleet(t, endpoint, rand.Uint64(), 5)
+		f.template = chaosWorker{Duration: 1500 * time.Millisecond, Wait: 100 * time.Millisecond}
+		f.steady.Store(true)
+		o := chaos.Options{Rewrite: rewrite}
+		f.start(o, chaosWorker{How: isSharing})
+		assert.Eventually(t, func() bool { return chaos.Level(f.holders(), f.limits()) && len(f.holders()) > 0 }, 10*time.Second, 10*time.Millisecond)
+		f.start(o, chaosWorker{How: isSharing})
+		f.start(o, chaosWorker{How: isSharing})
+		for _, item := range f.items[:3] {
+			if wished {
+				f.wish(f.ctx, item, str("nobody knows"), num(time.Now().Add(f.template.Duration/2).UnixNano()))
+			}
+		}
+		f.onlySharing()
+		f.awaitLevel()
+		f.stop()
+		return f, f.report(0)
+	}
+	for name, c := range map[string]struct {
+		rewrite func(string, map[string]any)
+		wished  bool
+		rule    chaos.Rule
+	}{
+		"wishes that don't arrive":       {dropWishes, false, chaos.NotLevel},
+		"a reservation that doesn't end": {reserveForLong, true, chaos.NotHeld},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, report := run(t, c.rewrite, c.wished)
+			if report.Count(c.rule) == 0 {
+				t.Errorf("there is no %q; the history, in %s, shows\n%s", c.rule, f.dir, report)
+				return
+			}
+			os.RemoveAll(f.dir)
+		})
+		t.Run("not "+name, func(t *testing.T) {
+			t.Parallel()
+			f, report := run(t, nil, c.wished)
+			f.explain(report)
+		})
+	}
+}
+
+// dropWishes makes every wish fail.
+func dropWishes(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); isWish(update) {
+		body["ConditionExpression"] = fmt.Sprintf("#holder = :by AND %v", body["ConditionExpression"])
+	}
+}
+
+// reserveForLong makes reservations last.
+func reserveForLong(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); isHandover(update) {
+		body["ExpressionAttributeValues"].(map[string]any)[":end"] = map[string]any{"N": fmt.Sprint(time.Now().Add(time.Hour).UnixNano())}
+	}
+}
+
+// handOverByName makes every handover by the row's holder succeed if somebody else wants the item.
+func handOverByName(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); isHandover(update) {
+		body["ConditionExpression"] = fmt.Sprintf("(#holder = :me AND #wantedUntil > :now AND NOT #wantedBy IN (:me, :nobody)) OR (%v)",
+			body["ConditionExpression"])
+	}
+}
+
 // leaseAnyway makes every write that leases succeed.
 func leaseAnyway(_ string, body map[string]any) {
 	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "if_not_exists") {
@@ -230,7 +327,7 @@ func leaseAnyway(_ string, body map[string]any) {
 // renewByNameOnly makes every renewal of the row's holder succeed, whatever its token.
 func renewByNameOnly(_ string, body map[string]any) {
 	update, _ := body["UpdateExpression"].(string)
-	if update == "" || strings.Contains(update, "if_not_exists") || strings.Contains(update, "REMOVE") {
+	if update == "" || strings.Contains(update, "if_not_exists") || isRelease(update) || isHandover(update) || isWish(update) {
 		return
 	}
 	var holder, me string
@@ -251,14 +348,14 @@ func renewByNameOnly(_ string, body map[string]any) {
 
 // releaseByToken makes every release by the row's holder and its token succeed, whatever the row's end.
 func releaseByToken(_ string, body map[string]any) {
-	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "REMOVE") {
+	if update, _ := body["UpdateExpression"].(string); isRelease(update) {
 		body["ConditionExpression"] = fmt.Sprintf("(#holder = :me AND #token = :token) OR (%v)", body["ConditionExpression"])
 	}
 }
 
 // releaseAtOnce makes every release free the row at once.
 func releaseAtOnce(_ string, body map[string]any) {
-	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "REMOVE") {
+	if update, _ := body["UpdateExpression"].(string); isRelease(update) {
 		body["ExpressionAttributeValues"].(map[string]any)[":rest"] = map[string]any{"N": "0"}
 	}
 }

@@ -3,15 +3,18 @@ package lease_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -26,8 +29,8 @@ import (
 // chaosEnv makes a run of this test binary a worker: its value is a chaosWorker in JSON.
 const chaosEnv = "LEASE_CHAOS_WORKER"
 
-// chaosChild runs the worker that this process was started for, until its standard input ends, and
-// tells whether it was one.
+// chaosChild runs the worker that this process was started for, until its standard input ends or SIGTERM
+// comes, and tells whether it was one.
 func chaosChild() bool {
 	var w chaosWorker
 	config := os.Getenv(chaosEnv)
@@ -35,7 +38,7 @@ func chaosChild() bool {
 		return false
 	}
 	lease.SetLogger(nil)
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
 		stop()
@@ -57,6 +60,9 @@ const (
 	isOriginal   = "original"    // as the original library does, by its clock
 	isCareless   = "careless"    // believes in its lease until its heartbeat says otherwise
 	isRolledBack = "rolled back" // by the library, and then as the original does, under the same name
+	isSharing    = "sharing"     // by HoldShare
+	isRestless   = "restless"    // by HoldShare, but what its work began goes on after it has returned
+	isRepeating  = "repeating"   // by HoldShare; each handover of it arrives again and again
 )
 
 // chaosWorker leases items, one after the other, works on them, and records what it sees.
@@ -72,7 +78,19 @@ type chaosWorker struct {
 	Seed             uint64
 	History          string // the directory
 	ClockError       time.Duration
+	Most             int  // how many items one that shares takes; 0 for no limit
+	Steady           bool // one that shares doesn't leave, and its work doesn't return unasked
+	Restarted        bool // when it is started again, it has the same LesseeID
+
+	steady *atomic.Bool // Steady from when on it's true; may be nil
 }
+
+// shares tells whether it works by HoldShare.
+func (w chaosWorker) shares() bool {
+	return w.How == isSharing || w.How == isRestless || w.How == isRepeating
+}
+
+func (w chaosWorker) isSteady() bool { return w.Steady || w.steady != nil && w.steady.Load() }
 
 func (w chaosWorker) LesseeID() string             { return w.Lessee }
 func (w chaosWorker) LeaseDuration() time.Duration { return w.Duration }
@@ -87,7 +105,7 @@ type chaosRun struct {
 	leases, guard *dynamodb.DynamoDB
 	store         *lease.LockStore
 	locker        *lease.Locker
-	asked         atomic.Int64 // when the last write that leases was first sent
+	asked         sync.Map // when the last write that leases was first sent, by item
 	watching      sync.WaitGroup
 
 	mu   sync.Mutex // guards:
@@ -107,6 +125,7 @@ func (w chaosWorker) run(ctx context.Context) (err error) {
 	r.leases = ddblocal.NewClient(w.Endpoint, config)
 	r.guard = ddblocal.NewClient(w.Guards, config, aws.NewConfig().WithMaxRetries(0))
 	r.leases.Handlers.Complete.PushBack(r.completed)
+	r.leases.Handlers.Send.PushFront(r.sending)
 	r.store = lease.NewLockStore(r.leases, w.Table, "id")
 	r.locker = lease.NewLocker(r.store)
 	defer r.watching.Wait()
@@ -121,6 +140,8 @@ func (w chaosWorker) run(ctx context.Context) (err error) {
 			r.careless(ctx)
 		case w.How == isRolledBack:
 			r.rolledBack(ctx)
+		case w.shares():
+			r.share(ctx)
 		case r.chance(0.5):
 			r.hold(ctx)
 		default:
@@ -140,15 +161,51 @@ func (r *chaosRun) completed(req *request.Request) {
 	begin := chaos.Now() - time.Since(req.Time) // early rather than late, wherever the process is paused
 	update := aws.StringValue(in.UpdateExpression)
 	if strings.Contains(update, "if_not_exists") {
-		r.asked.Store(int64(begin))
+		r.asked.Store(*in.Key["id"].S, begin)
 		return
 	}
-	if req.Error != nil || r.How == isOriginal {
+	if req.Error != nil {
 		return
 	}
 	kind := chaos.Renewed
-	if strings.Contains(update, "REMOVE") {
+	switch {
+	case isHandover(update):
+		kind = chaos.HandedOver
+		if r.How == isRepeating {
+			r.watching.Go(func() { r.repeat(in) })
+		}
+	case isRelease(update):
 		kind = chaos.Released
+	}
+	r.wrote(kind, begin, in)
+}
+
+// repeat sends a handover again and again, as a network might.
+func (r *chaosRun) repeat(in *dynamodb.UpdateItemInput) {
+	again := ddblocal.NewClient(r.Endpoint, &aws.Config{HTTPClient: r.leases.Config.HTTPClient})
+	for end := time.Now().Add(4 * r.Duration); time.Now().Before(end); {
+		r.sleep(context.Background(), r.Duration/5)
+		again.UpdateItem(in)
+	}
+}
+
+// sending records that a release or handover is about to be sent.
+func (r *chaosRun) sending(req *request.Request) {
+	in, ok := req.Params.(*dynamodb.UpdateItemInput)
+	if ok && (isHandover(aws.StringValue(in.UpdateExpression)) || isRelease(aws.StringValue(in.UpdateExpression))) {
+		r.wrote(chaos.Freeing, chaos.Now(), in)
+	}
+}
+
+func isHandover(update string) bool { return strings.Contains(update, "#holder = #wantedBy") }
+func isRelease(update string) bool  { return strings.Contains(update, "REMOVE #holder") }
+func isWish(update string) bool     { return strings.Contains(update, "#wantedBy = :by") }
+
+// wrote records a write of a tenure of this worker, but for those of the original, which don't name it. A wish is about
+// somebody else's.
+func (r *chaosRun) wrote(kind chaos.Kind, begin time.Duration, in *dynamodb.UpdateItemInput) {
+	if r.How == isOriginal || isWish(*in.UpdateExpression) {
+		return
 	}
 	item := *in.Key["id"].S
 	for _, value := range in.ExpressionAttributeValues {
@@ -156,6 +213,12 @@ func (r *chaosRun) completed(req *request.Request) {
 			r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(), Item: item, Tenure: r.tenure(item, token)})
 		}
 	}
+}
+
+// askedFor returns when the last write that leases the item was first sent.
+func (r *chaosRun) askedFor(item string) time.Duration {
+	asked, _ := r.asked.Load(item)
+	return asked.(time.Duration)
 }
 
 // tenure names a tenure of this worker.
@@ -201,13 +264,14 @@ func (r *chaosRun) documented(ctx context.Context) {
 // work makes guarded writes until its patience is at an end, ctx is done (to stop the worker), or the
 // lease is, as leased says.
 func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
-	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
-	r.watch(ctx, l, tenure, l.Valid)
+	tenure := r.begun(ctx, l)
+	defer r.working(l.LeaseID, tenure)
 	var patience <-chan time.Time
 	if r.Patience > 0 {
 		patience = time.After(r.upTo(r.Patience))
 	}
 	for {
+		r.working(l.LeaseID, tenure)
 		r.guardedWrite(ctx, l, tenure)
 		select {
 		case <-time.After(r.upTo(100 * time.Millisecond)):
@@ -219,6 +283,77 @@ func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
 			return
 		}
 	}
+}
+
+// begun records that a tenure has begun, and what it says from now on.
+func (r *chaosRun) begun(ctx context.Context, l *lease.Lease) (tenure string) {
+	tenure = r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), r.askedFor(l.LeaseID))
+	r.watch(ctx, l, tenure, l.Valid)
+	return tenure
+}
+
+// working records that work goes on.
+func (r *chaosRun) working(item, tenure string) {
+	now := chaos.Now()
+	r.history.Add(chaos.Event{Kind: chaos.Working, Begin: now, End: now, Item: item, Tenure: tenure})
+}
+
+// share shares the items by HoldShare, and leaves after a while.
+func (r *chaosRun) share(ctx context.Context) {
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	timer := time.AfterFunc(2*r.Duration+r.upTo(8*r.Duration), func() {
+		if !r.isSteady() {
+			leave()
+		}
+	})
+	defer timer.Stop()
+	r.locker.HoldShare(ctx, r, r.Most, func(leased context.Context, l *lease.Lease) error {
+		return r.shared(ctx, leased, l)
+	})
+}
+
+// shared makes guarded writes until leased is done, and then takes its time. Sometimes it returns unasked.
+func (r *chaosRun) shared(ctx, leased context.Context, l *lease.Lease) error {
+	tenure := r.begun(ctx, l)
+	var patience <-chan time.Time
+	if r.Patience > 0 && r.chance(0.3) {
+		patience = time.After(r.upTo(2 * r.Patience))
+	}
+	for over := false; !over; {
+		r.working(l.LeaseID, tenure)
+		r.guardedWrite(ctx, l, tenure)
+		select {
+		case <-time.After(r.upTo(100 * time.Millisecond)):
+		case <-leased.Done():
+			over = true
+		case <-patience:
+			over = !r.isSteady()
+		}
+	}
+	if r.How == isRestless {
+		r.watching.Go(func() {
+			for end := time.Now().Add(r.Duration); time.Now().Before(end); r.sleep(ctx, 50*time.Millisecond) {
+				r.working(l.LeaseID, tenure)
+			}
+		})
+		return leased.Err()
+	}
+	if leased.Err() != nil { // Some work takes long to return.
+		most := 50 * time.Millisecond
+		if r.chance(0.1) {
+			most = r.Duration
+		}
+		select {
+		case <-time.After(r.upTo(most)):
+		case <-l.Context().Done():
+		}
+	}
+	r.working(l.LeaseID, tenure)
+	if leased.Err() == nil && r.chance(0.3) {
+		return errors.New("work failed")
+	}
+	return leased.Err()
 }
 
 // obtained records that a tenure began, by a write that was sent at the time asked.
@@ -309,7 +444,7 @@ func (r *chaosRun) careless(ctx context.Context) {
 		told.Store(true)
 		done()
 	}()
-	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
+	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), r.askedFor(l.LeaseID))
 	r.watch(ctx, l, tenure, func() bool { return !told.Load() })
 	<-beating.Done()
 }
@@ -363,8 +498,7 @@ func (r *chaosRun) rolledBack(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	tenure := r.obtained(l.LeaseID, r.tenure(l.LeaseID, l.FencingToken()), l.FencingToken(), time.Duration(r.asked.Load()))
-	r.watch(ctx, l, tenure, l.Valid)
+	r.begun(ctx, l)
 	r.sleep(ctx, r.Duration/5)
 	asked, until, err := r.originalWrite(ctx, l.LeaseID)
 	if err != nil {

@@ -3,6 +3,7 @@ package lease
 import (
 	"math"
 	"math/big"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,4 +104,69 @@ func FuzzAnyDate(f *testing.F) {
 			t.Errorf("%q corrects by %v to %v", header, least, most)
 		}
 	})
+}
+
+// FuzzParseWish: whatever lies in WantedBy and WantedUntil, the row stays leasable, and counts for one worker at the most. A
+// wish counts if DynamoDB would find its end to lie ahead, and not too far.
+func FuzzParseWish(f *testing.F) {
+	second := int64(time.Second)
+	for kind := range uint8(8) {
+		f.Add(kind, "w2", uint8(2), "60000000000", true, 30*second)
+		f.Add(uint8(1), "w2", kind, "60000000000", true, 30*second)
+	}
+	for _, by := range []string{"", "w1", "w2", "nobody knows", "\xff"} {
+		for _, until := range []string{"", "soon", "0", "-1", "1", "1.5E10", "1E15", "9.9E125", "-9.9E125", "9223372036854775807", "-9223372036854775808", "Inf", "NaN", "0x10"} {
+			f.Add(uint8(1), by, uint8(2), until, false, 30*second)
+			f.Add(uint8(1), by, uint8(2), until, true, -30*second)
+		}
+	}
+	f.Fuzz(func(t *testing.T, byKind uint8, by string, untilKind uint8, until string, ahead bool, end int64) {
+		now := time.Now()
+		if n, err := strconv.ParseInt(until, 10, 64); err == nil && ahead { // so many nanoseconds from now
+			until = strconv.FormatInt(now.UnixNano()+n, 10)
+		}
+		leased := max(0, now.UnixNano()+end%int64(1000*time.Hour))
+		item := map[string]*dynamodb.AttributeValue{holderAttribute: text("w1"), untilAttribute: number(leased), tokenAttribute: number(7)}
+		for name, value := range map[string]*dynamodb.AttributeValue{wantedByAttribute: attribute(byKind, by), wantedUntilAttribute: attribute(untilKind, until)} {
+			if value != nil {
+				item[name] = value
+			}
+		}
+		r, err := new(LockStore).parse("a", item)
+		if err != nil || r.LesseeID != "w1" || r.LeaseUntil != leased || r.FencingToken != 7 {
+			t.Fatalf("%v is read as %+v, %v", item, r, err)
+		}
+		const d = 30 * time.Second
+		live := r.wanted(d)
+		exact, _, err := big.ParseFloat(until, 10, 512, big.ToNearestEven)
+		switch number := item[wantedUntilAttribute] != nil && item[wantedUntilAttribute].N != nil && err == nil; {
+		case live.IsZero():
+			if n, accuracy := exactly(exact); number && accuracy && n > now.Add(time.Minute).UnixNano() && n < now.Add(5*time.Minute).UnixNano() &&
+				r.WantedBy != "w1" && leased > 0 {
+				t.Errorf("the wish of %v doesn't count", item)
+			}
+		case !number || r.WantedBy == "w1" || live.Before(now) || live.After(now.Add(10*time.Minute+time.Minute)):
+			t.Errorf("the wish of %v counts until %v", item, live)
+		}
+		s := &share{Locker: NewLocker(new(LockStore)), terms: terms{lessee: "w3", duration: d}, period: d / 3}
+		counts := s.count([]LeaseItem{r.LeaseItem})
+		sum := 0
+		for _, n := range counts {
+			sum += n
+		}
+		if _, me := counts["w3"]; !me || sum > 1 || len(counts) > 2 {
+			t.Errorf("%v counts as %v", item, counts)
+		}
+		s.listen([]LeaseItem{r.LeaseItem})
+		s.next([]LeaseItem{r.LeaseItem}, len(counts), false)
+	})
+}
+
+// exactly returns a number that fits.
+func exactly(f *big.Float) (int64, bool) {
+	if f == nil || !f.IsInt() {
+		return 0, false
+	}
+	n, accuracy := f.Int64()
+	return n, accuracy == big.Exact
 }

@@ -72,7 +72,6 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 	}
 }
 
-// outcome is what a heartbeat returns that is over because of the tenure, of ctx, or of err.
 func (t *tenure) outcome(ctx context.Context, err error) error {
 	switch over := t.over(); {
 	case over == LeaseReleasedError:

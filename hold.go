@@ -45,7 +45,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	event, free := "Released Lease", func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
 	if w := t.wish.Load(); w != nil && t.terms.keep {
 		event, free = "Handed Over Lease", func(ctx context.Context) error {
-			return l.store.HandOverLease(ctx, t.lease(), later(w.until, time.Now().Add(now.duration/3*2)))
+			left := min(max(time.Until(w.until), now.duration/3*2), max(now.duration, time.Minute)) // It may be another's wish by now.
+			return l.store.HandOverLease(ctx, t.lease(), time.Now().Add(left))
 		}
 	}
 	err := l.await(ctx, 2*most, free)
@@ -112,7 +113,6 @@ func (l *Locker) hold(ctx context.Context, lease *Lease, first time.Duration, wo
 	return err
 }
 
-// end releases what Hold holds, waits for the heartbeat, and returns how the lease was lost, if it was.
 func (l *Locker) end(ctx context.Context, t *tenure, beat <-chan func() error) error {
 	defer l.tenures.use(t.holding, -1)
 	over := t.over()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,11 +186,11 @@ func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy stri
 	if err != nil || seen.LesseeID == "" || seen.LesseeID == wantedBy {
 		return cmp.Or(err, LeaseNotObtainedError)
 	}
-	_, end := s.clock.times(until)
+	now, end := s.clock.times(until)
 	v := attributes{":holder": text(seen.LesseeID), ":token": number(seen.FencingToken), ":seen": number(seen.WantedUntil),
-		":by": text(wantedBy), ":wanted": number(end)}
+		":by": text(wantedBy), ":wanted": number(end), ":now": number(now), ":ever": number(math.MaxInt64)}
 	_, found, err := s.update(ctx, seen.LeaseID, v, "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND "+
-		"(attribute_not_exists(#wantedBy) OR #wantedUntil = :seen)", "SET #wantedBy = :by, #wantedUntil = :wanted")
+		"(NOT #wantedUntil BETWEEN :now AND :ever OR #wantedUntil = :seen)", "SET #wantedBy = :by, #wantedUntil = :wanted")
 	if found == nil || err != nil || found.WantedBy == wantedBy && found.WantedUntil == end {
 		return err // At the last, the reply was lost.
 	}
@@ -206,10 +207,10 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	lease.Discard()
 	if now, end := s.clock.times(until); c.older < now { // else an older process of the name may rely on the item
 		v := mine.own(c.furthest.Load())
-		v[":now"], v[":end"], v[":nobody"] = number(now), number(end), text("")
+		v[":now"], v[":end"], v[":nobody"], v[":text"] = number(now), number(end), text(""), text("S")
 		v[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
 		_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition+" AND #wantedUntil BETWEEN :now AND :horizon "+
-			"AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
+			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
 		if found == nil || err != nil || found.FencingToken == mine.FencingToken && found.LesseeID != mine.LesseeID {
 			return err // At the last, it was handed over before.
 		}

@@ -27,7 +27,7 @@ type LeaseItem struct {
 // wanted returns until when somebody wants the item, by this host's clock; zero if nobody does, or too far ahead: by a slip.
 func (i LeaseItem) wanted(duration time.Duration) time.Time {
 	until := i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
-	if i.WantedUntil <= 0 || i.WantedBy == i.LesseeID || until.Before(time.Now()) || time.Until(until) > horizon(duration) {
+	if i.WantedUntil <= 0 || until.Before(time.Now()) || time.Until(until) > horizon(duration) {
 		return time.Time{}
 	}
 	return until

@@ -312,9 +312,9 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 	for _, onTheWay := range []bool{true, false} {
 		for _, item := range items {
 			owner, holder := s.owner(item), item.LesseeID
-			reserved := item.WantedBy == holder && item.WantedUntil != 0
+			reserved := item.WantedBy == holder && !item.wanted(s.terms.duration).IsZero()
 			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
-				!reserved && item.WantedUntil >= 0 && !s.deaf[holder].until.After(time.Now()) {
+				!reserved && !s.deaf[holder].until.After(time.Now()) {
 				of[owner] = append(of[owner], item)
 			}
 		}

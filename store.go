@@ -26,7 +26,6 @@ type store interface {
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 }
 
-// embedsStore tells whether a type gets its methods from a store that it embeds.
 func embedsStore(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

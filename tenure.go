@@ -115,10 +115,12 @@ func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 
 // yield ends the work on an item that a renewal has shown to be wanted, whoever wants it.
 func (t *tenure) yield(item LeaseItem) {
-	until := item.wanted(t.state().duration)
-	if first := t.wish.Load(); first != nil && !until.IsZero() {
+	until, first := item.wanted(t.state().duration), t.wish.Load()
+	switch {
+	case until.IsZero() || item.WantedBy == t.lessee:
+	case first != nil:
 		t.wish.Store(&wish{first.since, until})
-	} else if !until.IsZero() {
+	default:
 		t.wish.Store(&wish{time.Now(), until})
 		t.want(LeaseWantedError)
 		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
@@ -137,7 +139,6 @@ func (t *tenure) prolonged() (until time.Time) {
 func (t *tenure) state() state       { return *t.now.Load() }
 func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
-// lease returns the tenure as a store takes it.
 func (t *tenure) lease() *Lease { return &Lease{LeaseID: t.leaseID, Request: t.terms, tenure: t} }
 
 // tenures are those of one Locker. It is safe for concurrent use.

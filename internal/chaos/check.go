@@ -41,8 +41,16 @@ const (
 	// LostAttribute: an item or one of its user attributes is not as it was registered.
 	LostAttribute Rule = "lost attribute"
 
-	// NotHeld: an item was not held within the given time after the faults had ended.
+	// Overwork: a tenure was valid, or work went on that relied on it, after its release or handover was sent.
+	Overwork Rule = "overwork"
+
+	// NotHeld: an item was not held within the given time after the faults had ended, or when only those
+	// that share were left nobody held it for longer than that.
 	NotHeld Rule = "not held"
+
+	// NotLevel: within the given time after only those that share were left, there was no moment at which
+	// they held all items and no two differed by more than one, of which the poorer was not at its limit.
+	NotLevel Rule = "not level"
 )
 
 // Violation says which guarantee was broken, and on which part of the history.
@@ -62,11 +70,14 @@ type Report struct {
 	Violations []Violation
 
 	Tenures, Renewals, Releases int
+	Handovers                   int // releases to who wanted the item
 	Takeovers                   int // tenures after one of another lessee that was not released
 	Accepted, Refused           int // guarded writes
 	Faults                      map[string]int
 	Gap                         map[string]time.Duration // the longest time that an item was not seen held
 	Recovery                    time.Duration            // from the end of the faults to when every item was seen held
+	Shared                      bool                     // at the end there were only those that share; then:
+	SharedGap, SharedLevel      time.Duration            // the longest time that an item was not seen held, and from when they were alone to level
 }
 
 // Count returns how many violations of a rule there are.
@@ -87,6 +98,7 @@ func (r Report) String() string {
 	row("tenures", r.Tenures)
 	row("renewals", r.Renewals)
 	row("releases", r.Releases)
+	row("handovers", r.Handovers)
 	row("takeovers", r.Takeovers)
 	row("guarded writes accepted", r.Accepted)
 	row("guarded writes refused", r.Refused)
@@ -96,10 +108,17 @@ func (r Report) String() string {
 	for _, item := range sortedKeys(r.Gap) {
 		row("longest gap of "+item, r.Gap[item].Round(time.Millisecond))
 	}
-	if r.Recovery < never {
-		row("all held after the faults", r.Recovery.Round(time.Millisecond))
-	} else {
-		row("all held after the faults", "never")
+	after := func(name string, d time.Duration) {
+		if d < never {
+			row(name, d.Round(time.Millisecond))
+		} else {
+			row(name, "never")
+		}
+	}
+	after("all held after the faults", r.Recovery)
+	if r.Shared {
+		after("longest gap when only those that share were left", r.SharedGap)
+		after("level then after", r.SharedLevel)
 	}
 	row("overlaps", r.Count(Overlap))
 	row("violations in all", len(r.Violations))
@@ -125,12 +144,20 @@ type tenure struct {
 	validFrom, validTo              time.Duration // seen valid throughout; never and -never if never seen
 	over                            time.Duration // the End of the first check that said so
 	renewed                         time.Duration // the Begin of the last renewal
+	freed                           time.Duration // the End of what came before the first release or handover was sent
+	worked                          time.Duration // the Begin of the last moment at which work went on
+	handovers                       int
 	firstAccepted, lastAccepted     time.Duration // the End of the first guarded write, the Begin of the last
 	obtained, renewals, wasReleased int
 }
 
 // Checker takes the events of a history, in any order.
 type Checker struct {
+	// When only those that share are left: for how long an item may have no holder, and how soon all must be level.
+	HeldWithin, LevelWithin time.Duration
+
+	sharers    map[string]int // and their limits
+	alone      time.Duration  // from when on there are no others
 	tenures    map[string]*tenure
 	registered map[string]Event
 	found      map[string]string
@@ -140,7 +167,7 @@ type Checker struct {
 
 // NewChecker returns a checker of an empty history.
 func NewChecker() *Checker {
-	return &Checker{tenures: make(map[string]*tenure), registered: make(map[string]Event), found: make(map[string]string),
+	return &Checker{sharers: make(map[string]int), alone: -never, tenures: make(map[string]*tenure), registered: make(map[string]Event), found: make(map[string]string),
 		calm: never, report: Report{Faults: make(map[string]int), Gap: make(map[string]time.Duration)}}
 }
 
@@ -159,10 +186,14 @@ func (c *Checker) Add(e Event) {
 	case Calm:
 		c.calm = e.End
 		return
+	case Sharing:
+		c.sharers[e.Lessee] = int(e.Token)
+		c.alone = max(c.alone, e.End)
+		return
 	}
 	t := c.tenures[e.Tenure]
 	if t == nil {
-		t = &tenure{validFrom: never, validTo: -never, over: never, renewed: -never, firstAccepted: never, lastAccepted: -never}
+		t = &tenure{validFrom: never, validTo: -never, over: never, renewed: -never, freed: never, worked: -never, firstAccepted: never, lastAccepted: -never}
 		c.tenures[e.Tenure] = t
 	}
 	switch e.Kind {
@@ -178,6 +209,13 @@ func (c *Checker) Add(e Event) {
 		t.renewed = max(t.renewed, e.Begin)
 	case Released:
 		t.wasReleased++
+	case HandedOver:
+		t.wasReleased++
+		t.handovers++
+	case Freeing:
+		t.freed = min(t.freed, e.End)
+	case Working:
+		t.worked = max(t.worked, e.Begin)
 	case Accepted:
 		c.report.Accepted++
 		t.firstAccepted, t.lastAccepted = min(t.firstAccepted, e.End), max(t.lastAccepted, e.Begin)
@@ -198,7 +236,10 @@ func (c *Checker) Report(recovery time.Duration) Report {
 			items[t.Item] = append(items[t.Item], t)
 		}
 	}
-	r := c.report
+	r, end := c.report, -never
+	for _, t := range c.tenures {
+		end = max(end, t.validTo)
+	}
 	for _, item := range sortedKeys(items) {
 		tenures := items[item]
 		slices.SortFunc(tenures, func(a, b *tenure) int { return cmp.Compare(a.End, b.End) })
@@ -208,25 +249,103 @@ func (c *Checker) Report(recovery time.Duration) Report {
 		if e, ok := c.registered[item]; ok && c.found[item] != e.Note {
 			r.violate(LostAttribute, item, e.Begin, never, "registered with %q, found %q", e.Note, c.found[item])
 		}
-		if c.calm == never {
-			continue
+		if c.calm < never {
+			r.checkHeld(item, tenures, c.calm, recovery)
 		}
-		held := never
-		for _, t := range tenures {
-			if t.validTo >= c.calm {
-				held = min(held, max(t.validFrom, c.calm))
-			}
-		}
-		took := never
-		if held < never {
-			took = held - c.calm
-		}
-		r.Recovery = max(r.Recovery, took)
-		if took > recovery {
-			r.violate(NotHeld, item, c.calm, held, "the faults ended at %v; want a holder %v later", c.calm, recovery)
+		if len(c.sharers) > 0 {
+			r.checkGaps(item, tenures, c.alone, end, c.HeldWithin)
 		}
 	}
+	if r.Shared = len(c.sharers) > 0; r.Shared {
+		r.SharedLevel = c.checkLevel(&r, items)
+	}
 	return r
+}
+
+// checkHeld checks how long after the faults an item was seen held.
+func (r *Report) checkHeld(item string, tenures []*tenure, since, within time.Duration) {
+	held := never
+	for _, t := range tenures {
+		if t.validTo >= since {
+			held = min(held, max(t.validFrom, since))
+		}
+	}
+	took := never
+	if held < never {
+		took = held - since
+	}
+	r.Recovery = max(r.Recovery, took)
+	if took > within {
+		r.violate(NotHeld, item, since, held, "the faults ended at %v; want a holder %v later", since, within)
+	}
+}
+
+// checkGaps checks for how long nobody held an item, from one time to another.
+func (r *Report) checkGaps(item string, tenures []*tenure, since, until, within time.Duration) {
+	seen := slices.DeleteFunc(slices.Clone(tenures), func(t *tenure) bool { return t.validFrom > t.validTo || t.validTo < since })
+	slices.SortFunc(seen, func(a, b *tenure) int { return cmp.Compare(a.validFrom, b.validFrom) })
+	check := func(from, to time.Duration) {
+		r.SharedGap = max(r.SharedGap, to-from)
+		if to-from > within {
+			r.violate(NotHeld, item, from, to, "nobody held it for %v when only those that share were left, since %v; want at most %v",
+				to-from, since, within)
+		}
+	}
+	for _, t := range seen {
+		check(since, t.validFrom)
+		since = max(since, t.validTo)
+	}
+	check(since, until)
+}
+
+// checkLevel returns how long after all but those that share had left all items were seen held by them, and level.
+func (c *Checker) checkLevel(r *Report, items map[string][]*tenure) time.Duration {
+	moments := []time.Duration{c.alone}
+	for _, tenures := range items {
+		for _, t := range tenures {
+			if t.validFrom > c.alone && t.validFrom < never {
+				moments = append(moments, t.validFrom)
+			}
+		}
+	}
+	slices.Sort(moments)
+	var counts map[string]int
+	for _, moment := range moments {
+		held := 0
+		counts = make(map[string]int)
+		for _, tenures := range items {
+			if i := slices.IndexFunc(tenures, func(t *tenure) bool { return t.validFrom <= moment && moment <= t.validTo }); i >= 0 {
+				counts[tenures[i].Lessee]++
+				held++
+			}
+		}
+		if held < len(items) || !Level(counts, c.sharers) {
+			continue
+		}
+		if took := moment - c.alone; took <= c.LevelWithin {
+			return took
+		}
+		break
+	}
+	r.violate(NotLevel, "", c.alone, never, "all but those that share had left at %v; want them level %v later; at the last there were %v",
+		c.alone, c.LevelWithin, counts)
+	return never
+}
+
+// Level tells whether workers with these limits (0 for none) hold as many items as the others, but for one, or as they
+// can, and nobody else holds any.
+func Level(counts, limits map[string]int) bool {
+	for lessee, n := range counts {
+		if _, ok := limits[lessee]; !ok && n > 0 {
+			return false
+		}
+		for other, limit := range limits {
+			if n > counts[other]+1 && (limit == 0 || counts[other] < limit) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (r *Report) violate(rule Rule, item string, from, to time.Duration, format string, args ...any) {
@@ -239,6 +358,7 @@ func (r *Report) count(tenures []*tenure) {
 	for i, t := range tenures {
 		r.Renewals += t.renewals
 		r.Releases += t.wasReleased
+		r.Handovers += t.handovers
 		if i > 0 && tenures[i-1].Lessee != t.Lessee && tenures[i-1].wasReleased == 0 {
 			r.Takeovers++
 		}
@@ -260,6 +380,10 @@ func (r *Report) checkEach(tenures []*tenure) {
 		}
 		if t.over <= t.validTo {
 			r.violate(Revived, t.Item, t.Begin, t.validTo, "%s was over at %v and valid at %v", t, t.over, t.validTo)
+		}
+		if last := max(t.validTo, t.worked); t.freed <= last {
+			r.violate(Overwork, t.Item, t.Begin, last, "%s was given away after %v; it was valid at %v, and work went on at %v",
+				t, t.freed, t.validTo, t.worked)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,6 +99,19 @@ func TestChecker(t *testing.T) {
 		"held all along":          {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 200, 201)}, nil},
 		"held too late":           {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 140, 145), saw(Valid, "a", 145, 151)}, []Rule{NotHeld}},
 		"held no more":            {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 99, 101)}, []Rule{NotHeld}},
+		"work until the handover, and the wisher's": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Working, "a", 5, 5), saw(Valid, "a", 6, 14), saw(Freeing, "a", 8, 10),
+			saw(HandedOver, "a", 8, 20), saw(Over, "a", 16, 17), obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24),
+		}, nil},
+		"work after the handover was sent": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Working, "a", 5, 5), saw(Freeing, "a", 8, 10), saw(HandedOver, "a", 8, 20), saw(Working, "a", 12, 12),
+		}, []Rule{Overwork}},
+		"work after a handover whose reply was lost": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Freeing, "a", 8, 10), saw(Working, "a", 12, 12), saw(Freeing, "a", 8, 20), saw(HandedOver, "a", 8, 22),
+		}, []Rule{Overwork}},
+		"valid after the release was sent": {[]Event{
+			obtained("a", "A", 1, 0, 2), saw(Freeing, "a", 8, 10), saw(Valid, "a", 12, 13),
+		}, []Rule{Overwork}},
 		"other items are others": {[]Event{
 			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 29, 30),
 			{Kind: Obtained, Item: "y", Lessee: "B", Tenure: "b", Token: 1, Begin: 10, End: 12},
@@ -120,6 +134,52 @@ func TestChecker(t *testing.T) {
 	}
 }
 
+func TestCheckerOfThoseThatShare(t *testing.T) {
+	on := func(item, lessee string, from, to time.Duration) []Event {
+		tenure := fmt.Sprint(item, lessee, from)
+		return []Event{{Kind: Obtained, Item: item, Lessee: lessee, Tenure: tenure, Token: int64(from) + 1, Begin: from - 1, End: from},
+			{Kind: Valid, Item: item, Tenure: tenure, Begin: from, End: from}, {Kind: Valid, Item: item, Tenure: tenure, Begin: to, End: to}}
+	}
+	join := func(parts ...[]Event) []Event { return slices.Concat(parts...) }
+	sharing := func(limits ...int64) (events []Event) {
+		for i, limit := range limits {
+			events = append(events, Event{Kind: Sharing, Lessee: string(rune('A' + i)), Token: limit, End: 100})
+		}
+		return events
+	}
+	for name, c := range map[string]struct {
+		history    []Event
+		want       []Rule
+		gap, level time.Duration
+	}{
+		"level all along":        {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200), on("z", "B", 3, 200)), nil, 0, 0},
+		"level in time":          {join(sharing(0, 0), on("x", "A", 1, 110), on("x", "B", 120, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), nil, 10, 20},
+		"level too late":         {join(sharing(0, 0), on("x", "A", 1, 160), on("x", "B", 190, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 30, never},
+		"one has all":            {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 0, never},
+		"one can't take":         {join(sharing(0, 1), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), nil, 0, 0},
+		"one can take more":      {join(sharing(0, 2), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), []Rule{NotLevel}, 0, never},
+		"a stranger has one":     {join(sharing(0, 0), on("x", "S", 1, 200), on("y", "A", 2, 200)), []Rule{NotLevel}, 0, never},
+		"never all at once":      {join(sharing(0, 0), on("x", "A", 1, 130), on("x", "A", 160, 200), on("y", "B", 131, 159)), []Rule{NotLevel}, 41, never},
+		"one is never held":      {join(sharing(0), on("x", "A", 1, 200), []Event{{Kind: Registered, Item: "y"}, {Kind: Found, Item: "y"}}), []Rule{NotHeld, NotLevel}, 100, never},
+		"nobody for too long":    {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 160, 200)), []Rule{NotHeld}, 60, 60},
+		"held, and then no more": {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 50, 140)), []Rule{NotHeld}, 60, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checker := NewChecker()
+			checker.HeldWithin, checker.LevelWithin = 50, 80
+			for _, i := range rand.Perm(len(c.history)) {
+				checker.Add(c.history[i])
+			}
+			report, got := checker.Report(0), []Rule(nil)
+			for _, v := range report.Violations {
+				got = append(got, v.Rule)
+			}
+			assert.Equal(t, c.want, got)
+			assert.Equal(t, []any{true, c.gap, c.level}, []any{report.Shared, report.SharedGap, report.SharedLevel})
+		})
+	}
+}
+
 func TestReportCounts(t *testing.T) {
 	checker := NewChecker()
 	for _, e := range []Event{
@@ -127,13 +187,13 @@ func TestReportCounts(t *testing.T) {
 		obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Renewed, "a", 5, 6), saw(Accepted, "a", 6, 7), saw(Valid, "a", 9, 10),
 		obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24), saw(Valid, "b", 29, 30), saw(Released, "b", 31, 32), saw(Refused, "a", 33, 34),
 		obtained("c", "C", 3, 40, 42), saw(Valid, "c", 43, 44), saw(Valid, "c", 49, 50),
-		obtained("d", "D", 4, 60, 62),
+		obtained("d", "D", 4, 60, 62), saw(HandedOver, "d", 64, 65), obtained("e", "E", 5, 70, 72),
 		{Kind: Fault, Note: Throttled}, {Kind: Fault, Note: Throttled},
 		{Kind: Calm, End: 48},
 	} {
 		checker.Add(e)
 	}
-	assert.Equal(t, Report{Tenures: 4, Renewals: 1, Releases: 1, Takeovers: 2, Accepted: 1, Refused: 1,
+	assert.Equal(t, Report{Tenures: 5, Renewals: 1, Releases: 2, Handovers: 1, Takeovers: 2, Accepted: 1, Refused: 1,
 		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(50))
 }
 

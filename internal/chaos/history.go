@@ -29,6 +29,10 @@ const (
 	Over       Kind = "over"       // the holder was told that it is not
 	Renewed    Kind = "renewed"    // the tenure, by a write that was first sent at Begin
 	Released   Kind = "released"   // the row
+	Freeing    Kind = "freeing"    // the release or handover of the tenure is sent after End
+	HandedOver Kind = "handedover" // the row, to whoever wanted it
+	Working    Kind = "working"    // work on the item went on, and relied on the tenure
+	Sharing    Kind = "sharing"    // from now on the Lessee and others like it share all items; Token is its limit, 0 for none
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
 	Refused    Kind = "refused"    // a guarded write of the tenure
 	Fault      Kind = "fault"      // of the kind in Note, to Lessee
@@ -115,20 +119,20 @@ func readFile(name string, add func(Event)) error {
 }
 
 // Excerpt returns what the history in a directory tells about a violation, in order of time: all
-// events of the item and all faults, of the checks of Valid only the first and the last of each
-// tenure.
+// events of the item and all faults, of Valid and Working only the first and the last of each tenure.
 func Excerpt(dir string, v Violation) ([]Event, error) {
 	var events []Event
-	first, last := make(map[string]Event), make(map[string]Event) // checks of each tenure
+	first, last := make(map[[2]string]Event), make(map[[2]string]Event) // by tenure and kind
 	err := Read(dir, func(e Event) {
+		key := [2]string{e.Tenure, string(e.Kind)}
 		switch {
 		case e.End < v.From || e.Begin > v.To || e.Item != v.Item && e.Kind != Fault:
-		case e.Kind != Valid:
+		case e.Kind != Valid && e.Kind != Working:
 			events = append(events, e)
-		case first[e.Tenure].Kind == "":
-			first[e.Tenure] = e
+		case first[key].Kind == "":
+			first[key] = e
 		default:
-			last[e.Tenure] = e
+			last[key] = e
 		}
 	})
 	events = slices.AppendSeq(events, maps.Values(first))
