@@ -46,6 +46,41 @@ func ExampleLocker_Hold() {
 	}
 }
 
+// examples/share is the whole program.
+func ExampleLocker_HoldShare() {
+	ctx := context.Background() // of signal.NotifyContext, in a program
+	ddb := dynamodb.New(session.Must(session.NewSession()))
+	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
+
+	err := locker.HoldShare(ctx, Worker{ID: "host-1:4711"}, 0, func(ctx context.Context, l *lease.Lease) error {
+		return deliver(ctx, l.LeaseID) // stops when ctx is done: the mailbox is wanted elsewhere, say
+	})
+	log.Print(err) // why ctx is done, or what is wrong with the table
+}
+
+// An operator frees the mailboxes of one host, so that any worker may take them.
+func ExampleLockStore_WantLease() {
+	ctx := context.Background()
+	ddb := dynamodb.New(session.Must(session.NewSession()))
+	store := lease.NewLockStore(ddb, "mailboxes", "mailbox")
+	for after, more := "", true; more; more = after != "" {
+		items, next, err := store.ScanLeaseItemsWithContext(ctx, after, 0)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, item := range items {
+			if item.LesseeID != "host-1:4711" {
+				continue
+			}
+			err := store.WantLease(ctx, item, "", time.Now().Add(time.Minute))
+			if err != nil { // LeaseNotObtainedError: it has changed hands since
+				log.Print(item.LeaseID, ": ", err)
+			}
+		}
+		after = next
+	}
+}
+
 func ExampleLocker_Heartbeat() {
 	ddb := dynamodb.New(session.Must(session.NewSession()))
 	lease.SetupLockStoreGlobal(ddb, "mailboxes", "mailbox") // once, at process start

@@ -130,7 +130,7 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 func begin(f func() error, log bool) <-chan func() error {
 	done := make(chan func() error, 1)
 	go func() {
-		err := errors.New("lease: a method of the store or the request left its goroutine")
+		err := errors.New("lease: a method of the store, the request or the work left its goroutine")
 		defer func() {
 			p := recover()
 			done <- func() error {

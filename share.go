@@ -47,7 +47,7 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 			}
 			logFailure(err, "lessee_id", terms.lessee)
 		}
-		for timer := time.After(time.Until(next)); timer != nil; {
+		for timer := time.After(max(minWaitPeriod, time.Until(next))); timer != nil; {
 			select {
 			case e := <-s.ended:
 				s.rest(ctx, e)
@@ -64,7 +64,7 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 	if s.stay > 0 {
 		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
 	}
-	return context.Cause(ctx)
+	return contextError(ctx)
 }
 
 // share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
@@ -106,7 +106,7 @@ func (s *share) rest(ctx context.Context, e ended) {
 	delete(s.held, id)
 	length := s.period
 	switch {
-	case errors.Is(err, LeaseLostError):
+	case errors.Is(err, LeaseLostError) && e.t.over() != LeaseReleasedError:
 		if e.t.over() == LeaseExpiredError { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
@@ -135,7 +135,7 @@ func (s *share) look(ctx context.Context) (next time.Time, err error) {
 			return err
 		})
 		if err != nil {
-			return s.after(s.period), err
+			return s.after(max(s.period, 2*minErrorWait)), err
 		}
 		items, after = append(items, page...), following
 	}
@@ -314,7 +314,7 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 			owner, holder := s.owner(item), item.LesseeID
 			reserved := item.WantedBy == holder && !item.wanted(s.terms.duration).IsZero()
 			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
-				!reserved && !s.deaf[holder].until.After(time.Now()) {
+				!reserved && !s.deaf[holder].until.After(time.Now()) && !s.resting[item.LeaseID].until.After(time.Now()) {
 				of[owner] = append(of[owner], item)
 			}
 		}

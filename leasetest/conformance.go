@@ -102,12 +102,27 @@ var promises = []struct {
 	{"LeaseAsSeen of what the older lease left has nothing new to remember", one, nothingNewToRemember},
 	{"what the older lease remembers, LeaseAsSeen of what it left remembers too", one, rememberedOn},
 
+	{"RenewLeaseItem shows the row: holder, token, end, and who wants the item", one, renewalShowsTheRow},
+	{"RenewLeaseItem prolongs a wish", one, wishProlonged},
+	{"RenewLeaseItem renews as well where there is no wish to prolong", one, noWishToProlong},
+	{"a wish shows in a scan, may replace another, and changes nothing else", one, wanted},
+	{"a wish for what isn't as it was seen is refused: bare LeaseNotObtainedError", one, wantedAsSeen},
+	{"a lease and a release remove the wish", one, wishesEnd},
+	{"a handover reserves the item for who wants it, and keeps token and wish", one, handedOver},
+	{"a handover is to who wants the item at that moment", one, handedOverNow},
+	{"a handover to nobody, or to the holder itself, is a release", one, handedOverWithoutAWish},
+	{"a handover heeds no wish that is too far ahead, and frees the item", one, wantedTooLong},
+	{"a handover may be repeated, but not when the lease is lost: bare LeaseLostError", one, handedOverAgain},
+	{"a handover before the end that an older process of the name relies on is a release", one, handedOverPastANamesake},
+	{"a handover after the end that an older process of the name relied on reserves the item", one, handedOverAfterANamesake},
+
 	{"of many lessees at once, never two hold an item", five, neverTwo},
 	{"a Locker holds an item for longer than a lease, and hands it on", one, heldByLocker},
 	{"a Locker that obtains its own item again frees it by one release", one, obtainedAgain},
 	{"a release or a removal ends a Locker's lease in this process at once", one, endedInThisProcess},
 	{"work that removes its own item inside of Hold is fine", one, removedInsideOfHold},
 	{"a namesake's Locker gets the row, the older one loses it, and others wait for the end it relies on", one, namesakes},
+	{"two Lockers share the items by HoldShare, and one that leaves leaves them to the other", five, shared},
 }
 
 var one, five, many = ids(1), ids(5), ids(40)

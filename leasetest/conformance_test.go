@@ -82,6 +82,10 @@ type broken struct {
 	remove  func(id string) error
 	add     func(id string, attributes map[string]*dynamodb.AttributeValue) error
 	scan    func(after string) ([]lease.LeaseItem, string, error)
+
+	renewItem func(l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)
+	want      func(seen lease.LeaseItem, by string, until time.Time) error
+	handOver  func(l *lease.Lease, until time.Time) error
 }
 
 // lists are the methods that no mutant changes.
@@ -91,17 +95,83 @@ type lists interface {
 	AddLeaseIDWithContext(ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue) error
 	RemoveLeaseIDWithContext(ctx context.Context, leaseID string) error
 	RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) error
-	WantLease(ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time) error
-	HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error
 }
 
-// RenewLeaseItem is not broken but by renew.
 func (b *broken) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
-	if b.renew == nil {
+	switch {
+	case b.renew != nil:
+		return lease.LeaseItem{}, b.RenewLeaseWithContext(ctx, l, until)
+	case b.renewItem == nil || ctx == nil || ctx.Err() != nil || l == nil || until.IsZero():
 		return b.Store.RenewLeaseItem(ctx, l, until, wanted)
 	}
-	return lease.LeaseItem{}, b.RenewLeaseWithContext(ctx, l, until)
+	return b.renewItem(l, until, wanted)
 }
+
+func (b *broken) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
+	if b.want == nil || ctx == nil || ctx.Err() != nil || until.IsZero() {
+		return b.Store.WantLease(ctx, seen, by, until)
+	}
+	return b.want(seen, by, until)
+}
+
+func (b *broken) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
+	if b.handOver == nil || ctx == nil || ctx.Err() != nil || l == nil || l.Request == nil || until.IsZero() {
+		return b.Store.HandOverLease(ctx, l, until)
+	}
+	return b.handOver(l, until)
+}
+
+// now returns what a scan shows of an item; the zero LeaseItem if there is none.
+func (b *broken) now(id string) lease.LeaseItem {
+	items, _, _ := b.Store.ScanLeaseItems("", 0)
+	for _, item := range items {
+		if item.LeaseID == id {
+			return item
+		}
+	}
+	return lease.LeaseItem{}
+}
+
+// give makes an item one that a lessee holds until then by that token, and nobody wants.
+func (b *broken) give(id, lessee string, token int64, until time.Time) {
+	b.Store.Retire(id)
+	_ = b.Store.AddLeaseID(id, tokenAttribute(token-1))
+	_, _ = b.Store.Lease(id, for30s(lessee), until)
+}
+
+// handsOver makes a mutant that does something to the row of an own lease before it hands that over; if that returns
+// true, instead.
+func handsOver(before func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool) func(b *broken) {
+	return func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			row := b.now(l.LeaseID)
+			if row.LesseeID == l.Request.LesseeID() && row.FencingToken == l.FencingToken() && before(b, l, row, until) {
+				return nil
+			}
+			return b.Store.HandOverLease(background, l, until)
+		}
+	}
+}
+
+// wants makes a mutant that wishes for another item than was seen. now is what there is.
+func wants(change func(seen, now lease.LeaseItem) lease.LeaseItem) func(b *broken) {
+	return func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			return b.Store.WantLease(background, change(seen, b.now(seen.LeaseID)), by, until)
+		}
+	}
+}
+
+// renewsItem makes a mutant of RenewLeaseItem.
+func renewsItem(renew func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)) func(b *broken) {
+	return func(b *broken) {
+		b.renewItem = func(l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+			return renew(b, l, until, wanted)
+		}
+	}
+}
+
+var background = context.Background()
 
 func newBroken(leaseIDs ...string) *broken {
 	s := leasetest.NewStore(leaseIDs...)
@@ -446,6 +516,262 @@ var mutants = map[string]struct {
 				attributes = nil
 			}
 			return b.Store.AddLeaseID(id, attributes)
+		}
+	}},
+	"hides who wants it": {"RenewLeaseItem shows the row", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		got, err := b.Store.RenewLeaseItem(background, l, until, wanted)
+		got.WantedBy, got.WantedUntil = "", 0
+		return got, err
+	})},
+	"shows the row as it was": {"RenewLeaseItem shows the row", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		before := b.now(l.LeaseID)
+		_, err := b.Store.RenewLeaseItem(background, l, until, wanted)
+		return before, err
+	})},
+	"shows who wanted it only": {"RenewLeaseItem shows the row", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		got, err := b.Store.RenewLeaseItem(background, l, until, wanted)
+		if got.WantedBy == "" {
+			got.WantedUntil = 0
+		}
+		return got, err
+	})},
+	"prolongs no wish": {"RenewLeaseItem prolongs a wish", renewsItem(func(b *broken, l *lease.Lease, until, _ time.Time) (lease.LeaseItem, error) {
+		return b.Store.RenewLeaseItem(background, l, until, time.Time{})
+	})},
+	"prolongs a lessee's wish only": {"RenewLeaseItem prolongs a wish", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		if b.now(l.LeaseID).WantedBy == "" {
+			wanted = time.Time{}
+		}
+		return b.Store.RenewLeaseItem(background, l, until, wanted)
+	})},
+	"loses what nobody wants": {"RenewLeaseItem renews as well where there is no wish to prolong", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		if !wanted.IsZero() && b.now(l.LeaseID).WantedUntil == 0 {
+			return lease.LeaseItem{}, lease.LeaseLostError
+		}
+		return b.Store.RenewLeaseItem(background, l, until, wanted)
+	})},
+	"makes a wish": {"RenewLeaseItem renews as well where there is no wish to prolong", renewsItem(func(b *broken, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+		if seen := b.now(l.LeaseID); !wanted.IsZero() && seen.WantedUntil == 0 {
+			_ = b.Store.WantLease(background, seen, "", wanted)
+		}
+		return b.Store.RenewLeaseItem(background, l, until, wanted)
+	})},
+	"says it wished": {"a wish shows in a scan", func(b *broken) {
+		b.want = func(lease.LeaseItem, string, time.Time) error { return nil }
+	}},
+	"never levels out": {"two Lockers share the items by HoldShare", func(b *broken) {
+		b.want = func(lease.LeaseItem, string, time.Time) error { return nil }
+	}},
+	"hears the first wish only": {"a wish shows in a scan, may replace another", func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if seen.WantedUntil != 0 {
+				return lease.LeaseNotObtainedError
+			}
+			return b.Store.WantLease(background, seen, by, until)
+		}
+	}},
+	"takes no operator's wish": {"a wish shows in a scan, may replace another", func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if by == "" {
+				return lease.LeaseNotObtainedError
+			}
+			return b.Store.WantLease(background, seen, by, until)
+		}
+	}},
+	"wishes by force": {"a wish shows in a scan, may replace another, and changes nothing else", func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if by == "" || seen.LesseeID == "" || b.now(seen.LeaseID).FencingToken != seen.FencingToken {
+				return b.Store.WantLease(background, seen, by, until)
+			}
+			b.give(seen.LeaseID, by, seen.FencingToken, until)
+			return nil
+		}
+	}},
+	"wishes of any holder": {"a wish for what isn't as it was seen is refused", wants(func(seen, now lease.LeaseItem) lease.LeaseItem {
+		if seen.LesseeID != "" {
+			seen.LesseeID = now.LesseeID
+		}
+		return seen
+	})},
+	"wishes through tenures": {"a wish for what isn't as it was seen is refused", wants(func(seen, now lease.LeaseItem) lease.LeaseItem {
+		seen.FencingToken = now.FencingToken
+		return seen
+	})},
+	"wishes through wishes": {"a wish for what isn't as it was seen is refused", wants(func(seen, now lease.LeaseItem) lease.LeaseItem {
+		seen.WantedUntil = now.WantedUntil
+		return seen
+	})},
+	"wraps a refused wish": {"a wish for what isn't as it was seen is refused: bare", func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if err := b.Store.WantLease(background, seen, by, until); err != nil {
+				return fmt.Errorf("wish for %q: %w", seen.LeaseID, err)
+			}
+			return nil
+		}
+	}},
+	"creates rows to wish for": {"a wish for what isn't as it was seen is refused", func(b *broken) {
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if seen.LeaseID != "" {
+				_ = b.Store.AddLeaseID(seen.LeaseID, nil)
+			}
+			return b.Store.WantLease(background, seen, by, until)
+		}
+	}},
+	"keeps a wish when it leases": {"a lease and a release remove the wish", func(b *broken) {
+		b.lease = func(ctx context.Context, id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+			was := b.now(id)
+			l, err := b.Store.LeaseWithContext(ctx, id, r, until)
+			if err == nil && was.WantedUntil != 0 {
+				_ = b.Store.WantLease(background, b.now(id), was.WantedBy, time.Unix(0, was.WantedUntil))
+			}
+			return l, err
+		}
+	}},
+	"keeps a wish when it releases": {"a lease and a release remove the wish", func(b *broken) {
+		kept := make(map[string]lease.LeaseItem)
+		b.release = func(l *lease.Lease) error {
+			was := b.now(l.LeaseID)
+			err := b.Store.ReleaseLease(l)
+			if err == nil && was.WantedUntil != 0 {
+				kept[l.LeaseID] = was
+			}
+			return err
+		}
+		b.scan = func(after string) ([]lease.LeaseItem, string, error) {
+			items, next, err := b.Store.ScanLeaseItems(after, 0)
+			for i, item := range items {
+				if was := kept[item.LeaseID]; item.LesseeID == "" {
+					items[i].WantedBy, items[i].WantedUntil = was.WantedBy, was.WantedUntil
+				}
+			}
+			return items, next, err
+		}
+	}},
+	"releases only": {"a handover reserves the item for who wants it", handsOver(func(b *broken, l *lease.Lease, _ lease.LeaseItem, _ time.Time) bool {
+		return b.Store.ReleaseLease(l) == nil
+	})},
+	"begins a tenure for another": {"a handover reserves the item for who wants it, and keeps token", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool {
+		if row.WantedBy != "" {
+			b.give(l.LeaseID, row.WantedBy, row.FencingToken+1, until)
+		}
+		return row.WantedBy != ""
+	})},
+	"removes the wish that it fulfils": {"a handover reserves the item for who wants it, and keeps token and wish", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool {
+		if row.WantedBy != "" {
+			b.give(l.LeaseID, row.WantedBy, row.FencingToken, until)
+		}
+		return row.WantedBy != ""
+	})},
+	"reserves for an hour": {"a handover reserves the item for who wants it", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			return b.Store.HandOverLease(background, l, until.Add(time.Hour))
+		}
+	}},
+	"hands over to who was first": {"a handover is to who wants the item at that moment", func(b *broken) {
+		first := make(map[int64]string) // by token
+		b.want = func(seen lease.LeaseItem, by string, until time.Time) error {
+			if seen.WantedUntil == 0 {
+				first[seen.FencingToken] = by
+			}
+			return b.Store.WantLease(background, seen, by, until)
+		}
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			if row := b.now(l.LeaseID); row.LesseeID == l.Request.LesseeID() && row.FencingToken == l.FencingToken() && first[row.FencingToken] != "" {
+				b.give(l.LeaseID, first[row.FencingToken], row.FencingToken, until)
+				return nil
+			}
+			return b.Store.HandOverLease(background, l, until)
+		}
+	}},
+	"keeps what nobody wants": {"a handover to nobody, or to the holder itself, is a release", handsOver(func(_ *broken, _ *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+		return row.WantedUntil == 0
+	})},
+	"keeps what an operator wants": {"a handover to nobody, or to the holder itself, is a release", handsOver(func(_ *broken, _ *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+		return row.WantedUntil != 0 && row.WantedBy == ""
+	})},
+	"hands over to the past": {"a handover to nobody, or to the holder itself, is a release", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool {
+		if row.WantedUntil < time.Now().UnixNano() {
+			_, _ = b.Store.RenewLeaseItem(background, untenured(l), time.Now(), until)
+		}
+		return false
+	})},
+	"hands over to itself": {"a handover to nobody, or to the holder itself, is a release", handsOver(func(_ *broken, _ *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+		return row.WantedBy == row.LesseeID
+	})},
+	"hands over to the far future": {"a handover heeds no wish that is too far ahead, and frees the item", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool {
+		if row.WantedUntil > until.UnixNano() {
+			_, _ = b.Store.RenewLeaseItem(background, untenured(l), time.Now(), until)
+		}
+		return false
+	})},
+	"looks ahead for 10 minutes": {"a handover heeds no wish that is too far ahead", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+		return row.WantedUntil > time.Now().Add(10*time.Minute).UnixNano() && b.Store.ReleaseLease(l) == nil
+	})},
+	"looks ahead for ten periods": {"a handover heeds no wish that is too far ahead", handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+		return row.WantedUntil > time.Now().Add(10*(l.Request.LeaseDuration()/3)).UnixNano() && b.Store.ReleaseLease(l) == nil
+	})},
+	"hands over once": {"a handover may be repeated", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			if row := b.now(l.LeaseID); row.LesseeID != l.Request.LesseeID() {
+				return lease.LeaseLostError
+			}
+			return b.Store.HandOverLease(background, l, until)
+		}
+	}},
+	"prolongs a reservation": {"a handover may be repeated", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			if row := b.now(l.LeaseID); row.LesseeID != "" && row.LesseeID != l.Request.LesseeID() && row.FencingToken == l.FencingToken() {
+				b.give(l.LeaseID, row.LesseeID, row.FencingToken, until)
+			}
+			return b.Store.HandOverLease(background, l, until)
+		}
+	}},
+	"hands over what is lost": {"a handover may be repeated, but not when the lease is lost", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			if err := b.Store.HandOverLease(background, l, until); err != lease.LeaseLostError {
+				return err
+			}
+			return nil
+		}
+	}},
+	"hands over without the token": {"a handover may be repeated, but not when the lease is lost", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			return b.Store.HandOverLease(background, withToken(l, b.now(l.LeaseID).FencingToken), until)
+		}
+	}},
+	"hands over past a namesake": {"a handover before the end that an older process of the name relies on is a release", func(b *broken) {
+		remembers := make(map[int64]bool) // by token
+		b.asSeen = func(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+			l, err := b.Store.LeaseAsSeen(ctx, seen, older, r, until)
+			if err == nil && seen.LesseeID == r.LesseeID() {
+				remembers[l.FencingToken()] = true
+			}
+			return l, err
+		}
+		handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool {
+			if row.WantedBy == "" || !remembers[row.FencingToken] {
+				return false
+			}
+			b.give(l.LeaseID, row.WantedBy, row.FencingToken, until)
+			return true
+		})(b)
+	}},
+	"frees what a namesake is past": {"a handover after the end that an older process of the name relied on reserves the item", func(b *broken) {
+		remembers := make(map[int64]bool) // by token
+		b.asSeen = func(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+			l, err := b.Store.LeaseAsSeen(ctx, seen, older, r, until)
+			if err == nil && seen.LesseeID == r.LesseeID() {
+				remembers[l.FencingToken()] = true
+			}
+			return l, err
+		}
+		handsOver(func(b *broken, l *lease.Lease, row lease.LeaseItem, _ time.Time) bool {
+			return remembers[row.FencingToken] && b.Store.ReleaseLease(l) == nil
+		})(b)
+	}},
+	"hands the row over only": {"a release or a removal ends a Locker's lease in this process", func(b *broken) {
+		b.handOver = func(l *lease.Lease, until time.Time) error {
+			return b.Store.HandOverLease(background, untenured(l), until)
 		}
 	}},
 	"scans from anything": {"bad input is refused", func(b *broken) {

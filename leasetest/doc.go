@@ -34,6 +34,7 @@
 //	SetLoseReplies      nothing, once it is off again
 //	SetClockSkew        another's lease is taken too early, or its own is: LeaseLostError
 //	a second Locker     LeaseLostError, at its next renewal, if it has the same LesseeID
+//	WantLease           LeaseWantedError, at its next renewal; the item is handed over when work has returned
 //
 // The switches are those of one client. [Store.NewClient] makes another host's, to see one worker take
 // over from another that is cut off.
@@ -50,5 +51,5 @@
 //
 // store.go (leasing and looking), registry.go (registering and retiring), table.go (the rows), faults.go (the
 // switches), conformance.go (the suite), promises.go (its sub-tests), namesakes.go (those of LeaseAsSeen and
-// of a Locker on the store).
+// of a Locker on the store), wishes.go (those of wishes, handovers and HoldShare).
 package leasetest

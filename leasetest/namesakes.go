@@ -193,7 +193,8 @@ func obtainedAgain(c *conformance) {
 }
 
 func endedInThisProcess(c *conformance) {
-	for what, end := range map[string]func(*lease.Lease) error{"RemoveLease": c.RemoveLease, "ReleaseLease": c.ReleaseLease} {
+	for what, end := range map[string]func(*lease.Lease) error{"RemoveLease": c.RemoveLease, "ReleaseLease": c.ReleaseLease,
+		"HandOverLease": func(l *lease.Lease) error { return c.HandOverLease(c.Context(), l, time.Now().Add(time.Minute)) }} {
 		locker := lease.NewLocker(c.StoreInterface)
 		l := c.obtainBy(locker, terms{"w1", 6 * time.Second})
 		beat := make(chan error)

@@ -332,6 +332,7 @@ func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[strin
 	_, errSeen := c.LeaseAsSeen(ctx, lease.LeaseItem{LeaseID: item}, nil, l.Request, until)
 	_, errList := c.ListLeaseIDsWithContext(ctx)
 	_, _, errScan := c.ScanLeaseItemsWithContext(ctx, "", 0)
+	_, errRenew := c.RenewLeaseItem(ctx, l, until, until)
 	return map[string]error{
 		"Lease": errLease, "LeaseAsSeen": errSeen, "ListLeaseIDs": errList, "ScanLeaseItems": errScan,
 		"RenewLease":    c.RenewLeaseWithContext(ctx, l, until),
@@ -339,6 +340,8 @@ func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[strin
 		"AddLeaseID":    c.AddLeaseIDWithContext(ctx, "new", nil),
 		"RemoveLeaseID": c.RemoveLeaseIDWithContext(ctx, item),
 		"RemoveLease":   c.RemoveLeaseWithContext(ctx, l),
+		"WantLease":     c.WantLease(ctx, lease.LeaseItem{LeaseID: item, LesseeID: "w1", FencingToken: l.FencingToken()}, "w2", until),
+		"HandOverLease": c.HandOverLease(ctx, l, until), "RenewLeaseItem": errRenew,
 	}
 }
 
@@ -424,11 +427,28 @@ func badCalls(c *conformance, held *lease.Lease) []refusal {
 		_, _, err := c.ScanLeaseItems(after, 0)
 		return err
 	}
+	want := func(id, by string, until time.Time) error {
+		seen := lease.LeaseItem{LeaseID: id, LesseeID: "w1", FencingToken: held.FencingToken()}
+		return c.WantLease(c.Context(), seen, by, until)
+	}
+	renew := func(l *lease.Lease, until time.Time) error {
+		_, err := c.RenewLeaseItem(c.Context(), l, until, soon)
+		return err
+	}
 	return []refusal{
 		{c.RenewLease(held, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), "9999-01-01 1970 2262"},
 		{c.RenewLease(nil, soon), "Lease nil"},
 		{c.RenewLease(&lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
 		{c.RenewLease(&lease.Lease{Request: good}, soon), "lease ID empty"},
+		{renew(nil, soon), "Lease nil"},
+		{renew(held, time.Time{}), "0001-01-01 1970 2262"},
+		{want("", "w2", soon), "lease ID empty"},
+		{want(item, "\xff", soon), `LesseeID "\xff" UTF-8`},
+		{want(item, strings.Repeat("x", 2049), soon), "LesseeID 2049"},
+		{want(item, "w2", time.Time{}), "0001-01-01 1970 2262"},
+		{c.HandOverLease(c.Context(), nil, soon), "Lease nil"},
+		{c.HandOverLease(c.Context(), &lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
+		{c.HandOverLease(c.Context(), held, time.Time{}), "0001-01-01 1970 2262"},
 		{c.ReleaseLease(nil), "Lease nil"},
 		{c.ReleaseLease(&lease.Lease{LeaseID: item}), "LeaseRequest nil"},
 		{c.RemoveLease(nil), "Lease nil"},
