@@ -97,14 +97,14 @@ type pause struct {
 
 // rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
 func (s *share) rest(ctx context.Context, e ended) {
-	id, err, after := e.t.leaseID, e.result(), pause{last: s.resting[e.t.leaseID].last}
+	id, began := e.t.leaseID, s.held[e.t.leaseID]
+	delete(s.held, id)
+	err, after, length := e.result(), pause{last: s.resting[id].last}, s.period
 	asked := e.t.wish.Load() != nil && (err == nil || err == LeaseWantedError) ||
 		ctx.Err() != nil && (err == nil || err == ctx.Err() || err == context.Cause(ctx))
-	if time.Since(s.held[id]) >= max(time.Minute, 3*s.terms.duration) {
+	if time.Since(began) >= max(time.Minute, 3*s.terms.duration) {
 		after.last = 0
 	}
-	delete(s.held, id)
-	length := s.period
 	switch {
 	case errors.Is(err, LeaseLostError) && e.t.over() != LeaseReleasedError:
 		if e.t.over() == LeaseExpiredError { // else the store has logged it
