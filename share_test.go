@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,8 @@ import (
 // The simulation of a fleet: HoldShare itself, on a store in memory, in imagined time.
 
 var shareSeed = flag.Uint64("share.seed", 0, "the seed of the simulated fleets; 0 for a new one")
+
+var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well")
 
 const (
 	shareD = 30 * time.Second
@@ -242,121 +246,141 @@ func (f *simulation) requests() (c leasetest.Counts) {
 	return c
 }
 
-func TestShareAllStartAtOnce(t *testing.T) {
-	for _, size := range []struct{ workers, items int }{{10, 100}, {100, 1000}} {
-		t.Run(fmt.Sprintf("%d × %d", size.workers, size.items), func(t *testing.T) {
-			simulate(t, size.items, func(f *simulation) {
-				f.startAll(size.workers, 0)
-				held := f.until("all held", 5*time.Second, f.held)
-				level := held + f.until("level", shareD, f.level)
-				f.Logf("all held %v, level %v, moves %d, %+v", held, level, f.moved(), f.requests())
-			})
-		})
+// size is that of a simulated fleet.
+type size struct{ workers, items int }
+
+func (s size) String() string { return fmt.Sprintf("%d workers × %d items", s.workers, s.items) }
+
+// TestShare simulates what happens to fleets of several sizes, and logs a table of it.
+func TestShare(t *testing.T) {
+	sizes := []size{{10, 100}, {100, 1000}}
+	if *shareLarge {
+		sizes = append(sizes, size{1000, 10000})
 	}
-}
-
-func TestShareOneJoins(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		f.startAll(10, 0)
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.moved()
-		before := f.requests()
-		f.start("joins")
-		level := f.until("level", 3*shareP, f.level)
-		time.Sleep(time.Minute)
-		f.Logf("level %v, gaps %v", level, f.gaps)
-		assert.Equal(f, 9, f.moved())
-		after := f.requests()
-		assert.Equal(f, 3*9, after.Wishes+after.Handovers+after.Leases-before.Leases, "a move costs three writes")
-		assert.Equal(f, before.Refused, after.Refused)
-	})
-}
-
-func TestShareInPeace(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		f.startAll(10, 0)
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.moved()
-		before := f.requests()
-		time.Sleep(time.Hour)
-		after := f.requests()
-		assert.Zero(f, f.moved())
-		assert.Equal(f, before.Refused, after.Refused, "failed writes")
-		assert.Equal(f, before.Leases, after.Leases)
-		scans := float64(after.Scans-before.Scans) / 10 / float64(time.Hour/shareP)
-		f.Logf("%.3f scans a worker a period", scans)
-		assert.LessOrEqual(f, scans, 1.05)
-	})
-}
-
-func TestShareSomeAreKilled(t *testing.T) {
-	for n, most := range map[int]time.Duration{1: shareD + 2*time.Second, 5: shareD + shareP} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			simulate(t, 100, func(f *simulation) {
-				f.startAll(10, 0)
-				f.until("level", time.Minute, f.level)
-				time.Sleep(time.Minute)
-				for i := range n {
-					f.kill(f.workers[fmt.Sprintf("w%d", i)])
-				}
-				held := f.until("all held", most, f.held)
-				level := held + f.until("level", time.Minute, f.level)
-				f.Logf("all held %v, level %v", held, level)
-			})
-		})
+	scenarios := []struct {
+		name string
+		run  func(f *simulation, s size) string
+	}{
+		{"all start at once", allAtOnce},
+		{"all start within 3 s", allWithinSeconds},
+		{"one more joins", oneJoins},
+		{"an hour in peace", inPeace},
+		{"one is killed", func(f *simulation, s size) string { return killed(f, s, 1, shareD+2*time.Second) }},
+		{"half are killed at once", func(f *simulation, s size) string { return killed(f, s, s.workers/2, shareD+shareP) }},
+		{"half as many again join at once", halfAsManyAgain},
+		{"one holds all, the others join 1 s apart", othersJoin},
+		{"all are restarted, one after the other", rollingRestart},
 	}
+	var table strings.Builder
+	for _, s := range sizes {
+		for _, scenario := range scenarios {
+			t.Run(fmt.Sprintf("%s/%v", scenario.name, s), func(t *testing.T) {
+				simulate(t, s.items, func(f *simulation) {
+					fmt.Fprintf(&table, "| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
+				})
+			})
+		}
+	}
+	t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, table.String())
 }
 
-func TestShareHalfAsManyAgainJoin(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		f.startAll(10, 0)
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.moved()
-		f.startSome(10, 5, 0)
-		level := f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.Logf("level %v, moves %d (least possible 33)", level, f.moved())
-	})
+// settled starts a fleet and waits until it is level, and at rest.
+func (f *simulation) settled(workers int) {
+	f.startAll(workers, 0)
+	f.until("level", 2*time.Minute, f.level)
+	time.Sleep(time.Minute)
+	f.moved()
 }
 
-func TestShareOneHoldsAllNineJoin(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		f.start("w0")
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.startSome(1, 9, 9*time.Second)
-		level := f.until("level", 3*time.Minute, f.level)
-		time.Sleep(time.Minute)
-		moves := f.moved()
-		f.Logf("level %v, moves %d", level, moves)
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func allAtOnce(f *simulation, s size) string {
+	f.startAll(s.workers, 0)
+	held := f.until("all held", 5*time.Second, f.held)
+	level := held + f.until("level", shareD, f.level)
+	return fmt.Sprintf("all held after %s, level after %s, %d moved", seconds(held), seconds(level), f.moved())
+}
+
+func allWithinSeconds(f *simulation, s size) string {
+	f.startAll(s.workers, 3*time.Second)
+	level := f.until("level", 2*shareD, f.level)
+	return fmt.Sprintf("%d moved, level after %s", f.moved(), seconds(level))
+}
+
+func oneJoins(f *simulation, s size) string {
+	f.settled(s.workers)
+	before := f.requests()
+	f.start("joins")
+	level := f.until("level", 3*shareP, f.level)
+	time.Sleep(time.Minute)
+	moves, after := f.moved(), f.requests()
+	assert.Equal(f, s.items/(s.workers+1), moves)
+	assert.Equal(f, 3*moves, after.Wishes+after.Handovers+after.Leases-before.Leases, "a move costs three writes")
+	assert.Equal(f, before.Refused, after.Refused, "failed writes")
+	return fmt.Sprintf("%d moved (the least possible), level after %s", moves, seconds(level))
+}
+
+func inPeace(f *simulation, s size) string {
+	f.settled(s.workers)
+	before, long := f.requests(), time.Hour
+	if s.workers > 10 {
+		long = 5 * time.Minute
+	}
+	time.Sleep(long)
+	after, moves := f.requests(), f.moved()
+	assert.Zero(f, moves)
+	assert.Equal(f, before.Refused, after.Refused, "failed writes")
+	assert.Equal(f, before.Leases, after.Leases)
+	scans := float64(after.Scans-before.Scans) / float64(s.workers) / float64(long/shareP)
+	assert.LessOrEqual(f, scans, 1.05)
+	return fmt.Sprintf("%d moved, %.2f scans a worker a period (%v simulated)", moves, scans, long)
+}
+
+func killed(f *simulation, s size, n int, most time.Duration) string {
+	f.settled(s.workers)
+	for i := range n {
+		f.kill(f.workers[fmt.Sprintf("w%d", i)])
+	}
+	held := f.until("all held", most, f.held)
+	level := held + f.until("level", 2*time.Minute, f.level)
+	return fmt.Sprintf("all held after %s, level after %s", seconds(held), seconds(level))
+}
+
+func halfAsManyAgain(f *simulation, s size) string {
+	f.settled(s.workers)
+	f.startSome(s.workers, s.workers/2, 0)
+	level := f.until("level", 4*time.Minute, f.level)
+	time.Sleep(time.Minute)
+	return fmt.Sprintf("%d moved (least possible: %d), level after %s", f.moved(), s.items/3, seconds(level))
+}
+
+func othersJoin(f *simulation, s size) string {
+	f.settled(1)
+	f.startSome(1, s.workers-1, time.Duration(s.workers-1)*time.Second)
+	level := f.until("level", 4*time.Minute, f.level)
+	time.Sleep(time.Minute)
+	least, moves := s.items-s.items/s.workers, f.moved()
+	if s.workers == 10 {
 		assert.LessOrEqual(f, moves, 110)
-	})
+	}
+	return fmt.Sprintf("%d moved (least possible: %d), level %s after the last", moves, least, seconds(level))
 }
 
-func TestShareRollingRestart(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		f.startAll(10, 0)
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		f.moved()
-		f.gaps = nil
-		for i := range 10 {
-			name := fmt.Sprintf("w%d", i)
-			require.ErrorIs(f, f.leave(f.workers[name]), context.Canceled)
-			time.Sleep(5 * time.Second)
-			f.start(name)
-			time.Sleep(30 * time.Second)
-		}
-		level := f.until("level", time.Minute, f.level)
-		longest := time.Duration(0)
-		for _, gap := range f.gaps {
-			longest = max(longest, gap)
-		}
-		f.Logf("level %v, moves %d, longest gap %v", level, f.moved(), longest)
-	})
+func rollingRestart(f *simulation, s size) string {
+	f.settled(s.workers)
+	f.gaps = nil
+	pause := 5 * time.Minute / time.Duration(s.workers)
+	for i := range s.workers {
+		name := fmt.Sprintf("w%d", i)
+		require.ErrorIs(f, f.leave(f.workers[name]), context.Canceled)
+		time.Sleep(pause / 6)
+		f.start(name)
+		time.Sleep(pause * 5 / 6)
+	}
+	level := f.until("level", 2*time.Minute, f.level)
+	longest := slices.Max(append(f.gaps, 0))
+	assert.Less(f, longest, shareD)
+	return fmt.Sprintf("%d moved, an item without work for %s at most, level after %s", f.moved(), seconds(longest), seconds(level))
 }
 
 func TestShareMoreWorkersThanItems(t *testing.T) {
