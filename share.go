@@ -5,17 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	mathrand "math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 )
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
 // each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over:
-// nothing is taken by force. It looks every third of the lease's duration, or more often while items move. On a store of two
-// methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item whose work returns
-// unasked is released, and left to others for a third of the lease's duration, or after errors with backoff up to 5 minutes;
-// that is logged, as are the errors of the store, which are waited out.
+// nothing is taken by force. It looks every third of the lease's duration, more often while items move, less in fleets of over
+// 100. On a store of two methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item
+// whose work returns unasked is released, and left to others for a third of the lease's duration, or after errors with backoff
+// up to 5 minutes; that is logged, as are the errors of the store, which are waited out.
 //
 // HoldShare blocks until all works have returned and their items are released, side by side, in 10 seconds at most. It returns
 // the cause of ctx, wrapped if items stay leased; or at once what is wrong with an argument, what no waiting makes good, or
@@ -31,16 +34,17 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		return errors.New("lease: the work to hold a share for is nil")
 	}
 	terms.keep = true
-	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), patience: min(max(time.Second, terms.duration/12), 5*time.Second), most: cmp.Or(most, math.MaxInt), work: work,
-		ended: make(chan ended), held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause), batch: 1}
-	working, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
+		patience: min(max(time.Second, terms.duration/12), 5*time.Second), ended: make(chan func()), gone: make(chan struct{}),
+		held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause)}
 	defer func() { // also when a work has panicked
-		for cancel(); len(s.held) > 0; {
-			delete(s.held, (<-s.ended).t.leaseID)
-		}
+		cancel()
+		close(s.gone)
+		s.works.Wait()
 	}()
 	for first := true; ctx.Err() == nil; first = false {
-		next, err := s.look(working)
+		next, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			if first && !transient(err) {
 				return err
@@ -49,8 +53,8 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		}
 		for timer := time.After(max(minWaitPeriod, time.Until(next))); timer != nil; {
 			select {
-			case e := <-s.ended:
-				s.rest(ctx, e)
+			case rest := <-s.ended:
+				rest()
 			case <-timer:
 				timer = nil
 			case <-ctx.Done():
@@ -59,10 +63,11 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		}
 	}
 	for len(s.held) > 0 {
-		s.rest(ctx, <-s.ended)
+		(<-s.ended)()
 	}
-	if s.stay > 0 {
-		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
+	if len(s.stay) > 0 {
+		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", len(s.stay), terms.lessee,
+			slices.MaxFunc(s.stay, time.Time.Compare).Round(0), contextError(ctx))
 	}
 	return contextError(ctx)
 }
@@ -74,20 +79,17 @@ type share struct {
 	period, patience time.Duration // patience with a write, as that holds up the looks
 	most             int
 	work             func(ctx context.Context, lease *Lease) error
-	ended            chan ended
+	works            sync.WaitGroup
+	ended            chan func()          // what to do about a work that has ended
+	gone             chan struct{}        // closed when nobody does it any more
 	held             map[string]time.Time // since when this worker has an item
 	resting          map[string]pause     // items whose work has returned unasked
 	deaf             map[string]pause     // holders that let a wish run out
 	free             map[string]time.Time // since when the looks have shown an item free
+	ends             map[string]int64     // of the leases at the last look
 	wishes           map[string]LeaseItem // as they were when this worker wished for them
 	batch            int                  // how many free items the next look may take
-	stay             int                  // how many items could not be released, and until when they stay leased
-	until            time.Time
-}
-
-type ended struct {
-	t      *tenure
-	result func() error
+	stay             []time.Time          // until when the items stay leased that could not be released
 }
 
 type pause struct {
@@ -96,30 +98,31 @@ type pause struct {
 }
 
 // rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
-func (s *share) rest(ctx context.Context, e ended) {
-	id, began := e.t.leaseID, s.held[e.t.leaseID]
+func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
+	id, began, retired := t.leaseID, s.held[t.leaseID], t.discarded.Load()
 	delete(s.held, id)
-	err, after, length := e.result(), pause{last: s.resting[id].last}, s.period
-	asked := e.t.wish.Load() != nil && (err == nil || err == LeaseWantedError) ||
-		ctx.Err() != nil && (err == nil || err == ctx.Err() || err == context.Cause(ctx))
+	err, after, length := result(), pause{last: s.resting[id].last}, s.period
+	wanted := t.wish.Load() != nil && (err == nil || errors.Is(err, LeaseWantedError) || errors.Is(err, context.Canceled))
+	stopped := ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 	if time.Since(began) >= max(time.Minute, 3*s.terms.duration) {
 		after.last = 0
 	}
 	switch {
-	case errors.Is(err, LeaseLostError) && e.t.over() != LeaseReleasedError:
-		if e.t.over() == LeaseExpiredError { // else the store has logged it
+	case errors.Is(err, LeaseLostError) && !t.released.Load() && !retired:
+		if t.over() == LeaseExpiredError { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
 		return
-	case !asked && err != nil:
+	case wanted || stopped || retired && err == nil:
+	case err != nil:
 		after.last = max(s.period, min(2*after.last, 5*time.Minute))
 		length = after.last
 		fallthrough
-	case !asked:
+	default:
 		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", length)
 	}
-	if ctx.Err() != nil && !e.t.released.Load() {
-		s.stay, s.until = s.stay+1, later(s.until, e.t.state().rowEnd())
+	if ctx.Err() != nil && !t.released.Load() && !retired {
+		s.stay = append(s.stay, t.state().rowEnd())
 	}
 	after.until = time.Now().Add(length)
 	s.resting[id] = after
@@ -139,6 +142,7 @@ func (s *share) look(ctx context.Context) (next time.Time, err error) {
 		}
 		items, after = append(items, page...), following
 	}
+	maps.DeleteFunc(s.resting, func(_ string, p pause) bool { return time.Since(p.until) > time.Hour })
 	mathrand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
 	s.listen(items)
 	counts := s.count(items)
@@ -154,21 +158,23 @@ func (s *share) after(d time.Duration) time.Time {
 
 // next tells when to look again: soon while items move, when a foreign lease ends unrenewed, and rarely in large, quiet fleets.
 func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
-	next := s.after(s.period)
+	next, ends := s.after(s.period), make(map[string]int64)
 	switch {
 	case took:
-		return time.Now().Add(s.period/30 + mathrand.N(s.period/30+1))
+		next = time.Now().Add(s.period/30 + mathrand.N(s.period/30+1))
 	case len(s.wishes) > 0:
 		next = s.after(s.period / 3)
 	case workers > 100 && len(s.free) == 0:
-		next = s.after(min(s.period, time.Hour) / 100 * time.Duration(workers))
+		next = s.after(max(s.period, min(s.period, time.Hour)/100*time.Duration(workers)))
 	}
 	for _, item := range items {
+		ends[item.LeaseID] = item.LeaseUntil
 		if end := item.Until.Add(time.Millisecond + mathrand.N(s.period/10+1)); item.LesseeID != s.terms.lessee &&
-			item.Until.After(time.Now()) && end.Before(next) {
+			item.LeaseUntil == s.ends[item.LeaseID] && item.Until.After(time.Now()) && end.Before(next) {
 			next = end
 		}
 	}
+	s.ends = ends
 	return next
 }
 
@@ -201,7 +207,11 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 		id := item.LeaseID
 		uses, _ := s.tenures.use(holding{id, me}, 0)
 		switch {
-		case !s.held[id].IsZero() || uses > 0 || s.resting[id].until.After(now):
+		case !s.held[id].IsZero() || uses > 0:
+		case s.resting[id].until.After(now):
+			if s.resting[id].last > 0 && item.Until.Before(now) {
+				left++ // Else work that always fails would wish for others' items for ever.
+			}
 		case item.Until.Before(now):
 			if since[id] = now; !s.free[id].IsZero() {
 				since[id] = s.free[id]
@@ -228,24 +238,34 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 	if s.batch *= 2; got+n == 0 {
 		s.batch = 1
 	}
-	return got+n > 0, len(old) + len(free) - n
+	return got+n > 0, left + len(old) + len(free) - n
 }
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries := 0; tries < 3 && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
+	for tries := 0; (tries < 3 || s.adapted) && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
 		errs := make([]error, len(now))
 		s.each(now, func(i int, item LeaseItem) error {
+			if errs[i] = ctx.Err(); errs[i] != nil {
+				return nil
+			}
 			writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
 			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
-			if errs[i] = err; err == nil {
-				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, false)
-				go func() { s.ended <- ended{lease.tenure, <-end} }()
+			if errs[i] = err; err != nil {
+				return err
 			}
-			return err
+			t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
+			s.works.Go(func() {
+				result := <-end
+				select {
+				case s.ended <- func() { s.rest(ctx, t, result) }:
+				case <-s.gone:
+				}
+			})
+			return nil
 		})
 		for i, item := range now {
 			if errs[i] == nil {
@@ -264,11 +284,15 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 func (s *share) each(items []LeaseItem, f func(i int, item LeaseItem) error) {
 	for start := 0; start < len(items); start += 16 {
 		var ends []<-chan func() error
+		var results []func() error
 		for i := start; i < min(start+16, len(items)); i++ {
 			ends = append(ends, begin(func() error { return f(i, items[i]) }, false))
 		}
-		for i, end := range ends {
-			logFailure((<-end)(), "lessee_id", s.terms.lessee, "lease_id", items[start+i].LeaseID)
+		for _, end := range ends { // all, before one may panic
+			results = append(results, <-end)
+		}
+		for i, result := range results {
+			logFailure(result(), "lessee_id", s.terms.lessee, "lease_id", items[start+i].LeaseID)
 		}
 	}
 }
@@ -292,7 +316,7 @@ func (s *share) listen(items []LeaseItem) {
 		was, ok := asked[item.LeaseID]
 		switch holder := was.LesseeID; {
 		case !ok || item.FencingToken != was.FencingToken: // leased by another
-		case item.LesseeID == s.terms.lessee:
+		case item.LesseeID == s.terms.lessee && item.Until.After(time.Now()):
 			s.wishes[item.LeaseID] = was
 			delete(s.deaf, holder)
 		case item.LesseeID != holder || item.WantedBy != s.terms.lessee: // released, or wanted by another
