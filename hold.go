@@ -54,6 +54,7 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
 	case lost:
+		t.lost.Store(true)
 		return LeaseLostError
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)

@@ -20,7 +20,12 @@ func TestRevR(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &sharer{name: "w", duration: 30 * time.Second}
 		done := make(chan error)
-		heap := func() uint64 { runtime.GC(); var m runtime.MemStats; runtime.ReadMemStats(&m); return m.HeapAlloc / 1024 }
+		heap := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc / 1024
+		}
 		go func() {
 			done <- lease.NewLocker(st).HoldShare(ctx, w, 0, func(ctx context.Context, l *lease.Lease) error { st.Retire(l.LeaseID); return nil })
 		}()
@@ -28,7 +33,7 @@ func TestRevR(t *testing.T) {
 			for i := range 5000 {
 				st.AddLeaseID(fmt.Sprintf("%0200d-%d", round, i), nil)
 				if i%100 == 0 {
-					time.Sleep(10*time.Second)
+					time.Sleep(10 * time.Second)
 				}
 			}
 			time.Sleep(20 * time.Minute)

@@ -88,7 +88,8 @@ func TestRevC(t *testing.T) {
 			lease.NewLocker(s).HoldShare(t.Context(), w, 0, func(ctx context.Context, l *lease.Lease) error {
 				running.Add(1)
 				defer running.Add(-1)
-				<-ctx.Done(); time.Sleep(time.Second)
+				<-ctx.Done()
+				time.Sleep(time.Second)
 				return nil
 			})
 		}()
@@ -212,7 +213,7 @@ func TestRevI(t *testing.T) {
 			l := f.start("long", func(w *sharer) { w.duration = time.Minute })
 			time.Sleep(2 * time.Minute)
 			b := l.client.Counts()
-			time.Sleep(5*time.Minute)
+			time.Sleep(5 * time.Minute)
 			a := l.client.Counts()
 			f.Logf("I: D of the others %v: %.2f scans a period (P=20s)", d, float64(a.Scans-b.Scans)/15)
 		})
@@ -255,7 +256,7 @@ func TestRevL(t *testing.T) {
 	simulate(t, 4, func(f *simulation) {
 		f.returns = 0
 		f.start("x", func(w *sharer) { w.most = 1 })
-		time.Sleep(5*time.Second)
+		time.Sleep(5 * time.Second)
 		f.start("y")
 		f.until("held", time.Minute, f.held)
 		time.Sleep(time.Minute)
@@ -279,7 +280,9 @@ func TestRevM(t *testing.T) {
 		time.Sleep(time.Minute)
 		y := &sharer{simulation: f, name: "x", client: f.store.NewClient(), duration: shareD, stopped: make(chan error, 1)}
 		ctx, cancel := context.WithCancel(context.Background())
-		go func() { y.stopped <- lease.NewLocker(y.client).HoldShare(ctx, y, 0, func(ctx context.Context, l *lease.Lease) error { <-ctx.Done(); return nil }) }()
+		go func() {
+			y.stopped <- lease.NewLocker(y.client).HoldShare(ctx, y, 0, func(ctx context.Context, l *lease.Lease) error { <-ctx.Done(); return nil })
+		}()
 		time.Sleep(10 * time.Minute)
 		f.Logf("M: in 60 P, 20 items: %+v, %+v", x.client.Counts(), y.client.Counts())
 		cancel()
@@ -294,7 +297,10 @@ func TestRevN(t *testing.T) {
 	simulate(t, 2, func(f *simulation) {
 		lease.SetLogger(log)
 		wrap := func(w *sharer) {
-			w.work = func(ctx context.Context, l *lease.Lease) error { <-ctx.Done(); return fmt.Errorf("poll: %w", ctx.Err()) }
+			w.work = func(ctx context.Context, l *lease.Lease) error {
+				<-ctx.Done()
+				return fmt.Errorf("poll: %w", ctx.Err())
+			}
 		}
 		w0 := f.start("w0", wrap)
 		time.Sleep(time.Minute)

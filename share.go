@@ -108,7 +108,7 @@ func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
 		after.last = 0
 	}
 	switch {
-	case errors.Is(err, LeaseLostError) && !t.released.Load() && !retired:
+	case t.lost.Load() || t.over() != LeaseReleasedError:
 		if t.over() == LeaseExpiredError { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
@@ -243,56 +243,59 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries := 0; (tries < 3 || s.adapted) && got < n && len(items) > 0 && ctx.Err() == nil; tries++ {
+	for tries := 0; (tries < 3 || s.adapted) && got < n && len(items) > 0; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
-		errs := make([]error, len(now))
-		s.each(now, func(i int, item LeaseItem) error {
-			if errs[i] = ctx.Err(); errs[i] != nil {
-				return nil
+		s.each(now, func(item LeaseItem) error {
+			if ctx.Err() != nil {
+				return LeaseNotObtainedError
 			}
 			writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
 			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
-			if errs[i] = err; err != nil {
-				return err
+			if err == nil {
+				s.works.Go(s.start(ctx, lease))
 			}
-			t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
-			s.works.Go(func() {
-				result := <-end
-				select {
-				case s.ended <- func() { s.rest(ctx, t, result) }:
-				case <-s.gone:
-				}
-			})
-			return nil
-		})
-		for i, item := range now {
-			if errs[i] == nil {
+			return err
+		}, func(item LeaseItem, err error) {
+			if err == nil {
 				got++
 				s.held[item.LeaseID] = time.Now()
 				delete(s.wishes, item.LeaseID)
-			} else if !errors.Is(errs[i], LeaseNotObtainedError) {
+			} else if !errors.Is(err, LeaseNotObtainedError) {
 				s.resting[item.LeaseID] = pause{time.Now().Add(s.period), s.resting[item.LeaseID].last}
 			}
-		}
+		})
 	}
 	return got
 }
 
-// each calls f for the items, 16 at a time, and logs the errors.
-func (s *share) each(items []LeaseItem, f func(i int, item LeaseItem) error) {
-	for start := 0; start < len(items); start += 16 {
-		var ends []<-chan func() error
-		var results []func() error
-		for i := start; i < min(start+16, len(items)); i++ {
-			ends = append(ends, begin(func() error { return f(i, items[i]) }, false))
+// start runs work, and returns what waits for its end.
+func (s *share) start(ctx context.Context, lease *Lease) func() {
+	t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
+	return func() {
+		result := <-end
+		select {
+		case s.ended <- func() { s.rest(ctx, t, result) }:
+		case <-s.gone:
 		}
-		for _, end := range ends { // all, before one may panic
-			results = append(results, <-end)
+	}
+}
+
+// each calls f for the items, 16 at a time, then done for each of these, and logs the errors.
+func (s *share) each(items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) {
+	for wave := range slices.Chunk(items, 16) {
+		var all sync.WaitGroup
+		results := make([]func() error, len(wave))
+		for i, item := range wave {
+			end := begin(func() error { return f(item) }, false)
+			all.Go(func() { results[i] = <-end })
 		}
+		all.Wait() // before one may panic
 		for i, result := range results {
-			logFailure(result(), "lessee_id", s.terms.lessee, "lease_id", items[start+i].LeaseID)
+			err := result()
+			done(wave[i], err)
+			logFailure(err, "lessee_id", s.terms.lessee, "lease_id", wave[i].LeaseID)
 		}
 	}
 }
@@ -363,10 +366,7 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 		wanted = append(wanted, item)
 	}
 	until := time.Now().Add(s.terms.duration / 6 * 5)
-	s.each(wanted, func(_ int, item LeaseItem) error {
+	s.each(wanted, func(item LeaseItem) error {
 		return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
-	})
-	for _, item := range wanted { // Whether the wish was written, the next look shows.
-		s.wishes[item.LeaseID] = item
-	}
+	}, func(item LeaseItem, _ error) { s.wishes[item.LeaseID] = item }) // Whether it was written, the next look shows.
 }
