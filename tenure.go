@@ -21,6 +21,7 @@ type tenure struct {
 	wish      atomic.Pointer[wish] // nil until the item is wanted
 	discarded atomic.Bool          // it was Discard that ended it
 	released  atomic.Bool          // the row was freed
+	lost      atomic.Bool          // a release found it to be another's
 	mu        sync.Mutex           // of extend
 	now       atomic.Pointer[state]
 }
