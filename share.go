@@ -14,15 +14,13 @@ import (
 )
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
-// each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over:
-// nothing is taken by force. It looks every third of the lease's duration, more often while items move, less in fleets of over
-// 100. On a store of two methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item
-// whose work returns unasked is released, and left to others for a third of the lease's duration, or after errors with backoff
-// up to 5 minutes; that is logged, as are the errors of the store, which are waited out.
-//
-// HoldShare blocks until all works have returned and their items are released, side by side, in 10 seconds at most. It returns
-// the cause of ctx, wrapped if items stay leased; or at once what is wrong with an argument, what no waiting makes good, or
-// why the first look was refused. A panic of work goes through it.
+// each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over.
+// It looks every third of the lease's duration, more often while items move, less in fleets of over 100. On a store of two
+// methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item whose work returns
+// unasked is released, and rests here for a third of the lease's duration, or after errors with backoff up to 5 minutes; that
+// is logged, as are the errors of the store, which are waited out. HoldShare blocks until all works have returned and their
+// items are released, side by side, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
+// once what is wrong with an argument, what no waiting makes good, or why the first look was refused. A panic goes through it.
 func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := checkRequest(request)
 	switch err = cmp.Or(l.check(ctx), err); {
@@ -36,30 +34,27 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 	terms.keep = true
 	ctx, cancel := context.WithCancel(ctx)
 	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
-		patience: min(max(time.Second, terms.duration/12), 5*time.Second), ended: make(chan func()), gone: make(chan struct{}),
+		patience: min(max(time.Second, terms.duration/12), 5*time.Second), ended: make(chan func()),
 		held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause)}
 	defer func() { // also when a work has panicked
 		cancel()
-		close(s.gone)
-		s.works.Wait()
-	}()
-	for first := true; ctx.Err() == nil; first = false {
-		next, err := s.look(ctx)
-		if err != nil && ctx.Err() == nil {
-			if first && !transient(err) {
-				return err
-			}
-			logFailure(err, "lessee_id", terms.lessee)
+		go func() { s.works.Wait(); close(s.ended) }()
+		for range s.ended {
 		}
-		for timer := time.After(max(minWaitPeriod, time.Until(next))); timer != nil; {
-			select {
-			case rest := <-s.ended:
-				rest()
-			case <-timer:
-				timer = nil
-			case <-ctx.Done():
-				timer = nil
+	}()
+	for timer, first := time.After(0), true; ctx.Err() == nil; {
+		select {
+		case rest := <-s.ended:
+			rest()
+		case <-ctx.Done():
+		case <-timer:
+			next, err := s.look(ctx)
+			if err != nil && first && !transient(err) && ctx.Err() == nil {
+				return err
+			} else if ctx.Err() == nil {
+				logFailure(err, "lessee_id", terms.lessee)
 			}
+			timer, first = time.After(max(minWaitPeriod, time.Until(next))), false
 		}
 	}
 	for len(s.held) > 0 {
@@ -81,10 +76,8 @@ type share struct {
 	work             func(ctx context.Context, lease *Lease) error
 	works            sync.WaitGroup
 	ended            chan func()          // what to do about a work that has ended
-	gone             chan struct{}        // closed when nobody does it any more
 	held             map[string]time.Time // since when this worker has an item
-	resting          map[string]pause     // items whose work has returned unasked
-	deaf             map[string]pause     // holders that let a wish run out
+	resting, deaf    map[string]pause     // items whose work has returned unasked, and holders that let a wish run out
 	free             map[string]time.Time // since when the looks have shown an item free
 	ends             map[string]int64     // of the leases at the last look
 	wishes           map[string]LeaseItem // as they were when this worker wished for them
@@ -275,10 +268,7 @@ func (s *share) start(ctx context.Context, lease *Lease) func() {
 	t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
 	return func() {
 		result := <-end
-		select {
-		case s.ended <- func() { s.rest(ctx, t, result) }:
-		case <-s.gone:
-		}
+		s.ended <- func() { s.rest(ctx, t, result) }
 	}
 }
 
@@ -288,8 +278,7 @@ func (s *share) each(items []LeaseItem, f func(item LeaseItem) error, done func(
 		var all sync.WaitGroup
 		results := make([]func() error, len(wave))
 		for i, item := range wave {
-			end := begin(func() error { return f(item) }, false)
-			all.Go(func() { results[i] = <-end })
+			all.Go(func() { results[i] = <-begin(func() error { return f(item) }, false) })
 		}
 		all.Wait() // before one may panic
 		for i, result := range results {
