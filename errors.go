@@ -55,7 +55,6 @@ func newRequestError(text string, logged bool, causes ...error) error {
 	return e
 }
 
-// contextError returns why ctx is done: its error, and its cause where that is another.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {

@@ -242,7 +242,6 @@ func (r row) lost(leaseID string, found *row) error {
 	return LeaseLostError
 }
 
-// attributes are those of a row, or the values of a request's placeholders.
 type value = dynamodb.AttributeValue
 type attributes = map[string]*value
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	mathrand "math/rand/v2"
 	"slices"
@@ -101,12 +100,12 @@ func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
 		after.last = 0
 	}
 	switch {
-	case t.lost.Load() || t.over() != LeaseReleasedError:
+	case t.lost.Load() || t.over() != LeaseReleasedError || retired && err == nil:
 		if t.over() == LeaseExpiredError { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
 		return
-	case wanted || stopped || retired && err == nil:
+	case wanted || stopped:
 	case err != nil:
 		after.last = max(s.period, min(2*after.last, 5*time.Minute))
 		length = after.last
@@ -131,11 +130,10 @@ func (s *share) look(ctx context.Context) (next time.Time, err error) {
 			return err
 		})
 		if err != nil {
-			return s.after(max(s.period, 2*minErrorWait)), err
+			return time.Now().Add(max(s.period, minErrorWait)), err
 		}
 		items, after = append(items, page...), following
 	}
-	maps.DeleteFunc(s.resting, func(_ string, p pause) bool { return time.Since(p.until) > time.Hour })
 	mathrand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
 	s.listen(items)
 	counts := s.count(items)
@@ -144,22 +142,18 @@ func (s *share) look(ctx context.Context) (next time.Time, err error) {
 	return s.next(items, len(counts), took), nil
 }
 
-// after returns when that time has passed, jittered by a tenth.
-func (s *share) after(d time.Duration) time.Time {
-	return time.Now().Add(d - d/20 + mathrand.N(d/10+1))
-}
-
 // next tells when to look again: soon while items move, when a foreign lease ends unrenewed, and rarely in large, quiet fleets.
 func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
-	next, ends := s.after(s.period), make(map[string]int64)
+	d, ends := s.period, make(map[string]int64)
 	switch {
 	case took:
-		next = time.Now().Add(s.period/30 + mathrand.N(s.period/30+1))
+		d = d/30 + mathrand.N(d/30+1)
 	case len(s.wishes) > 0:
-		next = s.after(s.period / 3)
+		d /= 3
 	case workers > 100 && len(s.free) == 0:
-		next = s.after(max(s.period, min(s.period, time.Hour)/100*time.Duration(workers)))
+		d = max(d, min(d, time.Hour)/100*time.Duration(workers))
 	}
+	next := time.Now().Add(d - d/20 + mathrand.N(d/10+1))
 	for _, item := range items {
 		ends[item.LeaseID] = item.LeaseUntil
 		if end := item.Until.Add(time.Millisecond + mathrand.N(s.period/10+1)); item.LesseeID != s.terms.lessee &&
@@ -247,7 +241,11 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
 			if err == nil {
-				s.works.Go(s.start(ctx, lease))
+				t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
+				s.works.Go(func() {
+					result := <-end
+					s.ended <- func() { s.rest(ctx, t, result) }
+				})
 			}
 			return err
 		}, func(item LeaseItem, err error) {
@@ -261,15 +259,6 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 		})
 	}
 	return got
-}
-
-// start runs work, and returns what waits for its end.
-func (s *share) start(ctx context.Context, lease *Lease) func() {
-	t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
-	return func() {
-		result := <-end
-		s.ended <- func() { s.rest(ctx, t, result) }
-	}
 }
 
 // each calls f for the items, 16 at a time, then done for each of these, and logs the errors.
@@ -291,8 +280,7 @@ func (s *share) each(items []LeaseItem, f func(item LeaseItem) error, done func(
 
 // known returns the lease that a reservation amounts to: as this worker saw its token with another holder, no namesake has it.
 func (s *share) known(item LeaseItem) *Lease {
-	asked, ok := s.wishes[item.LeaseID]
-	if !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
+	if asked, ok := s.wishes[item.LeaseID]; !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
 		return nil
 	}
 	c := &claim{}

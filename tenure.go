@@ -29,7 +29,6 @@ type tenure struct {
 type holding struct{ leaseID, lessee string }
 type wish struct{ since, until time.Time }
 
-// state is what renewals change.
 type state struct {
 	token    int64
 	claim    *claim
