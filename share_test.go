@@ -412,7 +412,7 @@ func TestShareADeafWorker(t *testing.T) {
 		f.start("b")
 		f.until("all held", time.Minute, f.held)
 		f.start("c")
-		f.until("even", 10*time.Minute, func() bool { of, _ := f.counts(); return of["b"] == 6 && of["c"] == 6 })
+		f.until("even", 40*time.Minute, func() bool { of, _ := f.counts(); return of["b"] == 6 && of["c"] == 6 })
 	})
 }
 
