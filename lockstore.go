@@ -132,7 +132,7 @@ func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, unt
 	_, end := s.clock.times(until)
 	end = c.ask(end)
 	_, found, err := s.update(ctx, lease.LeaseID, mine.own(end), ownCondition, "SET #until = :until")
-	if found == nil || err != nil || found.holder == mine.holder && found.token == mine.token && found.until >= end {
+	if found == nil || err != nil || mine.holds(found) && found.until >= end {
 		return err // At the last, an own later renewal got there first.
 	}
 	return mine.lost(lease.LeaseID, found)
@@ -156,7 +156,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder")
 	if found == nil || err != nil || len(found.item) > 0 && found.holder == "" && found.token == mine.token {
 		return err // At the last, it was released before, perhaps by a request whose reply was lost.
-	} else if found.holder == mine.holder && found.token == mine.token && found.until > furthest && found.until <= c.furthest.Load() {
+	} else if mine.holds(found) && found.until > furthest && found.until <= c.furthest.Load() {
 		return s.ReleaseLeaseWithContext(ctx, lease) // A renewal of the tenure has overtaken it.
 	}
 	return mine.lost(lease.LeaseID, found)
@@ -176,15 +176,16 @@ func (r row) own(until int64) attributes {
 	return attributes{":me": text(r.holder), ":token": number(r.token), ":until": number(until)}
 }
 
+func (r row) holds(found *row) bool { return found.holder == r.holder && found.token == r.token }
+
 func (r row) lost(leaseID string, found *row) error {
 	logError("Lease Lost", "lessee_id", r.holder, "lease_id", leaseID, "fencing_token", r.token,
 		"holder", found.holder, "holder_fencing_token", found.token)
 	return LeaseLostError
 }
 
-// attributes are those of a row, or the values of a request's placeholders.
 type value = dynamodb.AttributeValue
-type attributes = map[string]*value
+type attributes = map[string]*value // of a row, or of the placeholders of a request
 
 func text(s string) *value  { return &value{S: &s} }
 func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 10))} }
