@@ -80,5 +80,6 @@ func transient(err error) bool {
 			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
 		return true
 	}
-	return errors.As(err, new(net.Error)) /* as is context.DeadlineExceeded */ || errors.Is(err, io.ErrUnexpectedEOF)
+	// A net.Error is also a *url.Error, a syscall.Errno, and context.DeadlineExceeded.
+	return errors.As(err, new(net.Error)) || errors.Is(err, io.ErrUnexpectedEOF)
 }

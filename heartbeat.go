@@ -98,9 +98,6 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 			now.duration = t.state().duration
 			logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
 		}
-		if over := t.over(); over != nil { // LeaseDuration may have taken its time.
-			return over
-		}
 		if until = time.Now().Add(now.duration); until.Before(t.state().rowEnd()) {
 			until = t.state().rowEnd() // A shorter duration must not take away what others rely on: leasing anew would.
 		}

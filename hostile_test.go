@@ -120,28 +120,20 @@ func TestADurationThatHangsEndsTheHeartbeatWithTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		forever := make(chan struct{})
 		defer close(forever)
-		r := &stuck{worker: worker{"w1", 30 * time.Second}, after: forever}
+		var hangs atomic.Bool
+		r := &changing{"w1", func() time.Duration {
+			if hangs.Load() {
+				<-forever
+			}
+			return 30 * time.Second
+		}}
 		locker := lease.NewLocker(leasetest.NewStore("a"))
 		l, err := locker.ObtainLease(r)
 		require.NoError(t, err)
-		r.hangs.Store(true)
+		hangs.Store(true)
 		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
 		assert.Equal(t, 27*time.Second, time.Since(l.Until.Add(-30*time.Second)))
 	})
-}
-
-// stuck is a request whose LeaseDuration hangs at the last.
-type stuck struct {
-	worker
-	hangs atomic.Bool
-	after chan struct{}
-}
-
-func (s *stuck) LeaseDuration() time.Duration {
-	if s.hangs.Load() {
-		<-s.after
-	}
-	return s.worker.LeaseDuration()
 }
 
 func TestAFailedReleaseNamesTheEndThatThirdPartiesWaitFor(t *testing.T) {

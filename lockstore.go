@@ -243,7 +243,7 @@ func (r row) lost(leaseID string, found *row) error {
 }
 
 type value = dynamodb.AttributeValue
-type attributes = map[string]*value
+type attributes = map[string]*value // of a row, or of the placeholders of a request
 
 func text(s string) *value  { return &value{S: &s} }
 func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 10))} }

@@ -256,6 +256,17 @@ func (r *recorder) named(message string) []event {
 	return found
 }
 
+// text returns all events, to look for what none or some of them says.
+func (r *recorder) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all strings.Builder
+	for _, e := range r.events {
+		fmt.Fprintln(&all, e.level, e.message, e.keyvals)
+	}
+	return all.String()
+}
+
 // roundTrip makes a function a transport.
 type roundTrip func(*http.Request) (*http.Response, error)
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -32,47 +31,21 @@ type changing struct {
 func (c *changing) LesseeID() string             { return c.id }
 func (c *changing) LeaseDuration() time.Duration { return c.f() }
 
-// lines is a logger that keeps its events.
-type lines struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func logLines(t *testing.T) *lines {
-	l := &lines{}
-	lease.SetLogger(l)
-	t.Cleanup(func() { lease.SetLogger(nil) })
-	return l
-}
-
-func (l *lines) add(kind, message string, kv []any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, kind+" "+message+" "+fmt.Sprint(kv...))
-}
-
-func (l *lines) LogInfoMessage(message string, kv ...any)  { l.add("info", message, kv) }
-func (l *lines) LogErrorMessage(message string, kv ...any) { l.add("error", message, kv) }
-
 func TestADurationThatBecomesTinySpinsNoHeartbeat(t *testing.T) {
 	s := leasetest.NewStore("a")
 	locker := lease.NewLocker(s)
-	var d atomic.Int64
-	d.Store(int64(3 * time.Second))
-	w := &changing{"w", func() time.Duration { return time.Duration(d.Load()) }}
-	l, err := locker.ObtainLease(w)
+	r := newMutable("w", 3*time.Second)
+	l, err := locker.ObtainLease(r)
 	require.NoError(t, err)
-	d.Store(30) // 30 ns
-	ctx, c := context.WithTimeout(context.Background(), 2*time.Second)
-	defer c()
-	locker.HeartbeatWithContext(ctx, l, time.Second)
+	r.duration.Store(30) // 30 ns
+	locker.HeartbeatWithContext(within(t, 2*time.Second), l, time.Second)
 	assert.Less(t, s.Counts().Renewals, 300)
 }
 
 func TestASiblingTakesNoRowThatIsBeingReleased(t *testing.T) {
 	f := newFixture(t, "a", "b", "c")
 	locker := lease.NewLocker(f.LockStore)
-	var lost, n atomic.Int64
+	var lost, released atomic.Int64
 	var wg sync.WaitGroup
 	for range 3 { // as many as items: nobody needs to take what another has just obtained
 		wg.Go(func() {
@@ -85,7 +58,7 @@ func TestASiblingTakesNoRowThatIsBeingReleased(t *testing.T) {
 				done := make(chan error)
 				go func() { done <- locker.Heartbeat(l, 10*time.Second) }()
 				time.Sleep(3 * time.Millisecond)
-				n.Add(1)
+				released.Add(1)
 				if l.Valid() && locker.ReleaseLease(l) == lease.LeaseLostError {
 					lost.Add(1)
 				}
@@ -94,70 +67,56 @@ func TestASiblingTakesNoRowThatIsBeingReleased(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	assert.Positive(t, released.Load())
 	assert.Zero(t, lost.Load())
 }
 
-func TestARenewalThatComesAfterTheEndIsNotSent(t *testing.T) {
-	bad := 0
+// outlived obtains a lease of 30 s whose next LeaseDuration takes that long, on a store of two methods, and runs its
+// Heartbeat until the lease has ended. Then it calls after. It does so 20 times: there was a coin to toss.
+func outlived(t *testing.T, takes time.Duration, after func(t *testing.T, s *leasetest.Store, locker *lease.Locker, r lease.LeaseRequest)) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			s := leasetest.NewStore("a")
 			locker := lease.NewLocker(struct{ *leasetest.Store }{s})
-			var hang atomic.Bool
-			w := &changing{"w", func() time.Duration {
-				if hang.Load() {
-					time.Sleep(time.Minute)
+			var hangs atomic.Bool
+			r := &changing{"w", func() time.Duration {
+				if hangs.Swap(false) {
+					time.Sleep(takes)
 				}
 				return 30 * time.Second
 			}}
-			l, err := locker.ObtainLease(w)
+			l, err := locker.ObtainLease(r)
 			require.NoError(t, err)
-			hang.Store(true)
+			hangs.Store(true)
 			assert.Error(t, locker.Heartbeat(l, 10*time.Second))
-			synctest.Wait()
-			before := s.Counts().Leases
-			time.Sleep(2 * time.Minute)
-			if s.Counts().Leases != before {
-				bad++
-			}
+			after(t, s, locker, r)
 		})
 	}
-	assert.Zero(t, bad, "of 20: leased long after the tenure's end")
+}
+
+func TestARenewalThatComesAfterTheEndIsNotSent(t *testing.T) {
+	outlived(t, time.Minute, func(t *testing.T, s *leasetest.Store, _ *lease.Locker, _ lease.LeaseRequest) {
+		before := s.Counts().Leases
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, before, s.Counts().Leases, "leased long after the tenure's end")
+	})
 }
 
 func TestALateRenewalLeavesANewerTenureItsToken(t *testing.T) {
-	bad := 0
-	for range 20 {
-		synctest.Test(t, func(t *testing.T) {
-			s := leasetest.NewStore("a")
-			locker := lease.NewLocker(struct{ *leasetest.Store }{s})
-			var hang atomic.Bool
-			w := &changing{"w", func() time.Duration {
-				if hang.Swap(false) {
-					time.Sleep(40 * time.Second)
-				}
-				return 30 * time.Second
-			}}
-			l, err := locker.ObtainLease(w)
-			require.NoError(t, err)
-			hang.Store(true)
-			locker.Heartbeat(l, 10*time.Second)
-			time.Sleep(4 * time.Second) // 31 s
-			l2, err := locker.ObtainLease(w)
-			require.NoError(t, err)
-			time.Sleep(20 * time.Second) // 51 s
-			require.True(t, l2.Valid())
-			row, _ := s.Row("a")
-			if *row["FencingToken"].N != "2" || l2.FencingToken() != 2 {
-				bad++
-			}
-		})
-	}
-	assert.Zero(t, bad, "of 20: the row's token is not the valid tenure's")
+	outlived(t, 40*time.Second, func(t *testing.T, s *leasetest.Store, locker *lease.Locker, r lease.LeaseRequest) {
+		time.Sleep(4 * time.Second) // 31 s
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		time.Sleep(20 * time.Second) // 51 s
+		require.True(t, l.Valid())
+		row, _ := s.Row("a")
+		assert.Equal(t, "2", *row["FencingToken"].N)
+		assert.Equal(t, int64(2), l.FencingToken())
+	})
 }
 
 func TestBothErrorsOfTheEndOfAHoldAreLogged(t *testing.T) {
-	lg := logLines(t)
+	logger := record(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
@@ -169,31 +128,29 @@ func TestBothErrorsOfTheEndOfAHoldAreLogged(t *testing.T) {
 			return nil
 		})
 	})
-	assert.Contains(t, fmt.Sprint(lg.lines), "AccessDenied")
-	assert.Contains(t, fmt.Sprint(lg.lines), "another error")
+	assert.Contains(t, logger.text(), "AccessDenied")
+	assert.Contains(t, logger.text(), "another error")
 }
 
 func TestAFailedReleaseAfterALossIsLogged(t *testing.T) {
-	lg := logLines(t)
+	logger := record(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
 		_ = locker.Hold(context.Background(), for30s("w"), func(ctx context.Context, l *lease.Lease) error {
 			s.SetOutage(true)
 			<-ctx.Done()
-			lg.mu.Lock()
-			lg.lines = nil
-			lg.mu.Unlock()
+			logger = record(t)
 			s.SetOutage(false)
 			s.SetError(leasetest.AccessDeniedError)
 			return nil
 		})
 	})
-	assert.Contains(t, strings.Join(lg.lines, "\n"), "AccessDenied")
+	assert.Contains(t, logger.text(), "AccessDenied")
 }
 
 func TestAPanicUnderHoldIsLoggedOnce(t *testing.T) {
-	lg := logLines(t)
+	logger := record(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
@@ -209,13 +166,7 @@ func TestAPanicUnderHoldIsLoggedOnce(t *testing.T) {
 			locker.Hold(context.Background(), w, func(ctx context.Context, l *lease.Lease) error { <-ctx.Done(); return nil })
 		}()
 	})
-	k := 0
-	for _, x := range lg.lines {
-		if strings.HasPrefix(x, "error Panic") {
-			k++
-		}
-	}
-	assert.Equal(t, 1, k)
+	assert.Len(t, logger.named("Panic"), 1)
 }
 
 func TestAReleaseThatCrossesARenewalFreesTheItem(t *testing.T) {
@@ -246,37 +197,33 @@ func TestAReleaseThatCrossesARenewalFreesTheItem(t *testing.T) {
 
 func TestAReleaseThatIsOvertakenByARenewalIsSentAgain(t *testing.T) {
 	f := newFixture(t, "a")
+	built, renewed := make(chan struct{}), make(chan struct{})
+	var releases atomic.Int32
 	s := f.through(func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(q *http.Request) (*http.Response, error) {
-			b, _ := io.ReadAll(q.Body)
-			q = q.Clone(context.Background())
-			q.Body = io.NopCloser(bytes.NewReader(b))
-			if strings.Contains(string(b), "REMOVE") {
-				time.Sleep(400 * time.Millisecond)
+			body, err := io.ReadAll(q.Body)
+			q.Body = io.NopCloser(bytes.NewReader(body))
+			if err == nil && strings.Contains(string(body), "REMOVE #holder") && releases.Add(1) == 1 {
+				close(built)
+				<-renewed
 			}
 			return next.RoundTrip(q)
 		})
 	})
-	locker := lease.NewLocker(s)
-	var slow atomic.Bool
-	w := &changing{"w", func() time.Duration {
-		if slow.Load() {
-			time.Sleep(200 * time.Millisecond)
-		}
-		return 30 * time.Second
-	}}
-	l, err := locker.ObtainLease(w)
+	l, err := s.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
-	slow.Store(true)
-	go locker.Heartbeat(l, 50*time.Millisecond)
-	time.Sleep(100 * time.Millisecond)
-	assert.NoError(t, locker.ReleaseLease(l))
-	time.Sleep(500 * time.Millisecond)
-	assert.Nil(t, f.get("a")["ProcessID"], "the row is still held")
+	released := make(chan error)
+	go func() { released <- s.ReleaseLease(l) }()
+	<-built
+	assert.NoError(t, s.RenewLease(l, time.Now().Add(time.Minute)))
+	close(renewed)
+	assert.NoError(t, <-released)
+	assert.Equal(t, int32(2), releases.Load())
+	assert.NotContains(t, f.get("a"), "ProcessID")
 }
 
 func TestAWaitThatIsGivenUpLogsNoError(t *testing.T) {
-	lg := logLines(t)
+	logger := record(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		_, err := lease.NewLocker(s.NewClient()).ObtainLease(worker{"o", 30 * time.Second})
@@ -291,9 +238,7 @@ func TestAWaitThatIsGivenUpLogsNoError(t *testing.T) {
 		_, err = lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w"), 40*time.Second)
 		assert.ErrorIs(t, err, context.Canceled)
 	})
-	for _, x := range lg.lines {
-		assert.NotContains(t, x, "canceled")
-	}
+	assert.NotContains(t, logger.text(), "canceled")
 }
 
 func TestAReleaseAfterAnEndedOwnRowWritesZero(t *testing.T) {

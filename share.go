@@ -41,11 +41,12 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		for range s.ended {
 		}
 	}()
-	for timer, first := time.After(0), true; ctx.Err() == nil; {
+	for timer, done, first := time.After(0), ctx.Done(), true; done != nil || len(s.held) > 0; {
 		select {
 		case rest := <-s.ended:
 			rest()
-		case <-ctx.Done():
+		case <-done:
+			timer, done = nil, nil
 		case <-timer:
 			next, err := s.look(ctx)
 			if err != nil && first && !transient(err) && ctx.Err() == nil {
@@ -56,12 +57,8 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 			timer, first = time.After(max(minWaitPeriod, time.Until(next))), false
 		}
 	}
-	for len(s.held) > 0 {
-		(<-s.ended)()
-	}
-	if len(s.stay) > 0 {
-		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", len(s.stay), terms.lessee,
-			slices.MaxFunc(s.stay, time.Time.Compare).Round(0), contextError(ctx))
+	if s.stay > 0 {
+		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
 	}
 	return contextError(ctx)
 }
@@ -81,7 +78,8 @@ type share struct {
 	ends             map[string]int64     // of the leases at the last look
 	wishes           map[string]LeaseItem // as they were when this worker wished for them
 	batch            int                  // how many free items the next look may take
-	stay             []time.Time          // until when the items stay leased that could not be released
+	stay             int                  // how many items could not be released
+	until            time.Time            // until when they stay leased
 }
 
 type pause struct {
@@ -114,7 +112,7 @@ func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
 		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", length)
 	}
 	if ctx.Err() != nil && !t.released.Load() && !retired {
-		s.stay = append(s.stay, t.state().rowEnd())
+		s.stay, s.until = s.stay+1, later(s.until, t.state().rowEnd())
 	}
 	after.until = time.Now().Add(length)
 	s.resting[id] = after

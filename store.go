@@ -86,7 +86,7 @@ func (a *adapter) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) err
 
 func (a *adapter) turn(ctx context.Context, leaseID string, request LeaseRequest) (chan struct{}, error) {
 	turn, _ := a.turns.LoadOrStore(holding{leaseID, request.LesseeID()}, make(chan struct{}, 1))
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // A select may take its turn all the same.
 		return nil, contextError(ctx)
 	}
 	select {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -118,19 +119,21 @@ func (t *tenure) yield(item LeaseItem) {
 	until, first := item.wanted(t.state().duration), t.wish.Load()
 	switch {
 	case until.IsZero() || item.WantedBy == t.lessee:
-	case first != nil:
-		t.wish.Store(&wish{first.since, until})
-	default:
-		t.wish.Store(&wish{time.Now(), until})
+		return
+	case item.WantedBy == "":
+		until = time.Time{} // There is nobody to keep it for.
+	}
+	t.wish.Store(&wish{cmp.Or(first, &wish{since: time.Now()}).since, until})
+	if first == nil {
 		t.want(LeaseWantedError)
 		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
 	}
 }
 
-// prolonged returns until when a wish is to count while Hold's work takes its time to return, up to 3 minutes, then zero.
+// prolonged returns until when somebody's wish is to count while Hold's work takes its time to return, up to 3 minutes, then zero.
 func (t *tenure) prolonged() (until time.Time) {
 	d := t.state().duration
-	if w := t.wish.Load(); w != nil && t.terms.keep && time.Since(w.since) < max(10*(d/3), 3*time.Minute) {
+	if w := t.wish.Load(); w != nil && !w.until.IsZero() && t.terms.keep && time.Since(w.since) < max(10*(d/3), 3*time.Minute) {
 		until = later(w.until, time.Now().Add(d/6*5))
 	}
 	return until

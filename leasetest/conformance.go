@@ -231,7 +231,8 @@ func (c *conformance) shows(lessee string, until time.Time) {
 	if !until.IsZero() {
 		want.LeaseUntil = until.UnixNano()
 	}
-	if got.LeaseID != item || got.LesseeID != lessee || !got.Until.Equal(until) || got.LeaseUntil != want.LeaseUntil {
+	if got.LeaseID != item || got.LesseeID != lessee || !got.Until.Equal(until) || got.LeaseUntil != want.LeaseUntil ||
+		lessee != "" && got.FencingToken == 0 {
 		c.Errorf("a scan shows %+v; want %+v", got, want)
 	}
 }

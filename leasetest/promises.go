@@ -282,13 +282,14 @@ func retiredByItsHolder(c *conformance) {
 }
 
 func listed(c *conformance) {
-	want := make(map[string]string) // holders
+	want, tokens := make(map[string]string), make(map[string]int64) // holders, and their tokens
 	for i, id := range many {
 		want[id] = ""
 		if i%3 == 0 {
 			want[id] = fmt.Sprintf("w%d", i)
-			_, err := c.Lease(id, terms{want[id], time.Minute}, time.Now().Add(time.Minute))
+			l, err := c.Lease(id, terms{want[id], time.Minute}, time.Now().Add(time.Minute))
 			c.noError("Lease", err)
+			tokens[id] = l.FencingToken()
 		}
 	}
 	got := make(map[string]string)
@@ -297,6 +298,7 @@ func listed(c *conformance) {
 		free := item.LesseeID == ""
 		c.equal("Until is zero", item.Until.IsZero(), free)
 		c.equal("LeaseUntil is 0", item.LeaseUntil == 0, free)
+		c.equal("a held item's FencingToken", free || item.FencingToken == tokens[item.LeaseID], true)
 	}
 	c.equal("holders in a scan", got, want)
 	listed, err := c.ListLeaseIDs()
