@@ -1,0 +1,120 @@
+package sdkv2_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	awsv2 "github.com/aws/aws-sdk-go-v2/aws"
+	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go/aws"
+	v1 "github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/sdkv2"
+)
+
+const leased = `{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"1767323045000000000"},"FencingToken":{"N":"7"}}}`
+
+// always is a transport that answers at once.
+func always(status int, body string) roundTrip {
+	return func(r *http.Request) (*http.Response, error) {
+		io.Copy(io.Discard, r.Body)
+		return answer(r, status, body), nil
+	}
+}
+
+// updateV1 sends the write by which a lease is taken.
+func updateV1(ctx context.Context, ddb *v1.DynamoDB, table string) error {
+	text := func(s string) *v1.AttributeValue { return &v1.AttributeValue{S: &s} }
+	number := func(n int64) *v1.AttributeValue { return &v1.AttributeValue{N: aws.String(fmt.Sprint(n))} }
+	_, err := ddb.UpdateItemWithContext(ctx, &v1.UpdateItemInput{
+		TableName:           &table,
+		Key:                 map[string]*v1.AttributeValue{"id": text("a")},
+		UpdateExpression:    aws.String(updateExpression),
+		ConditionExpression: aws.String(conditionExpression),
+		ExpressionAttributeNames: map[string]*string{"#key": aws.String("id"), "#holder": aws.String("ProcessID"),
+			"#until": aws.String("LeaseUntil"), "#token": aws.String("FencingToken")},
+		ExpressionAttributeValues: map[string]*v1.AttributeValue{":me": text("w1"), ":until": number(time.Now().Add(time.Minute).UnixNano()),
+			":now": number(time.Now().UnixNano()), ":zero": number(0), ":one": number(1)},
+		ReturnValues:                        aws.String(v1.ReturnValueAllNew),
+		ReturnValuesOnConditionCheckFailure: aws.String(v1.ReturnValuesOnConditionCheckFailureAllOld),
+	})
+	return err
+}
+
+// updateV2 is updateV1 in v2's types.
+func updateV2(ctx context.Context, ddb *v2.Client, table string) error {
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	number := func(n int64) types.AttributeValue { return &types.AttributeValueMemberN{Value: fmt.Sprint(n)} }
+	_, err := ddb.UpdateItem(ctx, &v2.UpdateItemInput{
+		TableName:           &table,
+		Key:                 map[string]types.AttributeValue{"id": text("a")},
+		UpdateExpression:    aws.String(updateExpression),
+		ConditionExpression: aws.String(conditionExpression),
+		ExpressionAttributeNames: map[string]string{"#key": "id", "#holder": "ProcessID", "#until": "LeaseUntil",
+			"#token": "FencingToken"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":me": text("w1"), ":until": number(time.Now().Add(time.Minute).UnixNano()),
+			":now": number(time.Now().UnixNano()), ":zero": number(0), ":one": number(1)},
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	return err
+}
+
+const (
+	updateExpression    = "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one"
+	conditionExpression = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR (#holder = :me AND #until < :until))"
+)
+
+// ways are the three ways to send that write.
+func ways(client awsv2.HTTPClient, endpoint, table string) map[string]func() error {
+	ctx := context.Background()
+	cfg := config(client, endpoint)
+	plainV2, bridged := v2.NewFromConfig(cfg), sdkv2.NewFromConfig(cfg)
+	plainV1 := ddblocal.NewClient(endpoint, &aws.Config{HTTPClient: client.(*http.Client)})
+	return map[string]func() error{
+		"v1":     func() error { return updateV1(ctx, plainV1, table) },
+		"v2":     func() error { return updateV2(ctx, plainV2, table) },
+		"bridge": func() error { return updateV1(ctx, bridged, table) },
+	}
+}
+
+// BenchmarkStub measures what the SDKs take of a write's time and memory.
+func BenchmarkStub(b *testing.B) {
+	benchmark(b, ways(&http.Client{Transport: always(200, leased)}, "http://stub", "t"))
+}
+
+// BenchmarkLocal measures the same write on DynamoDB Local.
+func BenchmarkLocal(b *testing.B) {
+	endpoint := ddblocal.ForTest(b).Endpoint
+	table := newTable(b, ddblocal.NewClient(endpoint), "a")
+	benchmark(b, ways(&http.Client{Transport: newTransport(b)}, endpoint, table))
+}
+
+func benchmark(b *testing.B, ways map[string]func() error) {
+	for _, way := range []string{"v1", "v2", "bridge"} {
+		b.Run(strings.ReplaceAll(way, " ", "_"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, ways[way]())
+			}
+		})
+	}
+}
+
+func TestACallAllocatesAtMost400Times(t *testing.T) {
+	allocations := make(map[string]float64)
+	for way, send := range ways(&http.Client{Transport: always(200, leased)}, "http://stub", "t") {
+		allocations[way] = testing.AllocsPerRun(200, func() { require.NoError(t, send()) })
+	}
+	t.Log("allocations of a write:", allocations)
+	assert.LessOrEqual(t, allocations["bridge"], 400.0)
+}

@@ -1,0 +1,2 @@
+// Package sdkv2 bridges.
+package sdkv2
