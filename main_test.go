@@ -149,10 +149,17 @@ func (m *meter) attach(ddb *dynamodb.DynamoDB) {
 			in.ReturnConsumedCapacity = total
 		}
 	})
+	attempts := make(map[*request.Request]int) // that are counted: some clients report several as one
+	ddb.Handlers.Complete.PushBack(func(r *request.Request) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(attempts, r)
+	})
 	ddb.Handlers.CompleteAttempt.PushBack(func(r *request.Request) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.requests[r.Operation.Name]++
+		m.requests[r.Operation.Name] += 1 + r.RetryCount - attempts[r]
+		attempts[r] = 1 + r.RetryCount
 		var used *dynamodb.ConsumedCapacity
 		switch out := r.Data.(type) {
 		case *dynamodb.ScanOutput:

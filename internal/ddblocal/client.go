@@ -33,8 +33,11 @@ func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
 	if !strings.Contains(endpoint, ".amazonaws.com") {
 		cfg.WithCredentials(credentials.NewStaticCredentials("local", "local", ""))
 	}
-	return dynamodb.New(session.Must(session.NewSession(cfg)), cfgs...)
+	return newClient(session.Must(session.NewSession(cfg)), cfgs...)
 }
+
+// newClient makes every client. The suite of the module sdkv2 puts its own in this place, by an overlay.
+var newClient = dynamodb.New
 
 // shared is the server of this test binary, or why it can't be had.
 var shared struct {

@@ -1,0 +1,5 @@
+//go:build race
+
+package sdkv2_test
+
+func init() { raceEnabled = true }

@@ -1,0 +1,53 @@
+package sdkv2_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	suite     = flag.String("suite", "Chaos$|Original|Renew|Release|Clock|Lost|Wish|Hand", "which of the library's own tests TestSuite runs: a regular expression, . for all")
+	suiteArgs = flag.String("suite.args", "", "more arguments for them, as -chaos.duration=1m")
+)
+
+// TestSuite runs the library's own tests with the bridge under all their clients. The module of the library knows nothing of
+// this one: a workspace has both, and an overlay puts one more file into the package that makes the clients.
+func TestSuite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: left out, it takes minutes and needs DynamoDB Local")
+	}
+	root, err := filepath.Abs("..")
+	require.NoError(t, err)
+	here, dir := filepath.Join(root, "sdkv2"), t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o666))
+		return path
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(root, "internal/ddblocal/bridged.go"): filepath.Join(here, "testdata/bridged.go")}})
+	require.NoError(t, err)
+	work := write("go.work", fmt.Sprintf("go 1.26\nuse (\n\t%q\n\t%q\n)\n", root, here))
+
+	args := append([]string{"test", "-count=1", "-run", *suite, "-overlay", write("overlay.json", string(overlay)), ".", "./leasetest"},
+		strings.Fields(*suiteArgs)...)
+	if raceEnabled {
+		args = append(args[:1:1], append([]string{"-race"}, args[1:]...)...)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOWORK="+work, "GOFLAGS=")
+	out, err := cmd.CombinedOutput()
+	t.Logf("go %s\n%s", strings.Join(args, " "), out)
+	require.NoError(t, err)
+}
+
+var raceEnabled bool // set by race_test.go
