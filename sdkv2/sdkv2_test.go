@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	awsv2 "github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	configv2 "github.com/aws/aws-sdk-go-v2/config"
 	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -81,7 +83,10 @@ func list(ddb *v1.DynamoDB) error {
 func TestTheServerCountsWhatRetryMaxAttemptsSays(t *testing.T) {
 	for _, most := range []int{1, 3, 5} {
 		s := newServer(t, refuses(500, "InternalFailure"))
-		ddb := sdkv2.NewFromConfig(config(nil, s.URL), func(o *v2.Options) { o.RetryMaxAttempts = most })
+		ddb := sdkv2.NewFromConfig(config(nil, s.URL), func(o *v2.Options) {
+			quick(o)
+			o.RetryMaxAttempts = most
+		})
 		ddb.Config.MaxRetries = aws.Int(9) // v1 never retries, whatever it is told.
 		ddb.Retryer = eager{}
 		assert.Error(t, list(ddb))
@@ -131,7 +136,7 @@ func TestTheCallersMiddlewareIsUsed(t *testing.T) {
 	var saw string
 	look := middleware.InitializeMiddlewareFunc("look", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 		middleware.InitializeOutput, middleware.Metadata, error) {
-		saw = middleware.GetOperationName(ctx) + " " + *in.Parameters.(*v2.GetItemInput).TableName
+		saw = awsmiddleware.GetOperationName(ctx) + " " + *in.Parameters.(*v2.GetItemInput).TableName
 		return next.HandleInitialize(ctx, in)
 	})
 	ddb := sdkv2.NewFromConfig(config(&http.Client{Transport: always(200, `{}`)}, "http://stub"), func(o *v2.Options) {
@@ -393,7 +398,10 @@ func TestAHostClockThatIsAnHourWrong(t *testing.T) {
 
 // TestAContextEndsARequest: in each place where it may wait, at once, and with nothing left behind.
 func TestAContextEndsARequest(t *testing.T) {
-	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // else the server sees no end of the connection
+		<-r.Context().Done()
+	})
 	slow := newServer(t, refuses(500, "InternalFailure"))
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for name, c := range map[string]struct {
