@@ -74,7 +74,7 @@ const (
 // ways are the three ways to send that write.
 func ways(client awsv2.HTTPClient, endpoint, table string) map[string]func() error {
 	ctx := context.Background()
-	cfg := config(client, endpoint)
+	cfg := configOf(client, endpoint)
 	plainV2, bridged := v2.NewFromConfig(cfg), sdkv2.NewFromConfig(cfg)
 	plainV1 := ddblocal.NewClient(endpoint, &aws.Config{HTTPClient: client.(*http.Client)})
 	inV1, inV2 := updateV1(table), updateV2(table)

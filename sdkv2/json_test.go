@@ -92,7 +92,7 @@ func TestJSONIsAsV1s(t *testing.T) {
 	var body string
 	stub := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, body), nil })}
 	plain := ddblocal.NewClient("http://stub", &aws.Config{HTTPClient: stub, DisableParamValidation: aws.Bool(true), MaxRetries: aws.Int(0)})
-	bridged := sdkv2.NewFromConfig(config(stub, "http://stub"))
+	bridged := sdkv2.NewFromConfig(configOf(stub, "http://stub"))
 	bridged.Config.DisableParamValidation = aws.Bool(true)
 	for _, ddb := range []*v1.DynamoDB{plain, bridged} {
 		ddb.Handlers.Validate.Clear()

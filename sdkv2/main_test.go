@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 	ddblocal.Main(m)
 }
 
-// config is one of v2's, for an endpoint, with credentials that are made up.
-func config(client awsv2.HTTPClient, endpoint string) awsv2.Config {
+// configOf returns one of v2's, for an endpoint, with credentials that are made up.
+func configOf(client awsv2.HTTPClient, endpoint string) awsv2.Config {
 	return awsv2.Config{Region: "us-east-1", HTTPClient: client, BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
 }

@@ -252,7 +252,7 @@ func TestParity(t *testing.T) {
 				return ddblocal.NewClient("http://stub", cfg)
 			})
 			bridged, err := run(func(client *http.Client) *v1.DynamoDB {
-				return sdkv2.NewFromConfig(config(client, "http://stub"), func(o *v2.Options) {
+				return sdkv2.NewFromConfig(configOf(client, "http://stub"), func(o *v2.Options) {
 					quick(o)
 					o.RetryMaxAttempts = 3
 					if c.v2 != nil {

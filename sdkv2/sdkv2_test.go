@@ -35,7 +35,7 @@ import (
 )
 
 func TestLockStoreConforms(t *testing.T) {
-	client := sdkv2.NewFromConfig(config(&http.Client{Transport: newTransport(t)}, ddblocal.ForTest(t).Endpoint))
+	client := sdkv2.NewFromConfig(configOf(&http.Client{Transport: newTransport(t)}, ddblocal.ForTest(t).Endpoint))
 	leasetest.TestStore(t, func(t *testing.T, leaseIDs ...string) leasetest.StoreInterface {
 		return lease.NewLockStore(client, newTable(t, client, leaseIDs...), "id")
 	})
@@ -83,7 +83,7 @@ func list(ddb *v1.DynamoDB) error {
 func TestTheServerCountsWhatRetryMaxAttemptsSays(t *testing.T) {
 	for _, most := range []int{1, 3, 5} {
 		s := newServer(t, refuses(500, "InternalFailure"))
-		ddb := sdkv2.NewFromConfig(config(nil, s.URL), func(o *v2.Options) {
+		ddb := sdkv2.NewFromConfig(configOf(nil, s.URL), func(o *v2.Options) {
 			quick(o)
 			o.RetryMaxAttempts = most
 		})
@@ -103,7 +103,7 @@ func (eager) RetryRules(*request.Request) time.Duration { return 0 }
 
 func TestTheUserAgentIsV2s(t *testing.T) {
 	s := newServer(t, ok)
-	require.NoError(t, list(sdkv2.NewFromConfig(config(nil, s.URL))))
+	require.NoError(t, list(sdkv2.NewFromConfig(configOf(nil, s.URL))))
 	agent := s.all()[0].Header.Get("User-Agent")
 	assert.True(t, strings.HasPrefix(agent, "aws-sdk-go-v2/"), agent)
 	assert.NotContains(t, agent, "aws-sdk-go/")
@@ -112,7 +112,7 @@ func TestTheUserAgentIsV2s(t *testing.T) {
 // TestWhatV1HasBuiltIsSent: headers too, and v2's signature covers them.
 func TestWhatV1HasBuiltIsSent(t *testing.T) {
 	s := newServer(t, ok)
-	ddb := sdkv2.NewFromConfig(config(nil, s.URL))
+	ddb := sdkv2.NewFromConfig(configOf(nil, s.URL))
 	ddb.Handlers.Build.PushBack(func(r *request.Request) { r.HTTPRequest.Header.Set("X-Amz-Mine", "yes") })
 	require.NoError(t, list(ddb))
 	header := s.all()[0].Header
@@ -125,7 +125,7 @@ func TestWhatV1HasBuiltIsSent(t *testing.T) {
 func TestTheCallersHTTPClientIsUsed(t *testing.T) {
 	transport := &script{answers: answers(says(200, `{}`))}
 	client := &http.Client{Transport: transport}
-	ddb := sdkv2.New(v2.NewFromConfig(config(client, "http://stub")))
+	ddb := sdkv2.New(v2.NewFromConfig(configOf(client, "http://stub")))
 	require.NoError(t, list(ddb))
 	assert.Equal(t, int64(1), transport.attempts.Load())
 	assert.Same(t, client, ddb.Config.HTTPClient)
@@ -139,7 +139,7 @@ func TestTheCallersMiddlewareIsUsed(t *testing.T) {
 		saw = awsmiddleware.GetOperationName(ctx) + " " + *in.Parameters.(*v2.GetItemInput).TableName
 		return next.HandleInitialize(ctx, in)
 	})
-	ddb := sdkv2.NewFromConfig(config(&http.Client{Transport: always(200, `{}`)}, "http://stub"), func(o *v2.Options) {
+	ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: always(200, `{}`)}, "http://stub"), func(o *v2.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Initialize.Add(look, middleware.After) })
 	})
 	_, err := ddb.GetItem(&v1.GetItemInput{TableName: aws.String("mailboxes"), Key: map[string]*v1.AttributeValue{"id": {S: aws.String("a")}}})
@@ -148,7 +148,7 @@ func TestTheCallersMiddlewareIsUsed(t *testing.T) {
 
 	// What it fails with comes back, also where there was a good answer.
 	bad := errors.New("bad")
-	ddb = sdkv2.NewFromConfig(config(&http.Client{Transport: always(200, `{}`)}, "http://stub"), func(o *v2.Options) {
+	ddb = sdkv2.NewFromConfig(configOf(&http.Client{Transport: always(200, `{}`)}, "http://stub"), func(o *v2.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("bad", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 				middleware.InitializeOutput, middleware.Metadata, error) {
@@ -180,7 +180,7 @@ func TestTheV2ClientsSettingsCount(t *testing.T) {
 // TestTheAccountsEndpointIsUsed: that of the credentials' account, or of a table's ARN.
 func TestTheAccountsEndpointIsUsed(t *testing.T) {
 	var host string
-	cfg := config(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	cfg := configOf(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		host = r.URL.Host
 		return answer(r, 200, `{}`), nil
 	})}, "")
@@ -227,7 +227,7 @@ func TestCredentialsThatRotate(t *testing.T) {
 		return transport.RoundTrip(r)
 	})
 	endpoint := ddblocal.ForTest(t).Endpoint
-	cfg := config(&http.Client{Transport: spy}, endpoint)
+	cfg := configOf(&http.Client{Transport: spy}, endpoint)
 	cfg.Credentials = awsv2.NewCredentialsCache(&rotating{})
 	ddb := sdkv2.NewFromConfig(cfg)
 	table := newTable(t, ddb, "a", "b", "c")
@@ -264,7 +264,7 @@ func TestExpiredCredentialsAreGotAnew(t *testing.T) {
 		}
 		ok(w, r)
 	})
-	cfg := config(nil, s.URL)
+	cfg := configOf(nil, s.URL)
 	var given atomic.Int64
 	cfg.Credentials = awsv2.NewCredentialsCache(awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) {
 		return awsv2.Credentials{AccessKeyID: fmt.Sprint("KEY", given.Add(1)), SecretAccessKey: "secret"}, nil
@@ -291,7 +291,7 @@ func TestCredentialsThatFail(t *testing.T) {
 		"as the credentials service is away":   {unreachable{errors.New("no route to host")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := config(&http.Client{Transport: always(200, `{}`)}, "http://stub")
+			cfg := configOf(&http.Client{Transport: always(200, `{}`)}, "http://stub")
 			cfg.Credentials = awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) { return awsv2.Credentials{}, c.err })
 			ddb := sdkv2.NewFromConfig(cfg, quick)
 			req, _ := ddb.ListTablesRequest(nil)
@@ -319,7 +319,7 @@ func quick(o *v2.Options) {
 // TestOnlyAttemptsThatReachedTheTransportCount: the credentials of the second attempt fail. What came to the first is not shown.
 func TestOnlyAttemptsThatReachedTheTransportCount(t *testing.T) {
 	transport := &script{answers: answers(says(500, refusal("InternalFailure", "")))}
-	cfg := config(&http.Client{Transport: transport}, "http://stub")
+	cfg := configOf(&http.Client{Transport: transport}, "http://stub")
 	var asked atomic.Int64
 	cfg.Credentials = awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) {
 		if asked.Add(1) == 1 {
@@ -346,7 +346,7 @@ func TestAttemptTimeIsTheLastAttempts(t *testing.T) {
 		}
 		return answer(r, 200, `{}`), nil
 	})
-	cfg := config(&http.Client{Transport: transport}, "http://stub")
+	cfg := configOf(&http.Client{Transport: transport}, "http://stub")
 	var signed time.Time
 	cfg.Credentials = awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) {
 		signed = time.Now()
@@ -383,7 +383,7 @@ func TestAHostClockThatIsAnHourWrong(t *testing.T) {
 				return resp, nil
 			})
 			table := newTable(t, ddblocal.NewClient(local), "a")
-			ddb := sdkv2.NewFromConfig(config(&http.Client{Transport: skewed}, local))
+			ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: skewed}, local))
 			l, err := lease.NewLocker(lease.NewLockStore(ddb, table, "id")).ObtainLease(for30s("w1"))
 			require.NoError(t, err)
 			assert.Equal(t, 1, refused, "the client remembers the skew")
@@ -424,7 +424,7 @@ func TestAContextEndsARequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
-			ddb := sdkv2.NewFromConfig(config(&http.Client{Transport: transport}, c.url), c.opt)
+			ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: transport}, c.url), c.opt)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			_, err := ddb.ListTablesWithContext(ctx, &v1.ListTablesInput{})
@@ -439,7 +439,7 @@ func TestAContextEndsARequest(t *testing.T) {
 }
 
 func TestARequestCanNotBePresigned(t *testing.T) {
-	req, _ := sdkv2.NewFromConfig(config(nil, "http://stub")).ListTablesRequest(nil)
+	req, _ := sdkv2.NewFromConfig(configOf(nil, "http://stub")).ListTablesRequest(nil)
 	_, err := req.Presign(time.Minute)
 	assert.ErrorContains(t, err, "presigned")
 }
