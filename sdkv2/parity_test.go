@@ -164,8 +164,8 @@ func parityCases() []parityCase {
 			return resp, nil
 		}), want: outcome{code: request.ErrCodeSerialization, status: 200, requestID: "REQUEST", attempts: 3, retries: 2, date: true}, v2Error: new(*os.SyscallError)},
 		{name: "time-out of the HTTP client", answers: answers(timeout),
-			v1:   func(c *aws.Config) { c.HTTPClient.Timeout = 20 * time.Millisecond },
-			v2:   func(o *v2.Options) { o.HTTPClient.(*http.Client).Timeout = 20 * time.Millisecond },
+			v1:   func(c *aws.Config) { c.HTTPClient.Timeout = 100 * time.Millisecond },
+			v2:   func(o *v2.Options) { o.HTTPClient.(*http.Client).Timeout = 100 * time.Millisecond },
 			want: outcome{code: request.ErrCodeRequestError, attempts: 3, retries: 2}, v2Error: new(*url.Error)},
 		{name: "cancelled before", answers: answers(timeout), ctx: func(*script) (context.Context, func()) {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -178,7 +178,7 @@ func parityCases() []parityCase {
 			return ctx, cancel
 		}, want: outcome{code: request.CanceledErrorCode, attempts: 1}, final: true},
 		{name: "deadline during", answers: answers(timeout), ctx: func(s *script) (context.Context, func()) {
-			return context.WithTimeout(context.Background(), 30*time.Millisecond)
+			return context.WithTimeout(context.Background(), 200*time.Millisecond)
 		}, want: outcome{code: request.CanceledErrorCode, attempts: 1}},
 		{name: "cancelled in backoff", answers: answers(timeout), ctx: func(s *script) (context.Context, func()) {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -236,13 +236,14 @@ func TestParity(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			run := func(newClient func(*http.Client) *v1.DynamoDB) (outcome, error) {
 				transport := &script{answers: c.answers}
+				ddb := newClient(&http.Client{Transport: transport})
 				ctx := t.Context()
 				if c.ctx != nil {
 					var cancel func()
 					ctx, cancel = c.ctx(transport)
 					defer cancel()
 				}
-				return try(ctx, newClient(&http.Client{Transport: transport}), transport)
+				return try(ctx, ddb, transport)
 			}
 			plain, plainErr := run(func(client *http.Client) *v1.DynamoDB {
 				cfg := aws.NewConfig().WithHTTPClient(client).WithMaxRetries(2)

@@ -37,7 +37,7 @@ func TestSuite(t *testing.T) {
 	require.NoError(t, err)
 	work := write("go.work", fmt.Sprintf("go 1.26\nuse (\n\t%q\n\t%q\n)\n", root, here))
 
-	args := append([]string{"test", "-count=1", "-run", *suite, "-overlay", write("overlay.json", string(overlay)), ".", "./leasetest"},
+	args := append([]string{"test", "-count=1", "-run", *suite, "-overlay", write("overlay.json", string(overlay)), "."},
 		strings.Fields(*suiteArgs)...)
 	if raceEnabled {
 		args = append(args[:1:1], append([]string{"-race"}, args[1:]...)...)
