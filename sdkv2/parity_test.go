@@ -80,6 +80,7 @@ type outcome struct {
 	attempts   int
 	retries    int
 	date       bool
+	cause      string // what OrigErr is, of a request that was not sent or was cancelled: set by try
 }
 
 func (o outcome) String() string {
@@ -102,6 +103,9 @@ func try(ctx context.Context, ddb *v1.DynamoDB, transport *script) (outcome, err
 	var failure awserr.Error
 	if errors.As(err, &failure) {
 		o.code = failure.Code()
+		if o.code == request.ErrCodeRequestError || o.code == request.CanceledErrorCode {
+			o.cause = fmt.Sprintf("%T", failure.OrigErr())
+		}
 	}
 	if refused, ok := err.(*v1.ConditionalCheckFailedException); ok {
 		o.kind = "typed"
@@ -261,6 +265,7 @@ func TestParity(t *testing.T) {
 					}
 				})
 			})
+			assert.Equal(t, plain.cause, bridged.cause)
 			t.Logf("v1:     %v: %v", plain, oneLine(plainErr))
 			t.Logf("bridge: %v: %v", bridged, oneLine(err))
 			assert.Equal(t, c.want.String(), plain.String(), "plain v1")

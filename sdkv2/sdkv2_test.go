@@ -330,6 +330,9 @@ func TestOnlyAttemptsThatReachedTheTransportCount(t *testing.T) {
 	req, _ := sdkv2.NewFromConfig(cfg, quick).ListTablesRequest(nil)
 	err := req.Send()
 	assert.ErrorContains(t, err, "gone")
+	var failure awserr.Error
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, "NoCredentialProviders", failure.Code())
 	assert.Equal(t, int64(1), transport.attempts.Load())
 	assert.Zero(t, req.RetryCount)
 	assert.Zero(t, req.HTTPResponse.StatusCode)
