@@ -111,18 +111,19 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	if err == nil {
 		got, err = complete(got, t.leaseID, now, until)
 	}
-	switch over := t.over(); {
+	left, over := t.expire(), t.over()
+	switch {
 	case over != nil:
-		return cmp.Or(err, over)
+		err = cmp.Or(err, over)
 	case errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError):
 		t.finish(LeaseLostError)
-		return LeaseLostError
-	case err != nil:
-		return err
-	case !t.extend(got, now.duration, until):
-		return t.over()
+		err = LeaseLostError
+	case err == nil && !t.extend(got, now.duration, until):
+		err = t.over()
 	}
-	logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
-	t.yield(item)
-	return nil
+	if l.stats.renewal(ctx, t, left, err); err == nil {
+		logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		t.yield(item)
+	}
+	return err
 }

@@ -42,14 +42,7 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	event, free := "Released Lease", func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
-	if w := t.wish.Load(); w != nil && t.terms.keep {
-		event, free = "Handed Over Lease", func(ctx context.Context) error {
-			left := min(max(time.Until(w.until), now.duration/3*2), max(now.duration, time.Minute)) // It may be another's wish by now.
-			return l.store.HandOverLease(ctx, t.lease(), time.Now().Add(left))
-		}
-	}
-	err := l.await(ctx, 2*most, free)
+	err := l.await(ctx, 2*most, func(ctx context.Context) error { return l.free(ctx, t) })
 	switch lost := errors.Is(err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
@@ -59,9 +52,25 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)
 	case err == nil && t.released.CompareAndSwap(false, true):
-		logInfo(event, "lessee_id", t.lessee, "lease_id", t.leaseID)
+		if t.yields() {
+			l.stats.note(func(now *LockerStats) { now.HandedOver++ })
+			logInfo("Handed Over Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		} else {
+			l.stats.note(func(now *LockerStats) { now.Released++ })
+			logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		}
 	}
 	return err
+}
+
+// free sends the handover of an item that is wanted, or the release of any other.
+func (l *Locker) free(ctx context.Context, t *tenure) error {
+	if !t.yields() {
+		return l.store.ReleaseLeaseWithContext(ctx, t.lease())
+	}
+	d := t.state().duration
+	left := min(max(time.Until(t.wish.Load().until), d/3*2), max(d, time.Minute)) // It may be another's wish by now.
+	return l.store.HandOverLease(ctx, t.lease(), time.Now().Add(left))
 }
 
 // Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained]; it runs

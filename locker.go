@@ -18,6 +18,7 @@ type Locker struct {
 	adapted   bool  // the store is the adapter
 	err       error // what is wrong with the store, so that nothing can be sent
 	tenures   tenures
+	stats     stats
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	crowded   atomic.Bool // the last pass obtained nothing
 }
@@ -26,9 +27,9 @@ type Locker struct {
 // nothing. What is wrong with the store (it is nil, say) is the error of every method.
 //
 // A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen, RenewLeaseItem,
-// ReleaseLeaseWithContext, WantLease and HandOverLease, and not from a store that it embeds: that would pass its own Lease
-// by. Of any other the two methods are used: its IDs are tried in its order; a lease is renewed by leasing it again; no item
-// can be released or wanted; and a call that hangs is left alone when its caller's context is done.
+// ReleaseLeaseWithContext, WantLease, HandOverLease and SaveAttributes, and not from a store that it embeds: that would pass
+// its own Lease by. Of any other the two methods are used: its IDs are tried in its order; a lease is renewed by leasing it
+// again; no item can be released or wanted; and a call that hangs is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
@@ -76,12 +77,16 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
 	}); err != nil {
+		if errors.Is(err, LeaseNotObtainedError) {
+			l.stats.note(func(now *LockerStats) { now.RacesLost++ })
+		}
 		return nil, err
 	}
 	if got, err = complete(got, seen.LeaseID, terms, until); err != nil {
 		return nil, err
 	}
-	t := newTenure(got, terms, until)
+	t := l.newTenure(got, terms, until)
+	l.stats.note(func(now *LockerStats) { now.Obtained++ })
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}
@@ -91,6 +96,28 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	got.tenure = t
 	logInfo("Obtained Lease", "lessee_id", terms.lessee, "lease_id", got.LeaseID, "fencing_token", got.FencingToken())
 	return got, nil
+}
+
+// scan returns a page of the table.
+func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) (items []LeaseItem, next string, err error) {
+	given := ctx
+	err = l.await(ctx, max(terms.duration, minLookTime), func(ctx context.Context) (err error) {
+		items, next, err = l.store.ScanLeaseItemsWithContext(ctx, after, limit)
+		return err
+	})
+	l.stats.note(func(now *LockerStats) {
+		switch {
+		case err == nil:
+			now.Looks++
+			now.LastLook = time.Now()
+		case given.Err() == nil:
+			now.FailedLooks++
+		}
+	})
+	if err != nil { // The call may still be under way.
+		return nil, "", err
+	}
+	return items, next, nil
 }
 
 // complete fills in what a store left out of a lease, in a copy: the store may keep its own.

@@ -258,12 +258,16 @@ func (s *LockStore) names(expression string) map[string]*string {
 }
 
 func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
+	return s.updateNamed(ctx, id, s.names(condition+update), v, condition, update)
+}
+
+func (s *LockStore) updateNamed(ctx context.Context, id string, names map[string]*string, v attributes, condition, update string) (got, refusal *row, err error) {
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 attributes{s.key: text(id)},
 		ConditionExpression:                 &condition,
 		UpdateExpression:                    &update,
-		ExpressionAttributeNames:            s.names(condition + update),
+		ExpressionAttributeNames:            names,
 		ExpressionAttributeValues:           v,
 		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),

@@ -60,6 +60,8 @@ func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request 
 		logInfo("Wait Period Replaced", "lessee_id", terms.lessee, "wait_period", waitPeriod, "used", defaultWaitPeriod)
 		waitPeriod = defaultWaitPeriod
 	}
+	l.stats.note(func(now *LockerStats) { now.Waiting++ })
+	defer l.stats.note(func(now *LockerStats) { now.Waiting-- })
 	for {
 		p := l.obtain(ctx, terms, waitPeriod)
 		if p.err == nil || errors.As(p.err, new(setupError)) {
@@ -147,13 +149,9 @@ func (p *pass) walk(ctx context.Context) {
 // page reads the page after a place and tries what is to be had on it, again when it has lost races.
 func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
 	for {
-		items, next := []LeaseItem(nil), ""
 		limit, races := p.limit, maxRacesLost
 		p.limit = 0
-		err := p.await(ctx, max(p.terms.duration, minLookTime), func(ctx context.Context) (err error) {
-			items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after, limit)
-			return err
-		})
+		items, next, err := p.scan(ctx, p.terms, after, limit)
 		if err != nil {
 			p.err = err
 			return nil, ""

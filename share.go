@@ -122,11 +122,7 @@ func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
 func (s *share) look(ctx context.Context) (next time.Time, err error) {
 	var items []LeaseItem
 	for after, more := "", true; more; more = after != "" {
-		page, following := []LeaseItem(nil), ""
-		err := s.await(ctx, max(s.terms.duration, minLookTime), func(ctx context.Context) (err error) {
-			page, following, err = s.store.ScanLeaseItemsWithContext(ctx, after, 0)
-			return err
-		})
+		page, following, err := s.scan(ctx, s.terms, after, 0)
 		if err != nil {
 			return time.Now().Add(max(s.period, minErrorWait)), err
 		}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -49,6 +50,9 @@ func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string,
 }
 func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
 	return s.to.HandOverLease(ctx, l, until)
+}
+func (s *hooked) SaveAttributes(ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+	return s.to.SaveAttributes(ctx, l, attributes)
 }
 
 // plainStore is what NewLocker asks for, and no more.
