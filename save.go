@@ -24,7 +24,7 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 	if err = s.ready(ctx, err); err != nil {
 		return err
 	}
-	v, names, update, err := s.saving(lease.LeaseID, attributes)
+	v, names, update, err := s.saving(lease.LeaseID, attributes, c != anyClaim)
 	now, _ := s.clock.times(time.Now())
 	switch {
 	case err != nil:
@@ -36,22 +36,29 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 	case len(attributes) == 0:
 		return nil
 	}
-	maps.Copy(v, mine.own(c.furthest.Load()))
+	end := c.furthest.Load()
+	if c != anyClaim { // Each save moves the row's end on a little: a late duplicate must not undo a later one.
+		end = c.furthest.Add(1)
+	}
+	maps.Copy(v, mine.own(end))
 	maps.Copy(names, s.names(ownCondition))
 	_, found, err := s.updateNamed(ctx, lease.LeaseID, names, v, ownCondition, update)
 	switch {
 	case found == nil || err != nil:
 		return err
-	case mine.holds(found) && found.LeaseUntil <= c.furthest.Load():
-		return s.SaveAttributes(ctx, lease, attributes) // A renewal of the tenure has overtaken it.
+	case mine.holds(found) && found.LeaseUntil > end && found.LeaseUntil <= c.furthest.Load():
+		return s.SaveAttributes(ctx, lease, attributes) // A renewal or another save of the tenure has overtaken it.
 	}
 	return mine.lost(lease.LeaseID, found)
 }
 
 // saving returns the expression that saves attributes, in the order of their names, with its placeholders.
-func (s *LockStore) saving(leaseID string, given attributes) (v attributes, names map[string]*string, update string, err error) {
+func (s *LockStore) saving(leaseID string, given attributes, withEnd bool) (v attributes, names map[string]*string, update string, err error) {
 	v, names = make(attributes), make(map[string]*string)
 	var set, remove []string
+	if withEnd {
+		set = append(set, "#until = :until")
+	}
 	for i, name := range slices.Sorted(maps.Keys(given)) {
 		if err := s.notOurs(leaseID, name); err != nil {
 			return nil, nil, "", err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ func TestASaveIsOneGuardedRequest(t *testing.T) {
 	assert.Equal(t, 1, f.count())
 	delete(want, "Old")
 	want["Cursor"], want["Name"], want["a.b-c"] = num(41), str("a reserved word"), str("")
+	want["LeaseUntil"] = num(l.Until.UnixNano() + 1)
 	assert.Equal(t, want, f.get("a"))
 
 	f.reset()
@@ -81,6 +83,29 @@ func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	require.NoError(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}))
 	assert.Equal(t, 2, m.count())
 	assert.Equal(t, num(1), f.get("a")["x"])
+}
+
+func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+	f := newFixture(t, "a")
+	var late *tape
+	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
+	_, err := store.ListLeaseIDs() // learns the clock
+	require.NoError(t, err)
+	late.sent, late.bodys = nil, nil
+	l, err := store.Lease("a", for30s("w"), time.Now().Add(30*time.Second)) // 0
+	require.NoError(t, err)
+	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(1)})) // 1
+	late.replay(t, 1)
+	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(2)})) // 2
+	late.replay(t, 1)
+	assert.Equal(t, num(2), f.get("a")["x"], "after a later save")
+	require.NoError(t, store.ReleaseLease(l))
+	late.replay(t, 2)
+	_, err = f.Lease("a", for30s("w"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	late.replay(t, 1)
+	late.replay(t, 2)
+	assert.Equal(t, num(2), f.get("a")["x"])
 }
 
 // A save that a renewal overtakes is not taken for one after a loss.

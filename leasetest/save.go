@@ -70,7 +70,9 @@ func saved(c *conformance) {
 	c.save(l, map[string]*dynamodb.AttributeValue{"counter": number(7), "never there": nil})
 	c.save(l, map[string]*dynamodb.AttributeValue{"counter": number(8)})
 	c.save(l, nil)
-	c.shows("w1", l.Until)
+	if end := c.row().Until; end.Before(l.Until) || end.After(l.Until.Add(time.Millisecond)) {
+		c.Errorf("after saves the lease ends at %v; want %v, or a moment later", end, l.Until)
+	}
 	c.equal("FencingToken in a scan", c.row().FencingToken, l.FencingToken())
 	c.noError("RenewLease after a save", c.RenewLease(l, time.Now().Add(time.Hour)))
 	c.save(l, map[string]*dynamodb.AttributeValue{"after a renewal": number(1)})
