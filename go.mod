@@ -1,6 +1,6 @@
 module github.com/intercom/lease
 
-go 1.26
+go 1.25.0
 
 require (
 	github.com/aws/aws-sdk-go v1.55.8
