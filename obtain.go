@@ -117,8 +117,7 @@ func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) 
 	return p
 }
 
-// walk reads the pages until the pass is over. Where there are several, not everybody is to read the same held ones first:
-// it jumps to a random place, and goes on to the end, and then from the start, or where it had left off, to there.
+// walk reads the pages until the pass is over: of many from a random place on, as not all are to read the same held ones first.
 func (p *pass) walk(ctx context.Context) {
 	var first, items []LeaseItem
 	var left, landed string

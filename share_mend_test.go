@@ -200,7 +200,7 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 			before, start := sent.Load(), time.Now()
 			assert.ErrorIs(t, stop(), context.Canceled)
 			assert.Equal(t, before, sent.Load(), "no request was begun after that")
-			assert.LessOrEqual(t, time.Since(start), 2500*time.Millisecond)
+			assert.LessOrEqual(t, time.Since(start), 5*time.Second)
 		})
 	}
 }
