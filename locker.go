@@ -127,8 +127,8 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 	return contextError(ctx)
 }
 
-// each calls f for the items, 16 at a time, then done for each of these, and logs the errors.
-func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) {
+// each calls f for the items, 16 at a time, then done for each of these, and logs the errors, until all of a time failed.
+func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) (ok bool) {
 	for wave := range slices.Chunk(items, 16) {
 		var all sync.WaitGroup
 		results, failed := make([]func() error, len(wave)), true
@@ -143,9 +143,10 @@ func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) e
 			failed = failed && err != nil && !errors.Is(err, LeaseNotObtainedError)
 		}
 		if failed {
-			return // It isn't the items.
+			return false
 		}
 	}
+	return true
 }
 
 // begin starts f in a goroutine, and sends a function that returns or panics as f did.

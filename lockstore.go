@@ -210,7 +210,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 		v[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
 		_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition+" AND #wantedUntil BETWEEN :now AND :horizon "+
 			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
-		if found == nil || err != nil || found.FencingToken == mine.FencingToken && (found.LesseeID == "" || found.LesseeID == found.WantedBy) {
+		if found == nil || err != nil || !mine.holds(found) && found.FencingToken == mine.FencingToken && (found.LesseeID == "" || found.LesseeID == found.WantedBy) {
 			return err // At the last, it was handed over before.
 		}
 	}

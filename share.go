@@ -234,10 +234,10 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries := 0; (tries < 3 || s.adapted) && got < n && len(items) > 0; tries++ {
+	for tries, ok := 0, true; ok && (tries < 3 || s.adapted) && got < n && len(items) > 0; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
-		s.each(s.terms.lessee, now, func(item LeaseItem) error {
+		ok = s.each(s.terms.lessee, now, func(item LeaseItem) error {
 			if ctx.Err() != nil {
 				return LeaseNotObtainedError
 			}
@@ -298,8 +298,7 @@ func (s *share) listen(items []LeaseItem) {
 	}
 }
 
-// wish asks for items of whoever is to have most, those on their way to it first, as long as that is two more than oneself.
-// The free ones that are left count as one's own.
+// wish asks for items of who is to have most, those on their way to it first, while that is two more than oneself with those left.
 func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]int, left int) {
 	me, of := s.terms.lessee, make(map[string][]LeaseItem)
 	for _, onTheWay := range []bool{true, false} {
