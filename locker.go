@@ -8,6 +8,8 @@ import (
 	"math"
 	"reflect"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,13 +25,12 @@ type Locker struct {
 	crowded   atomic.Bool // the last pass obtained nothing
 }
 
-// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
-// nothing. What is wrong with the store (it is nil, say) is the error of every method.
-//
-// A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen, RenewLeaseItem,
-// ReleaseLeaseWithContext, WantLease, HandOverLease and SaveAttributes, and not from a store that it embeds: that would pass
-// its own Lease by. Of any other the two methods are used: its IDs are tried in its order; a lease is renewed by leasing it
-// again; no item can be released or wanted; and a call that hangs is left alone when its caller's context is done.
+// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. What is wrong
+// with the store (it is nil, say) is the error of every method. A store is used in full if it has ScanLeaseItemsWithContext,
+// LeaseWithContext, LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, HandOverLease and SaveAttributes, and not from a store
+// that it embeds: that would pass its own Lease by. Of any other the two methods are used: its IDs are tried in its order; a
+// lease is renewed by leasing it again; no item can be released or wanted; and a call that hangs is left alone when its
+// caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
@@ -99,9 +100,9 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 }
 
 // scan returns a page of the table.
-func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) (items []LeaseItem, next string, err error) {
-	given := ctx
-	err = l.await(ctx, max(terms.duration, minLookTime), func(ctx context.Context) (err error) {
+func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) ([]LeaseItem, string, error) {
+	items, next := []LeaseItem(nil), ""
+	err := l.await(ctx, min(max(terms.duration, minLookTime), maxLookTime), func(ctx context.Context) (err error) {
 		items, next, err = l.store.ScanLeaseItemsWithContext(ctx, after, limit)
 		return err
 	})
@@ -110,7 +111,7 @@ func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int)
 		case err == nil:
 			now.Looks++
 			now.LastLook = time.Now()
-		case given.Err() == nil:
+		case ctx.Err() == nil:
 			now.FailedLooks++
 		}
 	})
@@ -151,6 +152,28 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 		}
 	}
 	return contextError(ctx)
+}
+
+// each calls f for the items, 16 at a time, then done for each of these, and logs the errors, until all of a time failed.
+func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) (ok bool) {
+	for wave := range slices.Chunk(items, 16) {
+		var all sync.WaitGroup
+		results, failed := make([]func() error, len(wave)), true
+		for i, item := range wave {
+			all.Go(func() { results[i] = <-begin(func() error { return f(item) }, false) })
+		}
+		all.Wait() // before one may panic
+		for i, result := range results {
+			err := result()
+			done(wave[i], err)
+			logFailure(err, "lessee_id", lessee, "lease_id", wave[i].LeaseID)
+			failed = failed && err != nil && !errors.Is(err, LeaseNotObtainedError)
+		}
+		if failed {
+			return false
+		}
+	}
+	return true
 }
 
 // begin starts f in a goroutine, and sends a function that returns or panics as f did.
