@@ -312,8 +312,10 @@ func (s *LockStore) check(ctx context.Context) error {
 		return setupf("lease: the LockStore is nil; was SetupLockStoreGlobal called?")
 	case s.DynamoDB == nil || s.DynamoDB.Client == nil:
 		return setupf("lease: the LockStore's *dynamodb.DynamoDB is nil, or was not made by dynamodb.New")
-	case s.table == "" || s.key == "":
-		return setupf("lease: the LockStore's table name %q or hash key name %q is empty", s.table, s.key)
+	case s.table == "":
+		return setupf("lease: the LockStore's table name is empty")
+	case s.key == "":
+		return setupf("lease: the LockStore's hash key name is empty")
 	case slices.Contains(ours, s.key):
 		return setupf("lease: the hash key %q has the name of an attribute of this package", s.key)
 	case ctx == nil:

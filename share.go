@@ -222,9 +222,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 	}
 	n = s.lease(ctx, append(old, free...), min(n, room-got-len(s.wishes)))
 	counts[me] += n
-	if s.batch *= 2; got+n == 0 {
-		s.batch = 1
-	}
+	s.batch = max(1, min(2*s.batch*min(got+n, 1), 1<<20)) // doubled as long as there is something to take
 	return got+n > 0, len(old) + len(free) - n
 }
 
