@@ -239,7 +239,8 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
 			if err == nil {
-				t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
+				t := lease.tenure // work may change the lease
+				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
 				s.works.Go(func() {
 					result := <-end
 					s.ended <- func() { s.rest(ctx, t, result) }

@@ -271,17 +271,20 @@ func TestShare(t *testing.T) {
 		{"one holds all, the others join 1 s apart", othersJoin},
 		{"all are restarted, one after the other", rollingRestart},
 	}
-	var table strings.Builder
-	for _, s := range sizes {
-		for _, scenario := range scenarios {
+	rows := make([]string, len(sizes)*len(scenarios))
+	t.Cleanup(func() {
+		t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, strings.Join(rows, ""))
+	})
+	for i, s := range sizes {
+		for j, scenario := range scenarios {
 			t.Run(fmt.Sprintf("%s/%v", scenario.name, s), func(t *testing.T) {
+				t.Parallel()
 				simulate(t, s.items, func(f *simulation) {
-					fmt.Fprintf(&table, "| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
+					rows[i*len(scenarios)+j] = fmt.Sprintf("| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
 				})
 			})
 		}
 	}
-	t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, table.String())
 }
 
 // settled starts a fleet and waits until it is level, and at rest.
