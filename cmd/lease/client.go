@@ -74,6 +74,9 @@ func (a *app) connect(retries int) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the AWS configuration can't be used: %w", err)
 	}
+	if a.endpoint != "" && !strings.Contains(a.endpoint, ".amazonaws.com") && aws.StringValue(s.Config.Region) == "" {
+		s.Config.WithRegion("us-east-1") // DynamoDB Local takes any.
+	}
 	c := &client{ddb: dynamodb.New(s), table: a.table, key: a.key}
 	c.ddb.Handlers.Complete.PushBack(func(r *request.Request) {
 		if r.Error != nil {
@@ -191,7 +194,11 @@ func (a *app) explain(err error) string {
 	case code == dynamodb.ErrCodeResourceNotFoundException:
 		return fmt.Sprintf(`table %q does not exist at %s: make it with "lease init", or check -table, -region and -endpoint`, a.table, a.endpoint)
 	case code == "NoCredentialProviders":
-		return "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (any will do for DynamoDB Local)"
+		where := ""
+		if profile := os.Getenv("AWS_PROFILE"); profile != "" {
+			where = fmt.Sprintf(" in the profile %q", profile)
+		}
+		return "no AWS credentials" + where + ": set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (DynamoDB Local takes any)"
 	case code == "MissingRegion":
 		return "no AWS region: give -region, or set AWS_REGION"
 	case strings.HasPrefix(code, "AccessDenied") || code == "UnauthorizedOperation":
@@ -207,6 +214,8 @@ func (a *app) explain(err error) string {
 		return fmt.Sprintf("table %q is throttled: try again, or give it more capacity (%s: %s)", a.table, code, message)
 	case code == request.ErrCodeSerialization:
 		return fmt.Sprintf("what answers at %s is no DynamoDB: check -endpoint (%v)", a.endpoint, innermost(sdk))
+	case code == "ValidationException" && strings.Contains(strings.ToLower(message), "table"):
+		return fmt.Sprintf("%q is no name for a table: check -table (%s)", a.table, message)
 	case code == "ValidationException" && strings.Contains(message, "key"):
 		return fmt.Sprintf("DynamoDB refuses dynamodb:%s on table %q with the hash key %q: check -key (%s)", operation, a.table, key, message)
 	case operation != "":

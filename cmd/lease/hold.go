@@ -22,25 +22,24 @@ import (
 
 const holdHelp = `Usage: lease hold -as LESSEE [-most N] [-duration 30s] [--] COMMAND...
 
-Waits for a free item, holds it, and runs the command meanwhile, with LEASE_ID,
-LEASE_TOKEN and LEASE_LESSEE in its environment. If the item is wanted
-elsewhere, or on SIGINT or SIGTERM, the command's process group gets SIGTERM;
-the item is handed over, or released, when all of it has ended. A second signal
-kills it. When the lease is about to be lost it gets SIGTERM, and SIGKILL at the
-end of the tenure. It must leave no process outside its group.
+Waits for a free item, holds it, and runs the command meanwhile, with
+LEASE_ID, LEASE_TOKEN and LEASE_LESSEE in its environment. If the item is
+wanted elsewhere, or on SIGINT or SIGTERM, the command's process group gets
+SIGTERM; the item is handed over, or released, when all of it has ended. A
+second signal kills it. When the lease is lost, or about to be, it gets
+SIGTERM, and SIGKILL at the end of the tenure. Daemons are beyond its reach.
 
   -as LESSEE     the name of this worker; no other live one may have it
-  -most N        hold a fair share of all items, N at most (0: any number), with
+  -most N        hold a fair share of all items, N at most (0: no limit), with
                  a command for each, side by side and without stdin
   -duration 30s  how long the lease outlives this program
 
   -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
 
-Exit status without -most: that of the command (128 + n for signal n); 75 if the
-lease was lost; 125 if none could be had, 126 or 127 if the command can't be run.
-With -most: 0 if told to stop.
+Exit status: that of the command (128 + n for signal n); 75 if the lease was
+lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.
 
-Example: lease hold -as $(hostname):$$ -table mailboxes -- sh -c 'echo $LEASE_ID'
+Example: lease hold -as $(hostname):$$ -table boxes -- sh -c 'echo $LEASE_ID'
 `
 
 func hold(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {

@@ -119,8 +119,12 @@ func (c *counts) add(i item, now time.Time) {
 }
 
 func (c *counts) String() string {
-	return fmt.Sprintf("%d items: %d held, %d reserved, %d free, %d never leased, %d unusable",
-		c.Items, c.Held, c.Reserved, c.Free, c.NeverLeased, c.Unusable)
+	items := "items"
+	if c.Items == 1 {
+		items = "item"
+	}
+	return fmt.Sprintf("%d %s: %d held, %d reserved, %d free, %d never leased, %d unusable",
+		c.Items, items, c.Held, c.Reserved, c.Free, c.NeverLeased, c.Unusable)
 }
 
 // ranking returns the holders, those with the most items first.

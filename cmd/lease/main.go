@@ -56,11 +56,11 @@ const help = `Usage: lease COMMAND [-table T] [-key K] [-region R] [-endpoint UR
 
 Shows and moves the leases of a DynamoDB table.
 
-  list      who holds what                  yield     ask a holder to give it up
-  watch     what changes, as it does        release   free an item by force
-  add       register items                  hold      run a command while it
-  retire    delete items                              holds an item, or many
-  init      make the table
+  list    who holds what               yield    ask a holder to give it up
+  watch   what changes, as it does     release  free an item by force
+  add     register items               hold     run a command while it holds
+  retire  delete items                          an item, or many
+  init    make the table
 
   -table     the table; or LEASE_TABLE in the environment
   -key       its hash key's name; or LEASE_KEY; else the table is asked
@@ -70,7 +70,7 @@ Shows and moves the leases of a DynamoDB table.
   -v         log to stderr what the library does
 
 Example: export LEASE_TABLE=mailboxes; lease list
-"lease COMMAND -h" says more. Exit status: 0; 1 failed; 2 wrong usage; hold has more.
+"lease COMMAND -h" says more. Exit status: 0 fine, 1 failed, 2 wrong usage.
 `
 
 // app is what the commands have in common: the flags, and the client once there is one.

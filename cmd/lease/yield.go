@@ -112,7 +112,9 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 			if freed.IsZero() {
 				freed = now
 			}
-			if over || y.to == "" && now.Sub(freed) > lookAround {
+			if over && y.to != "" {
+				return "", fmt.Errorf("%s was given up by %s, but %s has not taken it", show(y.id), show(y.asked.LesseeID), show(y.to))
+			} else if over || y.to == "" && now.Sub(freed) > lookAround {
 				return show(y.asked.LesseeID) + " gave it up, and nobody has it yet", nil
 			}
 		case i.state(now) == reserved && i.LesseeID != y.asked.LesseeID:
