@@ -195,10 +195,11 @@ const (
 
 // tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't outlive the tenure.
 func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
-	ticker := time.NewTicker(min(max(h.as.duration/100, 10*time.Millisecond), 250*time.Millisecond))
+	lead := min(max(h.as.duration/100, 10*time.Millisecond), 100*time.Millisecond) // Killing takes a moment.
+	ticker := time.NewTicker(lead)
 	defer ticker.Stop()
-	var kill <-chan time.Time
-	told, lost := false, false // the group was told to stop; its lease is lost, or about to be
+	var kill, last <-chan time.Time // last is when it is killed if no renewal comes
+	told, lost := false, false      // the group was told to stop; its lease is lost, or about to be
 	end := func() {
 		if !told {
 			told = true
@@ -207,8 +208,13 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 		}
 	}
 	done, over, again, exited := ctx.Done(), l.Context().Done(), (<-chan struct{})(h.again), g.exited
-	ends := time.Now().Add(l.Remaining())
-	h.guard.keep(g.id, ends)
+	var ends time.Time
+	keep := func(left time.Duration) {
+		ends = time.Now().Add(left - lead)
+		last = time.After(left - lead)
+		h.guard.keep(g.id, ends)
+	}
+	keep(l.Remaining())
 	for !g.over() {
 		select {
 		case <-exited:
@@ -231,6 +237,13 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 			lost = true
 			end()
 			kill = time.After(max(0, grace))
+		case <-last:
+			if left := l.Remaining(); left > lead { // A renewal came at the last moment.
+				keep(left)
+				continue
+			}
+			lost, told = true, true
+			kill = time.After(0)
 		case <-again:
 			again = nil
 			kill = time.After(0)
@@ -243,8 +256,7 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 			if left == 0 {
 				continue
 			}
-			ends = time.Now().Add(left)
-			h.guard.keep(g.id, ends)
+			keep(left)
 			if left < h.as.duration/10 && !lost { // Renewals fail: there is no time but this to stop in.
 				lost = true
 				end()
@@ -255,7 +267,7 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 	status := g.status()
 	h.status.Store(int64(status))
 	switch name := show(l.LeaseID); {
-	case lost:
+	case lost || l.Context().Err() != nil: // It may have been the guard that ended it.
 		h.gaveUp.Store(true)
 		warn("the lease of %s was lost, and its command was ended", name)
 		return errAboutToBeLost
@@ -308,8 +320,12 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	text := ""
 	switch message {
 	case "AWS Error":
-		text = fmt.Sprintf("dynamodb:%s failed, and is tried again: %s%s", operation,
-			cmp.Or(code, values["error"]), strings.TrimSuffix(": "+values["AWSMessage"], ": "))
+		if text = "dynamodb:" + operation + " failed: " + code + ": " + values["AWSMessage"]; code == "" {
+			text = values["error"]
+		}
+		if id := values["lease_id"]; id != "" {
+			text = show(id) + ": " + strings.TrimPrefix(text, "lease: ")
+		}
 	case "Clock Corrected", "Lease Item Skipped", "Panic":
 		text = eventLine(message, keyvals)
 	}

@@ -120,14 +120,6 @@ func (i item) wanter(now time.Time) string {
 	return show(i.WantedBy)
 }
 
-// holder says who has the item, for people.
-func (i item) holder() string {
-	if i.LesseeID == "" { // released by one whose namesake may still rely on it
-		return "nobody by name"
-	}
-	return show(i.LesseeID)
-}
-
 // describe says in a few words what became of an item.
 func (i item) describe(now time.Time) string {
 	switch i.state(now) {
@@ -136,7 +128,10 @@ func (i item) describe(now time.Time) string {
 	case reserved:
 		return fmt.Sprintf("is reserved for %s, for another %s", show(i.LesseeID), short(i.Until.Sub(now)))
 	case held:
-		return fmt.Sprintf("is held by %s with the token %d, for another %s", i.holder(), i.FencingToken, short(i.Until.Sub(now)))
+		if i.LesseeID == "" {
+			return fmt.Sprintf("is kept from all for another %s, as an older process of its last holder's name may rely on it", short(i.Until.Sub(now)))
+		}
+		return fmt.Sprintf("is held by %s with the token %d, for another %s", show(i.LesseeID), i.FencingToken, short(i.Until.Sub(now)))
 	case neverLeased:
 		return "is free, and was never leased"
 	}

@@ -113,7 +113,7 @@ func (c *counts) add(i item, now time.Time) {
 	case unusable:
 		c.Unusable++
 	}
-	if i.live(now) {
+	if i.live(now) && i.LesseeID != "" {
 		c.Holders[i.LesseeID]++
 	}
 }
@@ -154,7 +154,9 @@ func (i item) columns(now time.Time) []string {
 	case i.why != "":
 		return append(cells, oneLine(i.why))
 	case i.live(now):
-		cells[2], cells[3] = show(i.LesseeID), short(i.Until.Sub(now))
+		if cells[3] = short(i.Until.Sub(now)); i.LesseeID != "" { // It was released by one that has a namesake.
+			cells[2] = show(i.LesseeID)
+		}
 	case i.maybe:
 		cells[1] = "free (never leased?)"
 	}

@@ -161,10 +161,24 @@ func (f *fixture) start(args ...string) *process {
 
 func startWith(tb testing.TB, env []string, args ...string) *process {
 	tb.Helper()
+	p := prepareWith(tb, env, args...)
+	p.begin()
+	return p
+}
+
+func (f *fixture) prepare(args ...string) *process { return prepareWith(f.tb, f.env, args...) }
+
+func prepareWith(tb testing.TB, env []string, args ...string) *process {
 	p := &process{Cmd: exec.Command(binary(tb), args...), tb: tb, ended: make(chan struct{})}
 	p.Env, p.Cmd.Stdout, p.Cmd.Stderr = env, &p.stdout, &p.stderr
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.WaitDelay = 5 * time.Second
+	return p
+}
+
+func (p *process) begin() {
+	tb := p.tb
+	tb.Helper()
 	require.NoError(tb, p.Start())
 	go func() {
 		p.Cmd.Wait()
@@ -175,10 +189,9 @@ func startWith(tb testing.TB, env []string, args ...string) *process {
 		p.Process.Kill()
 		<-p.ended
 		if tb.Failed() {
-			tb.Logf("lease %q: %v\n%s%s", args, p.ProcessState, &p.stdout, &p.stderr)
+			tb.Logf("lease %.200q: %v\n%.2000s%.2000s", p.Args[1:], p.ProcessState, p.stdout.String(), p.stderr.String())
 		}
 	})
-	return p
 }
 
 // wait waits until the process has ended.

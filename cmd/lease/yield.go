@@ -25,7 +25,7 @@ status is 1.
   -to LESSEE  it is to hand the item over to LESSEE; else it frees it for
               whoever comes
   -wait 1m    how long to wait at most; 0: ask, and don't wait. The wish
-              stands as long, and at least until the holder has seen it
+              stands until the lease would end, so the holder will see it
 
   -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
 
@@ -99,7 +99,7 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 			return "", context.Cause(ctx)
 		}
 		i, found, err := y.get(ctx, y.id)
-		now, holder := time.Now(), i.holder()
+		now, holder := time.Now(), show(i.LesseeID)
 		over := !now.Before(y.until)
 		switch {
 		case err != nil:
@@ -108,14 +108,14 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 			return "was retired", nil
 		case i.why != "":
 			return i.describe(now), nil
-		case !i.live(now):
-			if freed.IsZero() {
+		case !i.live(now) || i.LesseeID == "":
+			if !i.live(now) && freed.IsZero() {
 				freed = now
 			}
 			if over && y.to != "" {
 				return "", fmt.Errorf("%s was given up by %s, but %s has not taken it", show(y.id), show(y.asked.LesseeID), show(y.to))
-			} else if over || y.to == "" && now.Sub(freed) > lookAround {
-				return show(y.asked.LesseeID) + " gave it up, and nobody has it yet", nil
+			} else if over || y.to == "" && !freed.IsZero() && now.Sub(freed) > lookAround {
+				return fmt.Sprintf("%s gave it up, and nobody has it yet: it %s", show(y.asked.LesseeID), i.describe(now)), nil
 			}
 		case i.state(now) == reserved && i.LesseeID != y.asked.LesseeID:
 			if over {
@@ -173,14 +173,13 @@ func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
 		case !i.live(now):
 			return "nobody holds it", nil
 		case i.LesseeID == "":
-			return "", fmt.Errorf("%s is kept from all for %s, for a process of its last holder's name; there is nobody to ask",
-				show(y.id), short(i.Until.Sub(now)))
+			return "nobody holds it; it " + i.describe(now), nil
 		case i.LesseeID == y.to && i.state(now) != reserved:
 			return fmt.Sprintf("%s has it, with the token %d", show(y.to), i.FencingToken), nil
 		case i.LesseeID == y.to:
 			y.asked, y.askedAt = i, now
 			return "", nil
-		case i.wished(now) && i.WantedBy == y.to && i.wishUntil().Sub(now) > 5*time.Second:
+		case i.wished(now) && i.WantedBy == y.to && !i.wishUntil().Before(i.Until):
 			y.asked, y.askedAt = i, now
 			return "", nil
 		}
@@ -195,13 +194,11 @@ func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
 	return "", fmt.Errorf("%s changes all the time: try again", show(y.id))
 }
 
-// wishUntil is until when a wish is to count: as long as this waits, and at least until the holder's next renewal has shown
-// it. Workers take one that is further ahead than 10 minutes, or some three of their leases, for a slip.
+// wishUntil is until when a wish is to count: till the lease's end, as the renewal before that shows it to the holder. One
+// that heeds wishes prolongs it while its work takes longer, and a reservation is to be no longer than need be.
 func (y *yielding) wishUntil(i item, now time.Time) time.Time {
-	const slip = 9 * time.Minute
-	until := now.Add(max(min(time.Until(y.until), slip), 30*time.Second))
-	if i.Until.After(until) {
-		until = i.Until
+	if soon := now.Add(5 * time.Second); i.Until.Before(soon) {
+		return soon
 	}
-	return until
+	return i.Until
 }
