@@ -13,6 +13,7 @@ import (
 
 // TestEachChangeIsAnEvent: what a row showed at two looks a second apart, and what must have happened between them.
 func TestEachChangeIsAnEvent(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	second := now.Add(-time.Second) // the look before
 	at := func(holder string, token int64, left time.Duration) item {

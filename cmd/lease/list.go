@@ -119,12 +119,15 @@ func (c *counts) add(i item, now time.Time) {
 }
 
 func (c *counts) String() string {
-	items := "items"
-	if c.Items == 1 {
-		items = "item"
+	return fmt.Sprintf("%s: %d held, %d reserved, %d free, %d never leased, %d unusable",
+		items(c.Items), c.Held, c.Reserved, c.Free, c.NeverLeased, c.Unusable)
+}
+
+func items(n int) string {
+	if n == 1 {
+		return "1 item"
 	}
-	return fmt.Sprintf("%d %s: %d held, %d reserved, %d free, %d never leased, %d unusable",
-		c.Items, items, c.Held, c.Reserved, c.Free, c.NeverLeased, c.Unusable)
+	return fmt.Sprint(n, " items")
 }
 
 // ranking returns the holders, those with the most items first.

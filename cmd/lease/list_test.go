@@ -54,6 +54,7 @@ func everyState(t *testing.T) *fixture {
 }
 
 func TestListShowsEveryStateAndCountsTheHolders(t *testing.T) {
+	t.Parallel()
 	f := everyState(t)
 	r := f.run("list")
 	require.Equal(t, 0, r.status, r.stderr)
@@ -73,6 +74,7 @@ func TestListShowsEveryStateAndCountsTheHolders(t *testing.T) {
 }
 
 func TestListFilters(t *testing.T) {
+	t.Parallel()
 	f := everyState(t)
 	for flags, want := range map[string][]string{
 		"-held": {"held", "wanted", "reserved", "to free"}, "-free": {"released", "ended", "bare", "new"},
@@ -96,6 +98,7 @@ func TestListFilters(t *testing.T) {
 }
 
 func TestListAsJSON(t *testing.T) {
+	t.Parallel()
 	f := everyState(t)
 	r := f.run("list", "-json")
 	items := make(map[string]jsonItem)
@@ -127,6 +130,7 @@ func TestListAsJSON(t *testing.T) {
 }
 
 func TestAnItemThatWasAddedAndLeasedIsFreeAfterwards(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	require.Equal(t, 0, f.run("add", "a").status)
 	require.NoError(t, f.ReleaseLease(f.lease("a", "w1", time.Hour)))
@@ -134,6 +138,7 @@ func TestAnItemThatWasAddedAndLeasedIsFreeAfterwards(t *testing.T) {
 }
 
 func TestListSurvivesOddNamesAndAnEmptyTable(t *testing.T) {
+	t.Parallel()
 	f := newFixtureKey(t, "Name")
 	r := f.run("list")
 	assert.Equal(t, 0, r.status)
@@ -158,6 +163,7 @@ func TestListSurvivesOddNamesAndAnEmptyTable(t *testing.T) {
 
 // TestTimesAreTheDatabases: this host's clock is an hour behind the database's, which is as if its replies came an hour later.
 func TestTimesAreTheDatabases(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	late := f.through(nil, func(w http.ResponseWriter, _ *http.Request, reply *http.Response) {
 		date, err := http.ParseTime(reply.Header.Get("Date"))
@@ -212,6 +218,7 @@ func (f *fixture) through(answer func(w http.ResponseWriter, r *http.Request) bo
 }
 
 func TestAReaderThatLeavesEndsListQuietly(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.fill(3000)
 	cmd := exec.Command("sh", "-c", binary(t)+" list | head -1")
@@ -225,6 +232,7 @@ func TestAReaderThatLeavesEndsListQuietly(t *testing.T) {
 }
 
 func TestTheTableAndItsKeyAreFoundOut(t *testing.T) {
+	t.Parallel()
 	f := newFixtureKey(t, "lock.id", "a")
 	without := environment("AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local")
 	for _, args := range [][]string{
@@ -243,6 +251,7 @@ func TestTheTableAndItsKeyAreFoundOut(t *testing.T) {
 }
 
 func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	assertOneLine(t, f.run("list", "-table", "missing"), 1, `"missing" does not exist`, "lease init")
 	assertOneLine(t, f.run("hold", "-as", "w", "-table", "missing", "true"), 125, `"missing" does not exist`)
@@ -263,6 +272,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 }
 
 func TestADeniedActionIsNamed(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
 	require.NoError(t, f.AddLeaseID("free", nil))
@@ -314,6 +324,7 @@ func (f *fixture) fill(n int) {
 }
 
 func TestAFullDiskIsAnError(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	cmd := exec.Command(binary(t), "list")
 	cmd.Env = f.env

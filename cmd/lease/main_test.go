@@ -95,7 +95,7 @@ func environment(more ...string) []string {
 			env = append(env, e)
 		}
 	}
-	return append(append(env, "HOME=/nonexistent", "AWS_EC2_METADATA_DISABLED=true", "TERM=xterm"), more...)
+	return append(append(env, "HOME=/nonexistent", "AWS_EC2_METADATA_DISABLED=true", "TERM=xterm", "GORACE=atexit_sleep_ms=0"), more...)
 }
 
 func (f *fixture) put(r row) {
@@ -256,6 +256,7 @@ func assertOneLine(t *testing.T, r result, status int, words ...string) {
 }
 
 func TestEachHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {
+	t.Parallel()
 	for _, c := range append([]command{{help: help, setup: noSetup}}, commands...) {
 		ways := [][]string{{c.name, "-h"}, {"help", c.name}}
 		if c.name == "" {
@@ -283,6 +284,7 @@ func TestEachHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {
 }
 
 func TestFlagsMayComeBetweenTheArguments(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		args     string
 		verbatim bool
@@ -303,6 +305,7 @@ func TestFlagsMayComeBetweenTheArguments(t *testing.T) {
 }
 
 func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
+	t.Parallel()
 	env := environment("LEASE_TABLE=unused")
 	for _, test := range []struct{ args, words string }{
 		{"", "no command"}, {"show", `"show"`}, {"list -color", "-color"}, {"list alice", "no arguments"}, {"list -held -free", "one of"},

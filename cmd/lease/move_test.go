@@ -18,6 +18,7 @@ import (
 )
 
 func TestInitMakesTheTableAndSaysWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.table += "-new"
 	r := f.run("init", "-table", f.table, "-key", "mailbox")
@@ -33,6 +34,7 @@ func TestInitMakesTheTableAndSaysWhatDoesNotFit(t *testing.T) {
 }
 
 func TestAddAndRetireGoOnAfterOneFails(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "b")
 	r := f.run("add", "a", "b", "-set", "Server=imap=1", "c", "-set", "Port=993")
 	assertOneLine(t, r, 1, "b is registered already")
@@ -74,6 +76,7 @@ func (f *fixture) hold(name string, args ...string) *process {
 }
 
 func TestYieldHandsAnItemOverAndSaysWhoHasItThen(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := t.TempDir() + "/ticks"
 	first := f.hold("w1", append([]string{"-duration", "3s", "--"}, work(ticks)...)...)
@@ -95,6 +98,7 @@ func TestYieldHandsAnItemOverAndSaysWhoHasItThen(t *testing.T) {
 }
 
 func TestYieldOfAHolderThatHeedsNoWishesFails(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "free")
 	f.lease("a", "w1", time.Hour)
 	began := time.Now()
@@ -114,6 +118,7 @@ func TestYieldOfAHolderThatHeedsNoWishesFails(t *testing.T) {
 }
 
 func TestYieldSaysWhenNobodyOrTheWrongOneHasIt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
 	p := f.start("yield", "a", "-to", "w2", "-wait", "20s")
@@ -141,6 +146,7 @@ func TestYieldSaysWhenNobodyOrTheWrongOneHasIt(t *testing.T) {
 }
 
 func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
 	token := strconv.FormatInt(l.FencingToken(), 10)
@@ -168,6 +174,7 @@ func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {
 
 // TestNothingIsReleasedThatChangesWhileTheOperatorIsAsked: the row changes just before the write.
 func TestNothingIsReleasedThatChangesAtTheLastMoment(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
 	var changed atomic.Bool

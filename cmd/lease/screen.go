@@ -76,17 +76,25 @@ func readKeys(in *os.File, keys chan<- string) {
 		if err != nil {
 			return
 		}
-		for text := string(buffer[:n]); text != ""; {
-			key := text[:1]
-			if rest := strings.IndexByte(text[1:], '\x1b'); key == "\x1b" && rest >= 0 {
-				key = text[:1+rest]
-			} else if key == "\x1b" {
-				key = text
-			}
-			keys <- key
-			text = text[len(key):]
+		for text := buffer[:n]; len(text) > 0; {
+			length := keyLength(text)
+			keys <- string(text[:length])
+			text = text[length:]
 		}
 	}
+}
+
+// keyLength tells how long the first key is: one byte, or ESC [ or ESC O, numbers, and a letter or ~.
+func keyLength(text []byte) int {
+	if len(text) < 3 || text[0] != '\x1b' || text[1] != '[' && text[1] != 'O' {
+		return 1
+	}
+	for n, c := range text[2:] {
+		if c >= '@' && c <= '~' {
+			return n + 3
+		}
+	}
+	return len(text)
 }
 
 // draw shows the lines that are laid out for the screen's height, as far as they fit.

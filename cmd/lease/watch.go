@@ -55,7 +55,7 @@ func watch(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		if isTerminal(os.Stdout) && !*asJSON && os.Getenv("TERM") != "dumb" {
 			err = watchScreen(ctx, a, c, looks, *every)
 		} else {
-			warn("watching %d items of table %q, with a look each %v", len(w.seen), c.table, *every)
+			warn("watching %s of table %q, with a look each %v", items(len(w.seen)), c.table, *every)
 			err = watchLines(ctx, a, looks, *asJSON)
 		}
 		if ctx.Err() != nil { // That is how one leaves it.
@@ -170,6 +170,12 @@ func watchScreen(ctx context.Context, a *app, c *client, looks <-chan look, ever
 	}
 	defer s.close()
 	v := &view{title: fmt.Sprintf("table %s, each %v", show(c.table), every), changed: make(map[string]time.Time), mark: max(5*time.Second, 2*every)}
+	select {
+	case l := <-looks: // what was found already
+		v.take(l, a)
+	case <-ctx.Done():
+		return nil
+	}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
@@ -239,7 +245,7 @@ func (v *view) take(l look, a *app) {
 // press does what a key is for, and tells whether to leave.
 func (v *view) press(key string) (leave bool) {
 	switch key {
-	case "q", "Q", "\x03", "\x1b":
+	case "q", "Q", "\x03":
 		return true
 	case "\x1b[A", "\x1bOA", "k":
 		v.top--
