@@ -131,6 +131,9 @@ func (c *client) correction() time.Duration {
 	return time.Unix(0, at).Sub(item.Until)
 }
 
+// pageRows is how many rows a page has at most: the SDK takes some 10 KB of memory for 1 KB of a page of small rows.
+const pageRows = 2000
+
 // scan reads all rows, and calls f with each page of them.
 func (c *client) scan(ctx context.Context, consistent bool, f func(page []item) error) (pages int, units float64, err error) {
 	projection, names := c.projection()
@@ -140,6 +143,7 @@ func (c *client) scan(ctx context.Context, consistent bool, f func(page []item) 
 		ProjectionExpression:     &projection,
 		ExpressionAttributeNames: names,
 		ConsistentRead:           &consistent,
+		Limit:                    aws.Int64(pageRows),
 		ReturnConsumedCapacity:   aws.String(dynamodb.ReturnConsumedCapacityTotal),
 	}, func(out *dynamodb.ScanOutput, _ bool) bool {
 		pages++
