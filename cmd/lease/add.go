@@ -60,7 +60,9 @@ func add(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) e
 		}
 		return a.each(ctx, ids, func(id string) error {
 			token := number(c.now().UnixMilli()) // as the library would choose it
-			set["FencingToken"], set[firstTokenAttribute] = token, token
+			if set["FencingToken"] = token; c.key != firstTokenAttribute {
+				set[firstTokenAttribute] = token
+			}
 			err := c.AddLeaseIDWithContext(ctx, id, set)
 			if errors.Is(err, lease.LeaseIDExistsError) {
 				return fmt.Errorf("%s is registered already, and stays as it is", show(id))

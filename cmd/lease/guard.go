@@ -24,23 +24,48 @@ type guard struct {
 }
 
 func startGuard() (*guard, error) {
+	g := &guard{}
+	if err := g.start(); err != nil {
+		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
+	}
+	adoptOrphans()
+	return g, nil
+}
+
+// start starts the process, and again when that was killed. It learns of the groups at the next word about them.
+func (g *guard) start() error {
 	self := "/proc/self/exe" // It is there also when the file is gone, as after "go run".
 	if _, err := os.Stat(self); err != nil {
 		if self, err = os.Executable(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	in, out, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer in.Close()
 	cmd := &exec.Cmd{Path: self, Args: []string{guardName}, Stdin: in, Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
+		out.Close()
+		return err
 	}
-	adoptOrphans()
-	return &guard{pipe: out}, nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pipe != nil {
+		g.pipe.Close()
+	}
+	g.pipe = out
+	go func() {
+		cmd.Wait()
+		for wait := time.Second; ; wait = time.Minute {
+			time.Sleep(wait)
+			if g.start() == nil {
+				return
+			}
+		}
+	}()
+	return nil
 }
 
 // keep says until when a group may work.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -223,6 +224,57 @@ func TestNobodyWorksAfterTheTenuresEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestInAnOutageACommandIsToldToStopBeforeItIsKilled(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	var down atomic.Bool
+	f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
+		if down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, nil)
+	p := f.hold("w1", append([]string{"-duration", "3s"}, work(t.TempDir()+"/ticks")...)...)
+	down.Store(true)
+	p.stdout.await(t, "w1: TERM\n")
+	assert.True(t, time.Now().Before(f.item("a").Until))
+	assert.Equal(t, 75, p.wait().status)
+}
+
+// TestAGuardThatIsKilledIsReplaced; until then, on Linux, a command still dies with its holder.
+func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	guards := func(p *process) (found []int) {
+		for _, child := range children(p.Process.Pid) {
+			if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
+				found = append(found, child)
+			}
+		}
+		return found
+	}
+	ticks := filepath.Join(t.TempDir(), "ticks")
+	p := f.hold("w1", work(ticks)...)
+	old := guards(p)
+	require.Len(t, old, 1)
+	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
+	if runtime.GOOS == "linux" {
+		require.NoError(t, p.Process.Kill())
+		p.wait()
+		assertNoTicksAfter(t, ticks, time.Now())
+	}
+
+	ticks = filepath.Join(t.TempDir(), "ticks")
+	p = f.hold("w2", "sh", "-c", `(while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) & echo "w2: runs"; wait`)
+	old = guards(p)
+	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
+	await(t, "there is another", func() bool { now := guards(p); return len(now) == 1 && now[0] != old[0] })
+	time.Sleep(300 * time.Millisecond) // until it has heard of the group
+	require.NoError(t, p.Process.Kill())
+	p.wait()
+	assertNoTicksAfter(t, ticks, time.Now())
 }
 
 func TestHoldMostRunsACommandForEachItemOfItsShare(t *testing.T) {

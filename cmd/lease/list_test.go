@@ -185,6 +185,11 @@ func TestTimesAreTheDatabases(t *testing.T) {
 	assert.InDelta(t, 38, *a.EndsIn, 3)
 	assert.Equal(t, databaseTime(end.UnixNano()), a.Ends)
 	assert.Equal(t, free, b.State)
+
+	require.NoError(t, runWith(t, late, "add", "c").err())
+	token, err := strconv.ParseInt(*f.row("c")["FencingToken"].N, 10, 64)
+	require.NoError(t, err)
+	assert.InDelta(t, time.Now().Add(time.Hour).UnixMilli(), token, 5000)
 }
 
 // through returns the environment for the command on a server that passes all on, but for what answer has answered; reply has

@@ -134,7 +134,7 @@ func TestWatchOnATerminalShowsATakeover(t *testing.T) {
 	second.stdout.await(t, "w2: "+item)
 	_, marked = x.line(`^  ` + item + ` +held +w2 `)
 	assert.False(t, marked, "a while later")
-	x.line(`^2 items: 2 held, .*; 2 holders$`)
+	x.line(`^2 items: 2 held, .*; holders: 2$`)
 
 	x.press("q")
 	assert.Equal(t, 0, x.end())

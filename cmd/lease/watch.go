@@ -274,7 +274,7 @@ func (v *view) lines(height int) []line {
 	if v.failure != "" {
 		status = fmt.Sprintf("LOOKING FAILS, shown is what was %s ago: %s", short(now.Sub(v.at)), v.failure)
 	}
-	lines := []line{{text: status, bold: v.failure != ""}, {text: fmt.Sprintf("%s; %d holders", &sum, len(sum.Holders))}, {}}
+	lines := []line{{text: status, bold: v.failure != ""}, {text: fmt.Sprintf("%s; holders: %d", &sum, len(sum.Holders))}, {}}
 	tail := []line{}
 	if room := min(latestEvents, (height-len(lines)-1)/3); room > 0 && len(v.events) > 0 {
 		tail = append(tail, line{})
