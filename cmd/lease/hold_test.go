@@ -195,7 +195,7 @@ func TestNobodyWorksAfterTheTenuresEnd(t *testing.T) {
 			// A grandchild works, which heeds no SIGTERM.
 			p := f.hold("w1", "-duration", duration.String(), "sh", "-c",
 				`sh -c 'trap "" TERM; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done' & echo "w1: runs"; wait; sleep 100`)
-			await(t, "it works", func() bool { return exists(ticks) })
+			await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
 			began := time.Now()
 			strike(p, &down)
 			until := f.item("a").Until
@@ -257,6 +257,7 @@ func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
 	}
 	ticks := filepath.Join(t.TempDir(), "ticks")
 	p := f.hold("w1", work(ticks)...)
+	await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
 	old := guards(p)
 	require.Len(t, old, 1)
 	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
