@@ -57,9 +57,15 @@ func TestProtocolIsWhatIsSent(t *testing.T) {
 			assert.Equal(t, "ALL_NEW", r.ReturnValues, "%s", r)
 		}
 		for holder, name := range r.ExpressionAttributeNames {
+			if strings.HasPrefix(holder, "#saved") {
+				continue // the user's
+			}
 			assert.Equal(t, names[holder], name, "%s in %s", holder, r)
 		}
 		for holder, value := range r.ExpressionAttributeValues {
+			if strings.HasPrefix(holder, ":saved") {
+				continue
+			}
 			for kind := range value {
 				assert.Equal(t, types[holder], kind, "%s in %s", holder, r)
 			}
@@ -158,6 +164,7 @@ func (w *wire) callEverything(t *testing.T) {
 		"ReleaseLease":   func() error { return s.ReleaseLeaseWithContext(ctx, held()) },
 		"WantLease":      func() error { return s.WantLease(ctx, seen, "w1", until) },
 		"HandOverLease":  func() error { return s.HandOverLease(ctx, held(), until) },
+		"SaveAttributes": func() error { return s.SaveAttributes(ctx, held(), row{"Cursor": num(1), "Old": nil}) },
 		"AddLeaseID":     func() error { return s.AddLeaseIDWithContext(ctx, "alice", nil) },
 		"RemoveLeaseID":  func() error { return s.RemoveLeaseIDWithContext(ctx, "alice") },
 		"RemoveLease":    func() error { return s.RemoveLeaseWithContext(ctx, held()) },

@@ -1,6 +1,6 @@
 module github.com/intercom/lease/examples/metrics
 
-go 1.26
+go 1.25.0
 
 require (
 	github.com/aws/aws-sdk-go v1.55.8
@@ -18,7 +18,7 @@ require (
 	github.com/prometheus/common v0.66.1 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
 	go.yaml.in/yaml/v2 v2.4.2 // indirect
-	golang.org/x/sys v0.35.0 // indirect
+	golang.org/x/sys v0.44.0 // indirect
 	google.golang.org/protobuf v1.36.8 // indirect
 )
 
