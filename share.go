@@ -228,7 +228,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries, ok := 0, true; ok && (tries < 3 || s.adapted) && got < n && len(items) > 0; tries++ {
+	for tries, ok := 0, true; (tries < 3 || ok && s.adapted) && got < n && len(items) > 0; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
 		ok = s.each(s.terms.lessee, now, func(item LeaseItem) error {

@@ -573,7 +573,7 @@ func TestAShareOfAStoreThatFailsAsksItRarely(t *testing.T) {
 		calls := &listed{plainStore{s}, s}
 		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
 		time.Sleep(time.Minute)
-		assert.LessOrEqual(t, s.Counts().Leases, 100)
+		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
 		assert.True(t, stop() == context.Canceled)
 	})
 }
