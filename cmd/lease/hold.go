@@ -129,7 +129,13 @@ func (h *holder) runOne(ctx context.Context) error {
 	holdCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	lease.SetLogger(&holdLogger{holder: h, deny: cancel})
+	patience := time.AfterFunc(2*time.Second, func() {
+		if !h.began.Load() && isTerminal(os.Stderr) {
+			warn("waiting for a free item")
+		}
+	})
 	err := h.locker.Hold(holdCtx, h.as, h.work)
+	patience.Stop()
 	var denied *deniedError
 	switch {
 	case h.gaveUp.Load():

@@ -111,7 +111,7 @@ func TestWhatACommandLeavesRunningIsEndedBeforeTheRelease(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := filepath.Join(t.TempDir(), "ticks")
-	r := f.run("hold", "-as", "w1", "sh", "-c", `(while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) >/dev/null 2>&1 & sleep 0.3; exit 4`)
+	r := f.run("hold", "-as", "w1", "sh", "-c", `(trap '' TERM; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) >/dev/null 2>&1 & sleep 0.3; exit 4`)
 	assert.Equal(t, result{status: 4}, r)
 	assertNoTicksAfter(t, ticks, time.Now())
 }
@@ -154,11 +154,23 @@ func TestADeafCommandIsKilledSoonAfterItsLeaseIsTakenAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := filepath.Join(t.TempDir(), "ticks")
-	p := f.hold("w1", "-duration", "3s", "sh", "-c", `trap '' TERM; echo "w1: deaf"; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done`)
-	l := f.item("a")
+	p := f.hold("w1", "-duration", "12s", "sh", "-c", `trap '' TERM; echo "w1: deaf"; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done`)
+	began, l := time.Now(), f.item("a")
 	require.NoError(t, f.run("release", "a", "-yes", "-token", strconv.FormatInt(l.FencingToken, 10)).err())
 	assert.Equal(t, 75, p.wait().status)
+	assert.Less(t, time.Since(began), 8*time.Second, "a renewal after 4 s, a second of grace; it might have worked for 10.8 s")
 	assertNoTicksAfter(t, ticks, time.Now())
+}
+
+func TestHoldUnderNohupStays(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare("hold")
+	p.Path, p.Args = "/bin/sh", []string{"sh", "-c", `trap '' HUP; exec "$0" hold -as w1 -- sh -c 'echo "w1: runs"; sleep 0.5; exit 6'`, binary(t)}
+	p.begin()
+	p.stdout.await(t, "w1: runs")
+	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
+	assert.Equal(t, 6, p.wait().status)
 }
 
 func (r result) err() error {

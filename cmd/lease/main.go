@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,7 +113,13 @@ func run(args []string) int {
 	a := &app{table: os.Getenv("LEASE_TABLE"), key: os.Getenv("LEASE_KEY"), again: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	go a.awaitSignals(cancel)
+	signals := make(chan os.Signal, 2)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	go a.awaitSignals(signals, cancel)
 	err := a.run(ctx, args)
 	var status exitStatus
 	var signaled interrupted
@@ -131,19 +138,24 @@ func run(args []string) int {
 	return statusFailed
 }
 
-// awaitSignals cancels at the first signal. Of a broken pipe only stdout's writer is to learn.
-func (a *app) awaitSignals(cancel context.CancelCauseFunc) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+// awaitSignals cancels at the first signal. One that is ignored stays so: that is what nohup is for.
+func (a *app) awaitSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
 	sig := <-signals
 	cancel(interrupted{sig.(syscall.Signal)})
 	<-signals
 	close(a.again)
 }
 
-func (a *app) run(ctx context.Context, args []string) error {
+func (a *app) run(ctx context.Context, args []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err = fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p); a.verbose {
+				os.Stderr.Write(debug.Stack())
+			}
+		}
+	}()
 	flags := a.newFlags("lease")
-	if err := flags.Parse(args); err != nil {
+	if err = flags.Parse(args); err != nil {
 		return a.parseError(flags, help, err)
 	}
 	args = flags.Args()

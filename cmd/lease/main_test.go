@@ -27,6 +27,10 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		flag.Set("test.parallel", "4") // They mostly wait.
+	}
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -252,13 +253,16 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 	assert.Equal(t, 128+2, x.end())
 	assert.Empty(t, f.item("a").LesseeID)
 
-	shell := f.prepare("hold")
-	shell.Path, shell.Args = "/bin/bash", []string{"bash", "--norc", "--noprofile", "-i", "-c",
-		`set -m; "$0" hold -as w1 true; read -r line; echo "shell got <$line>"`, binary(t)}
-	x = f.startOnTerminal(80, 24, shell)
-	x.press("hello\r")
-	assert.Equal(t, 0, x.wait().status)
-	x.shown.await(t, "shell got <hello>")
+	for _, shell := range [][]string{{"sh", "-c"}, {"bash", "--norc", "--noprofile", "-i", "-c"}} { // one leaves the terminal to whom it starts
+		p := f.prepare("hold")
+		path, err := exec.LookPath(shell[0])
+		require.NoError(t, err)
+		p.Path, p.Args = path, append(shell, `"$0" hold -as w1 true; read -r line; echo "shell got <$line>"`, binary(t))
+		x = f.startOnTerminal(80, 24, p)
+		x.press("hello\r")
+		assert.Equal(t, 0, x.wait().status)
+		x.shown.await(t, "shell got <hello>")
+	}
 }
 
 // TestAnOperatorsNight is what the command is for, on one terminal: who has what, a holder that is killed, and how the item

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/intercom/lease"
 )
 
 const watchHelp = `Usage: lease watch [-every 2s] [-json] [-v]
@@ -43,6 +45,7 @@ func watch(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		case *every < 50*time.Millisecond:
 			return usagef("-every is %v; want 50ms or more", *every)
 		}
+		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
 		c, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
