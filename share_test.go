@@ -24,7 +24,7 @@ import (
 
 var shareSeed = flag.Uint64("share.seed", 0, "the seed of the simulated fleets; 0 for a new one")
 
-var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well")
+var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well, and an hour in peace of all")
 
 const (
 	shareD = 30 * time.Second
@@ -326,7 +326,7 @@ func oneJoins(f *simulation, s size) string {
 func inPeace(f *simulation, s size) string {
 	f.settled(s.workers)
 	before, long := f.requests(), time.Hour
-	if s.workers > 10 {
+	if s.workers > 10 && !*shareLarge {
 		long = 5 * time.Minute
 	}
 	time.Sleep(long)
@@ -341,6 +341,9 @@ func inPeace(f *simulation, s size) string {
 
 func killed(f *simulation, s size, n int, most time.Duration) string {
 	f.settled(s.workers)
+	if s.workers > 100 {
+		most += shareP // They look less often.
+	}
 	for i := range n {
 		f.kill(f.workers[fmt.Sprintf("w%d", i)])
 	}
