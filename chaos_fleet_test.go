@@ -82,7 +82,7 @@ func newFleet(t *testing.T, endpoint string, seed uint64, items int) *fleet {
 // recordAttributes records which attributes of the user's an item has.
 func (f *fleet) recordAttributes(kind chaos.Kind, item string) {
 	attributes := f.table.get(item)
-	for _, own := range []string{"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil"} {
+	for _, own := range []string{"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil", chaosCounter} {
 		delete(attributes, own)
 	}
 	note, err := json.Marshal(attributes)

@@ -212,6 +212,8 @@ func TestChaosCatches(t *testing.T) {
 			rollback(chaos.Options{Rewrite: releaseByToken}), rollback(chaos.Options{}), chaos.Overlap},
 		"a release that frees what an older process of the name relies on": {
 			brief(chaos.Options{Rewrite: releaseAtOnce}), brief(chaos.Options{}), chaos.Overlap},
+		"a save whoever holds the item": {
+			brief(chaos.Options{Rewrite: saveAnyway}), brief(chaos.Options{}), chaos.LostSave},
 		"work that goes on after the handover": {
 			wished(chaosWorker{How: isRestless}, chaos.Options{}), wished(chaosWorker{How: isSharing}, chaos.Options{}), chaos.Overwork},
 		"a handover by name only": {
@@ -317,6 +319,14 @@ func handOverByName(_ string, body map[string]any) {
 	}
 }
 
+// saveAnyway makes every save succeed.
+func saveAnyway(_ string, body map[string]any) {
+	if update, _ := body["UpdateExpression"].(string); isSave(update) {
+		body["ConditionExpression"] = fmt.Sprintf("attribute_exists(id) OR (%v)", body["ConditionExpression"])
+		body["UpdateExpression"] = "SET #saved0 = :saved0"
+	}
+}
+
 // leaseAnyway makes every write that leases succeed.
 func leaseAnyway(_ string, body map[string]any) {
 	if update, _ := body["UpdateExpression"].(string); strings.Contains(update, "if_not_exists") {
@@ -327,7 +337,7 @@ func leaseAnyway(_ string, body map[string]any) {
 // renewByNameOnly makes every renewal of the row's holder succeed, whatever its token.
 func renewByNameOnly(_ string, body map[string]any) {
 	update, _ := body["UpdateExpression"].(string)
-	if update == "" || strings.Contains(update, "if_not_exists") || isRelease(update) || isHandover(update) || isWish(update) {
+	if update == "" || strings.Contains(update, "if_not_exists") || isRelease(update) || isHandover(update) || isWish(update) || isSave(update) {
 		return
 	}
 	var holder, me string

@@ -167,8 +167,10 @@ func (r *chaosRun) completed(req *request.Request) {
 	if req.Error != nil {
 		return
 	}
-	kind := chaos.Renewed
+	kind, note := chaos.Renewed, ""
 	switch {
+	case isSave(update):
+		kind, note = chaos.Saved, *in.ExpressionAttributeValues[":saved0"].N
 	case isHandover(update):
 		kind = chaos.HandedOver
 		if r.How == isRepeating {
@@ -177,7 +179,7 @@ func (r *chaosRun) completed(req *request.Request) {
 	case isRelease(update):
 		kind = chaos.Released
 	}
-	r.wrote(kind, begin, in)
+	r.wrote(kind, begin, in, note)
 }
 
 // repeat sends a handover again and again, as a network might.
@@ -193,26 +195,31 @@ func (r *chaosRun) repeat(in *dynamodb.UpdateItemInput) {
 func (r *chaosRun) sending(req *request.Request) {
 	in, ok := req.Params.(*dynamodb.UpdateItemInput)
 	if ok && (isHandover(aws.StringValue(in.UpdateExpression)) || isRelease(aws.StringValue(in.UpdateExpression))) {
-		r.wrote(chaos.Freeing, chaos.Now(), in)
+		r.wrote(chaos.Freeing, chaos.Now(), in, "")
 	}
 }
 
 func isHandover(update string) bool { return strings.Contains(update, "#holder = #wantedBy") }
 func isRelease(update string) bool  { return strings.Contains(update, "REMOVE #holder") }
 func isWish(update string) bool     { return strings.Contains(update, "#wantedBy = :by") }
+func isSave(update string) bool     { return strings.Contains(update, "#saved0 = :saved0") }
 
 // wrote records a write of a tenure of this worker, but for those of the original, which don't name it. A wish is about
 // somebody else's.
-func (r *chaosRun) wrote(kind chaos.Kind, begin time.Duration, in *dynamodb.UpdateItemInput) {
+func (r *chaosRun) wrote(kind chaos.Kind, begin time.Duration, in *dynamodb.UpdateItemInput, note string) {
 	if r.How == isOriginal || isWish(*in.UpdateExpression) {
 		return
 	}
 	item := *in.Key["id"].S
-	for _, value := range in.ExpressionAttributeValues {
-		if token, err := strconv.ParseInt(aws.StringValue(value.N), 10, 64); err == nil && token > 0 && token < 1e15 {
-			r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(), Item: item, Tenure: r.tenure(item, token)})
-		}
+	mine := in.ExpressionAttributeValues[":token"]
+	if mine == nil {
+		return // one as the original does it, by who was rolled back
 	}
+	token, err := strconv.ParseInt(*mine.N, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(), Item: item, Tenure: r.tenure(item, token), Note: note})
 }
 
 // askedFor returns when the last write that leases the item was first sent.
@@ -266,6 +273,7 @@ func (r *chaosRun) documented(ctx context.Context) {
 func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
 	tenure := r.begun(ctx, l)
 	defer r.working(l.LeaseID, tenure)
+	save := r.resume(l, tenure)
 	var patience <-chan time.Time
 	if r.Patience > 0 {
 		patience = time.After(r.upTo(r.Patience))
@@ -273,6 +281,7 @@ func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
 	for {
 		r.working(l.LeaseID, tenure)
 		r.guardedWrite(ctx, l, tenure)
+		save(leased)
 		select {
 		case <-time.After(r.upTo(100 * time.Millisecond)):
 		case <-patience:
@@ -281,6 +290,27 @@ func (r *chaosRun) work(ctx, leased context.Context, l *lease.Lease) {
 			return
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// chaosCounter is the attribute in which workers save how far they have come.
+const chaosCounter = "Counter"
+
+// resume goes on counting where the last holder of the item has saved to have come, and returns what saves the next number,
+// every other time.
+func (r *chaosRun) resume(l *lease.Lease, tenure string) (save func(ctx context.Context)) {
+	n, now := 0, chaos.Now()
+	if found := l.AttributeValues[chaosCounter]; found != nil {
+		n, _ = strconv.Atoi(*found.N)
+	}
+	r.history.Add(chaos.Event{Kind: chaos.Resumed, Begin: now, End: now, Item: l.LeaseID, Tenure: tenure, Note: strconv.Itoa(n)})
+	return func(ctx context.Context) {
+		if r.chance(0.5) {
+			n++
+			ctx, cancel := context.WithTimeout(ctx, r.Duration/3)
+			defer cancel()
+			r.locker.SaveAttributes(ctx, l, row{chaosCounter: num(int64(n))})
 		}
 	}
 }
@@ -316,6 +346,7 @@ func (r *chaosRun) share(ctx context.Context) {
 // shared makes guarded writes until leased is done, and then takes its time. Sometimes it returns unasked.
 func (r *chaosRun) shared(ctx, leased context.Context, l *lease.Lease) error {
 	tenure := r.begun(ctx, l)
+	save := r.resume(l, tenure)
 	var patience <-chan time.Time
 	if r.Patience > 0 && r.chance(0.3) {
 		patience = time.After(r.upTo(2 * r.Patience))
@@ -323,6 +354,7 @@ func (r *chaosRun) shared(ctx, leased context.Context, l *lease.Lease) error {
 	for over := false; !over; {
 		r.working(l.LeaseID, tenure)
 		r.guardedWrite(ctx, l, tenure)
+		save(leased)
 		select {
 		case <-time.After(r.upTo(100 * time.Millisecond)):
 		case <-leased.Done():

@@ -1,15 +1,12 @@
 // Package lease shares long-lived work items among the workers of a fleet, over a DynamoDB table: each worker
 // holds items and keeps them, and when it dies others take over. The words:
 //
-//   - A lease item is a row of the table: a work item that somebody registered.
-//   - A lessee is who holds an item, named by [LeaseRequest.LesseeID].
-//   - A tenure is one uninterrupted time of one lessee holding one item.
-//   - A renewal extends a tenure; a heartbeat is renewals at intervals.
+//   - A lease item is a row of the table: a work item that somebody registered. A lessee holds it, see [LeaseRequest].
+//   - A tenure is one uninterrupted time of one lessee holding one item. A heartbeat is renewals of it at intervals.
 //   - A fencing token is a tenure's number: greater than that of every earlier tenure of the item.
 //   - A wish asks a holder to hand its item over: to release it, reserved for the lessee that wished for it.
 //
-// A [Locker] owns tenures: it obtains, renews and releases, and its Leases know when their tenure is over.
-// A [LockStore] sends requests. Its Leases are bare: they only say what their fields say.
+// A [Locker] owns tenures: its Leases know when theirs is over. Those of a [LockStore] are bare: they know their fields only.
 //
 // # What is guaranteed
 //
@@ -23,9 +20,9 @@
 // kept by the monotonic clock and by the wall clock, also while a request hangs. A tenure that is over stays over. A
 // late or repeated request never harms a later tenure. Nothing touches the attributes that are the user's.
 //
-// Each reply of DynamoDB tells its time, to the second. Where replies prove this host's clock more than a second
-// wrong, LockStore corrects it for its own use, and logs that. An error of two seconds may stay until some more
-// replies have come. So leases should last 20 seconds or more, and hosts should keep their clocks by NTP.
+// Each reply of DynamoDB tells its time, to the second. Where replies prove this host's clock more than a second wrong,
+// LockStore corrects it for its own use, and logs that. An error of two seconds may stay until some more replies have come.
+// So leases should last 20 seconds or more, and hosts should keep their clocks by NTP.
 //
 // # What is not
 //

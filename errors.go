@@ -64,7 +64,8 @@ func contextError(ctx context.Context) error {
 }
 
 func errorCode(err error) string {
-	if sdk, ok := errors.AsType[awserr.Error](err); ok {
+	var sdk awserr.Error
+	if errors.As(err, &sdk) {
 		return sdk.Code()
 	}
 	return ""

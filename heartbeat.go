@@ -9,15 +9,13 @@ import (
 	"time"
 )
 
-// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is
-// over; the lease's context is done then. A third of the lease's duration is good; more than two thirds counts as
-// two thirds, which is logged. A lease may have several Heartbeats at once. A panic of the store or the request goes
-// through it. It returns
+// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is over. A third
+// of the lease's duration is good; more than two thirds counts as that, which is logged. A lease may have several Heartbeats
+// at once. A panic of the store or the request goes through it. It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
-//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
-//     without a failed renewal (the process was paused, say);
-//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended in an
-//     outage: throttling, server, connection, timeout and hanging requests are logged and retried till then;
+//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up without a failed renewal;
+//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended in an outage: throttling,
+//     server, connection, timeout and hanging requests are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
@@ -38,7 +36,7 @@ func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbe
 }
 
 func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Duration) error {
-	const minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
+	minBackoff, maxBackoff := max(10*time.Millisecond, t.terms.duration/300), max(time.Second, t.terms.duration/6)
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
 	if longest := t.terms.duration / 3 * 2; every > longest {
@@ -65,7 +63,7 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 		case failed == nil || !errors.Is(err, LeaseExpiredError):
 			failed = err
 		}
-		if t.over() != nil || both.Err() != nil || !transient(err) {
+		if t.over() != nil || both.Err() != nil || !transient(err) && !t.terms.keep {
 			return t.outcome(ctx, failed)
 		}
 		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
@@ -111,18 +109,19 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	if err == nil {
 		got, err = complete(got, t.leaseID, now, until)
 	}
-	switch over := t.over(); {
+	left, over := t.expire(), t.over()
+	switch {
 	case over != nil:
-		return cmp.Or(err, over)
+		err = cmp.Or(err, over)
 	case errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError):
 		t.finish(LeaseLostError)
-		return LeaseLostError
-	case err != nil:
-		return err
-	case !t.extend(got, now.duration, until):
-		return t.over()
+		err = LeaseLostError
+	case err == nil && !t.extend(got, now.duration, until):
+		err = t.over()
 	}
-	logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
-	t.yield(item)
-	return nil
+	if l.stats.renewal(ctx, t, left, err); err == nil {
+		logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		t.yield(item)
+	}
+	return err
 }

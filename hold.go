@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// ReleaseLease ends the lease's context, stops its Heartbeat, and then frees the item, so that others can lease it at
-// once (or when the lease of another process of the same name ends). It costs one write, and takes 10 seconds at most; the
-// error then says until when the item stays leased. A lease that was released already is fine. The error is bare
-// [LeaseLostError] if the item was lost before, and wraps [ReleaseUnsupportedError] if the store can't free one.
+// ReleaseLease ends the lease's context, stops its Heartbeat, and frees the item for others (or when the lease of another process
+// of the name ends). It costs one write, may be repeated, and takes 10 seconds at most; the error then says until when the item
+// stays leased. It is bare [LeaseLostError] if the item was lost, and wraps [ReleaseUnsupportedError] if the store can't free one.
 func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithContext(always, lease) }
 
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx is done.
@@ -42,14 +41,7 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	event, free := "Released Lease", func(ctx context.Context) error { return l.store.ReleaseLeaseWithContext(ctx, t.lease()) }
-	if w := t.wish.Load(); w != nil && t.terms.keep {
-		event, free = "Handed Over Lease", func(ctx context.Context) error {
-			left := min(max(time.Until(w.until), now.duration/3*2), max(now.duration, time.Minute)) // It may be another's wish by now.
-			return l.store.HandOverLease(ctx, t.lease(), time.Now().Add(left))
-		}
-	}
-	err := l.await(ctx, 2*most, free)
+	err := l.await(ctx, 2*most, func(ctx context.Context) error { return l.free(ctx, t) })
 	switch lost := errors.Is(err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
@@ -59,22 +51,36 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)
 	case err == nil && t.released.CompareAndSwap(false, true):
-		logInfo(event, "lessee_id", t.lessee, "lease_id", t.leaseID)
+		if t.yields() {
+			l.stats.note(func(now *LockerStats) { now.HandedOver++ })
+			logInfo("Handed Over Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		} else {
+			l.stats.note(func(now *LockerStats) { now.Released++ })
+			logInfo("Released Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
+		}
 	}
 	return err
+}
+
+// free sends the handover of an item that is wanted, or the release of any other.
+func (l *Locker) free(ctx context.Context, t *tenure) error {
+	if !t.yields() {
+		return l.store.ReleaseLeaseWithContext(ctx, t.lease())
+	}
+	d := t.state().duration
+	left := min(max(time.Until(t.wish.Load().until), d/3*2), max(d, time.Minute)) // It may be another's wish by now.
+	return l.store.HandOverLease(ctx, t.lease(), time.Now().Add(left))
 }
 
 // Hold waits until it obtains a lease, looking every third of its duration, see [Locker.WaitUntilLeaseObtained]; it runs
 // work, heartbeating the lease as often, and releases it, whether work returns, panics or leaves its goroutine. It blocks
 // until that is done. work must stop when its context is done: [context.Cause] is that of ctx (the lease is kept till work
-// returns), [LeaseWantedError] if somebody else wants the item (which is then handed over), or why the tenure is over. The
-// error is nil if work returned nil and the lease was held throughout. It wraps
+// returns), [LeaseWantedError] if somebody else wants the item (which is then handed over), or why the tenure is over. What
+// fails of renewals and the release is logged. A panic of the store or the request goes through Hold. The error is nil if work
+// returned nil and the lease was held throughout. It wraps
 //   - work's error, if it returned one; but LeaseWantedError, if work's error only repeats that its context was done;
-//   - [LeaseLostError], if the lease was lost before work returned;
-//   - ctx's error, if ctx was done before a lease was obtained;
+//   - [LeaseLostError], if the lease was lost before work returned; ctx's error, if ctx was done before one was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
-//
-// A failed release is logged, as is what ended the heartbeat alone. A panic of the store or the request goes through Hold.
 func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := checkRequest(request)
 	if err = cmp.Or(l.check(ctx), err); err != nil {
@@ -110,6 +116,8 @@ func (l *Locker) hold(ctx context.Context, lease *Lease, first time.Duration, wo
 		return errors.Join(err, lost)
 	case echo && over == LeaseWantedError:
 		return over
+	case over == LeaseWantedError && ctx.Err() == nil && errors.Is(err, context.Canceled):
+		return errors.Join(err, over)
 	}
 	return err
 }

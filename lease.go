@@ -72,8 +72,7 @@ func (l *Lease) Context() context.Context {
 	return ctx
 }
 
-// bareContexts are the contexts of bare Leases, by Lease and end.
-var bareContexts sync.Map
+var bareContexts sync.Map // the contexts of bare Leases, by Lease and end
 
 func (l *Lease) bareEnd() time.Time {
 	switch {
@@ -85,8 +84,7 @@ func (l *Lease) bareEnd() time.Time {
 	return l.Until.Add(-margin(max(0, l.Request.LeaseDuration())))
 }
 
-// Valid tells whether the holder may rely on the lease at this moment. After a pause of the process, even before the
-// next line, the answer is stale: see [Lease.FencingToken].
+// Valid tells whether the holder may rely on the lease now. After a pause the answer is stale: see [Lease.FencingToken].
 func (l *Lease) Valid() bool { return l.Remaining() > 0 }
 
 // Remaining returns how much longer the holder may rely on the lease if no renewal moves its end; zero when it is over.

@@ -8,6 +8,8 @@ import (
 	"math"
 	"reflect"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,17 +20,17 @@ type Locker struct {
 	adapted   bool  // the store is the adapter
 	err       error // what is wrong with the store, so that nothing can be sent
 	tenures   tenures
+	stats     stats
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	crowded   atomic.Bool // the last pass obtained nothing
 }
 
-// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. It starts
-// nothing. What is wrong with the store (it is nil, say) is the error of every method.
-//
-// A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen, RenewLeaseItem,
-// ReleaseLeaseWithContext, WantLease and HandOverLease, and not from a store that it embeds: that would pass its own Lease
-// by. Of any other the two methods are used: its IDs are tried in its order; a lease is renewed by leasing it again; no item
-// can be released or wanted; and a call that hangs is left alone when its caller's context is done.
+// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and ListLeaseIDs. What is wrong
+// with the store (it is nil, say) is the error of every method. A store is used in full if it has ScanLeaseItemsWithContext,
+// LeaseWithContext, LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, HandOverLease and SaveAttributes, and not from a store
+// that it embeds: that would pass its own Lease by. Of any other the two methods are used: its IDs are tried in its order; a
+// lease is renewed by leasing it again; no item can be released or wanted; and a call that hangs is left alone when its
+// caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}}
 	own, isOwn := s.(*LockStore)
@@ -76,12 +78,16 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
 	}); err != nil {
+		if errors.Is(err, LeaseNotObtainedError) {
+			l.stats.note(func(now *LockerStats) { now.RacesLost++ })
+		}
 		return nil, err
 	}
 	if got, err = complete(got, seen.LeaseID, terms, until); err != nil {
 		return nil, err
 	}
-	t := newTenure(got, terms, until)
+	t := l.newTenure(got, terms, until)
+	l.stats.note(func(now *LockerStats) { now.Obtained++ })
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}
@@ -91,6 +97,28 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	got.tenure = t
 	logInfo("Obtained Lease", "lessee_id", terms.lessee, "lease_id", got.LeaseID, "fencing_token", got.FencingToken())
 	return got, nil
+}
+
+// scan returns a page of the table.
+func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) ([]LeaseItem, string, error) {
+	items, next := []LeaseItem(nil), ""
+	err := l.await(ctx, min(max(terms.duration, minLookTime), maxLookTime), func(ctx context.Context) (err error) {
+		items, next, err = l.store.ScanLeaseItemsWithContext(ctx, after, limit)
+		return err
+	})
+	l.stats.note(func(now *LockerStats) {
+		switch {
+		case err == nil:
+			now.Looks++
+			now.LastLook = time.Now()
+		case ctx.Err() == nil:
+			now.FailedLooks++
+		}
+	})
+	if err != nil { // The call may still be under way.
+		return nil, "", err
+	}
+	return items, next, nil
 }
 
 // complete fills in what a store left out of a lease, in a copy: the store may keep its own.
@@ -124,6 +152,28 @@ func (l *Locker) await(ctx context.Context, most time.Duration, f func(ctx conte
 		}
 	}
 	return contextError(ctx)
+}
+
+// each calls f for the items, 16 at a time, then done for each of these, and logs the errors, until all of a time failed.
+func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) (ok bool) {
+	for wave := range slices.Chunk(items, 16) {
+		var all sync.WaitGroup
+		results, failed := make([]func() error, len(wave)), true
+		for i, item := range wave {
+			all.Go(func() { results[i] = <-begin(func() error { return f(item) }, false) })
+		}
+		all.Wait() // before one may panic
+		for i, result := range results {
+			err := result()
+			done(wave[i], err)
+			logFailure(err, "lessee_id", lessee, "lease_id", wave[i].LeaseID)
+			failed = failed && err != nil && !errors.Is(err, LeaseNotObtainedError)
+		}
+		if failed {
+			return false
+		}
+	}
+	return true
 }
 
 // begin starts f in a goroutine, and sends a function that returns or panics as f did.

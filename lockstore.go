@@ -28,11 +28,10 @@ const (
 	wantedUntilAttribute = "WantedUntil"  // N: Unix nanoseconds after which that counts no more; there if WantedBy is
 )
 
-// LockStore leases the rows of one DynamoDB table by conditional writes. The Leases that it returns are bare. Its
-// methods are safe for concurrent use, start no goroutines, and block for as long as their requests take. Before a
-// write that compares or sets times, a Scan of one row learns the database's clock, if no reply has come yet or this
-// host's clock was stepped. Errors of the SDK are an awserr.RequestFailure with the request named, and logged here. A done
-// context ends a request, with an error that wraps the context's; a write may be applied all the same, to no harm.
+// LockStore leases the rows of one DynamoDB table by conditional writes. Its Leases are bare. Its methods are safe for concurrent
+// use, start no goroutines, and block for as long as their requests take. Before a write that needs the time, a Scan of one row
+// learns the database's, if no reply has come yet or this host's clock was stepped. Errors of the SDK are awserr.RequestFailures
+// with the request named, and logged here; those of a done context wrap its error: a write may be applied then, to no harm.
 type LockStore struct {
 	*dynamodb.DynamoDB
 	table, key string
@@ -67,8 +66,7 @@ func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Leas
 	return s.lease(ctx, seen.LeaseID, &row{LeaseItem: seen}, older, req, until)
 }
 
-// lease leases a row: the lessee's own live one as seen, or if that is nil, if its end moves on: else a late duplicate of
-// this write could shorten a newer tenure.
+// lease leases a row: an own live one as seen, or if that is nil, if its end moves on: no late duplicate is to shorten a tenure.
 func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Lease, req LeaseRequest, until time.Time) (*Lease, error) {
 	terms, err := checkRequest(req)
 	if err = s.ready(ctx, checkName("lease ID", id), err, checkUntil(until)); err != nil {
@@ -110,8 +108,8 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 
 // RenewLease moves the end of the row, but not of a Locker's tenure, to until, and never back. It costs one write. A literal
 // without a token is leased anew. The error is bare [LeaseLostError] if the lease was lost; the log says who has the item.
-func (s *LockStore) RenewLease(lease *Lease, until time.Time) error {
-	return s.RenewLeaseWithContext(always, lease, until)
+func (s *LockStore) RenewLease(l *Lease, until time.Time) error {
+	return s.RenewLeaseWithContext(always, l, until)
 }
 
 // RenewLeaseWithContext is [LockStore.RenewLease] with a context.
@@ -147,10 +145,10 @@ func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wan
 		return item, err
 	case found == nil:
 		return got.LeaseItem, nil
-	case !mine.holds(found):
-		return item, mine.lost(lease.LeaseID, found)
-	case found.LeaseUntil >= end: // An own later renewal got there first.
+	case mine.holds(found) && found.LeaseUntil >= end: // An own later renewal got there first.
 		return found.LeaseItem, nil
+	case !mine.holds(found) || wanted.IsZero():
+		return item, mine.lost(lease.LeaseID, found)
 	}
 	return s.RenewLeaseItem(ctx, lease, until, time.Time{}) // The wish is gone.
 }
@@ -180,7 +178,8 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 }
 
 // WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if that is "" to free it.
-// It obliges nobody, counts until then, and costs one write. The error is bare [LeaseNotObtainedError] if the row has changed.
+// It obliges nobody, counts until then, but not for more than 10 minutes (or 3 of its leases) ahead, and costs one write. The
+// error is bare [LeaseNotObtainedError] if the row has changed.
 func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error {
 	err := s.ready(ctx, checkName("lease ID", seen.LeaseID), checkName("LesseeID", cmp.Or(wantedBy, "-")), checkUntil(until))
 	if err != nil || seen.LesseeID == "" || seen.LesseeID == wantedBy {
@@ -211,7 +210,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 		v[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
 		_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition+" AND #wantedUntil BETWEEN :now AND :horizon "+
 			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
-		if found == nil || err != nil || found.FencingToken == mine.FencingToken && found.LesseeID != mine.LesseeID {
+		if found == nil || err != nil || !mine.holds(found) && found.FencingToken == mine.FencingToken && (found.LesseeID == "" || found.LesseeID == found.WantedBy) {
 			return err // At the last, it was handed over before.
 		}
 	}
@@ -232,9 +231,7 @@ func (r row) own(until int64) attributes {
 	return attributes{":me": text(r.LesseeID), ":token": number(r.FencingToken), ":until": number(until)}
 }
 
-func (r row) holds(found *row) bool {
-	return found.LesseeID == r.LesseeID && found.FencingToken == r.FencingToken
-}
+func (r row) holds(f *row) bool { return f.LesseeID == r.LesseeID && f.FencingToken == r.FencingToken }
 
 func (r row) lost(leaseID string, found *row) error {
 	logError("Lease Lost", "lessee_id", r.LesseeID, "lease_id", leaseID, "fencing_token", r.FencingToken,
@@ -258,12 +255,16 @@ func (s *LockStore) names(expression string) map[string]*string {
 }
 
 func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
+	return s.updateNamed(ctx, id, s.names(condition+update), v, condition, update)
+}
+
+func (s *LockStore) updateNamed(ctx context.Context, id string, names map[string]*string, v attributes, condition, update string) (got, refusal *row, err error) {
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 attributes{s.key: text(id)},
 		ConditionExpression:                 &condition,
 		UpdateExpression:                    &update,
-		ExpressionAttributeNames:            s.names(condition + update),
+		ExpressionAttributeNames:            names,
 		ExpressionAttributeValues:           v,
 		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
@@ -274,8 +275,7 @@ func (s *LockStore) update(ctx context.Context, id string, v attributes, conditi
 	return got, refusal, err
 }
 
-// send sends a request, and returns the row that refused it, if one did, also where that can't be read. Other errors
-// are logged, with the request named, but for those that EnsureTable expects.
+// send returns the row that refused the request, if one did, and logs other errors, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (refusal *row, err error) {
 	req.SetContext(ctx)
 	err = req.Send()

@@ -33,14 +33,17 @@ func emit(ours func(LeaseLogger, string, ...any), standard func(string, ...any),
 
 // logFailure logs an error in the words of the original, unless the LockStore did, or it only says who has an item.
 func logFailure(err error, keyvals ...any) {
-	if ours, ok := errors.AsType[*requestError](err); ok && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) || err == LeaseLostError {
+	var ours *requestError
+	var failure awserr.RequestFailure
+	var sdk awserr.Error
+	if errors.As(err, &ours) && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) || err == LeaseLostError {
 		return
 	}
 	event := []any{"error", err}
-	if failure, ok := errors.AsType[awserr.RequestFailure](err); ok && failure.StatusCode() != 0 {
+	if errors.As(err, &failure) && failure.StatusCode() != 0 {
 		event = []any{"Code", failure.Code(), "AWSMessage", failure.Message(),
 			"StatusCode", failure.StatusCode(), "DDBRequestID", failure.RequestID()}
-	} else if sdk, ok := errors.AsType[awserr.Error](err); ok {
+	} else if errors.As(err, &sdk) {
 		event = []any{"Code", sdk.Code(), "AWSMessage", sdk.Message(), "OriginalError", sdk.OrigErr()}
 	}
 	logError("AWS Error", append(event, keyvals...)...)

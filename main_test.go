@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
-	if chaosChild() {
+	if chaosChild() || saverChild() {
 		return
 	}
 	ddblocal.Main(m)

@@ -16,7 +16,8 @@ const (
 	maxRacesLost      = 3                      // after so many lost races a page counts as stale
 	firstLook         = 1024                   // rows of a pass's first page while one may be free: a full one costs more
 	maxStrike         = 50 * time.Millisecond  // after a lease's end, at random: a crowd doesn't strike at once
-	minLookTime       = 10 * time.Second       // a look may take so long, or a lease's duration: a connection may hang
+	minLookTime       = 10 * time.Second       // a scan may take so long, or a lease's duration: a connection may hang
+	maxLookTime       = 30 * time.Second       // but no longer
 	defaultWaitPeriod = time.Second            // for one that is not positive
 	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
 )
@@ -60,6 +61,8 @@ func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request 
 		logInfo("Wait Period Replaced", "lessee_id", terms.lessee, "wait_period", waitPeriod, "used", defaultWaitPeriod)
 		waitPeriod = defaultWaitPeriod
 	}
+	l.stats.note(func(now *LockerStats) { now.Waiting++ })
+	defer l.stats.note(func(now *LockerStats) { now.Waiting-- })
 	for {
 		p := l.obtain(ctx, terms, waitPeriod)
 		if p.err == nil || errors.As(p.err, new(setupError)) {
@@ -117,8 +120,7 @@ func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) 
 	return p
 }
 
-// walk reads the pages until the pass is over. Where there are several, not everybody is to read the same held ones first:
-// it jumps to a random place, and goes on to the end, and then from the start, or where it had left off, to there.
+// walk reads the pages until the pass is over: of many from a random place on, as not all are to read the same held ones first.
 func (p *pass) walk(ctx context.Context) {
 	var first, items []LeaseItem
 	var left, landed string
@@ -147,13 +149,9 @@ func (p *pass) walk(ctx context.Context) {
 // page reads the page after a place and tries what is to be had on it, again when it has lost races.
 func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
 	for {
-		items, next := []LeaseItem(nil), ""
 		limit, races := p.limit, maxRacesLost
 		p.limit = 0
-		err := p.await(ctx, max(p.terms.duration, minLookTime), func(ctx context.Context) (err error) {
-			items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after, limit)
-			return err
-		})
+		items, next, err := p.scan(ctx, p.terms, after, limit)
 		if err != nil {
 			p.err = err
 			return nil, ""

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,25 +15,71 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeShowsCompiledCode: above each Go block of the README stands where its code is, and it is that to
-// the letter: <!-- FILE --> is the whole file, <!-- FILE FUNCTION --> one function of it with its comment, or
-// an example's body.
+// TestReadmeShowsCompiledCode: above each Go block of the README, and of docs/, stands where its code is, and it is
+// that to the letter: <!-- FILE --> is the whole file, <!-- FILE FUNCTION… --> some functions of it with their
+// comments, or an example's body.
 func TestReadmeShowsCompiledCode(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	documents, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)<!-- (\\S+) ?(\\w*) -->\n+```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
-	require.Len(t, blocks, strings.Count(string(readme), "```go"), "a Go block that doesn't say where it is from")
-	for _, block := range blocks {
-		file, name, shown := block[1], block[2], block[3]
-		source, err := os.ReadFile(file)
+	total := 0
+	for _, document := range append(documents, "README.md") {
+		text, err := os.ReadFile(document)
 		require.NoError(t, err)
-		want := string(source)
-		if name != "" {
-			want = function(t, source, name)
+		blocks := regexp.MustCompile("(?s)<!-- (\\S+\\.go)([ \\w]*) -->\n+```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		require.Len(t, blocks, strings.Count(string(text), "```go"), "%s has a Go block that doesn't say where it is from", document)
+		total += len(blocks)
+		for _, block := range blocks {
+			file, names, shown := block[1], strings.Fields(block[2]), block[3]
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			want := string(source)
+			if len(names) > 0 {
+				parts := make([]string, len(names))
+				for i, name := range names {
+					parts[i] = function(t, source, name)
+				}
+				want = strings.Join(parts, "\n\n")
+			}
+			assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(shown), "%s: %s %s", document, file, names)
 		}
-		assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(shown), "%s %s", file, name)
 	}
+	require.NotZero(t, total)
+}
+
+// TestReadmesLinksLead: what the README and docs/ link to in this repository is there, headings included.
+func TestReadmesLinksLead(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, document := range append(documents, "README.md", "CHANGELOG.md", "BENCHMARKS.md", "model/README.md") {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			path, heading, _ := strings.Cut(link[1], "#")
+			file := document
+			if path != "" {
+				file = filepath.Join(filepath.Dir(document), path)
+			}
+			target, err := os.ReadFile(file)
+			if info, failed := os.Stat(file); failed == nil && info.IsDir() {
+				err = nil
+			}
+			if assert.NoError(t, err, "%s links to %s", document, link[1]) && heading != "" {
+				assert.Contains(t, headings(string(target)), heading, "%s links to %s", document, link[1])
+			}
+		}
+	}
+}
+
+// headings returns the anchors of a Markdown file's headings.
+func headings(text string) (anchors []string) {
+	for _, line := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		anchor := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(line[1]), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
 }
 
 // function returns a function's source with its comment; of an example, what is between the braces.

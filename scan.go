@@ -125,6 +125,20 @@ func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string,
 	return items, next, nil
 }
 
+// ParseLeaseItem returns what a row that the caller has read shows. The error says why no worker can lease it (an attribute
+// of a wrong type, say); the LeaseItem then has what could be made out. It sends nothing.
+func (s *LockStore) ParseLeaseItem(attributes map[string]*dynamodb.AttributeValue) (LeaseItem, error) {
+	if err := s.check(always); err != nil {
+		return LeaseItem{}, err
+	}
+	id := cmp.Or(attributes[s.key], zero).S
+	if id == nil {
+		return LeaseItem{}, rowError{fmt.Errorf("lease: a row of table %q has no hash key %q of type S (string)", s.table, s.key)}
+	}
+	r, err := s.parse(*id, attributes)
+	return r.LeaseItem, err
+}
+
 // page sends one Scan. Every row it returns has a hash key of type string.
 func (s *LockStore) page(ctx context.Context, after string, limit int, projection string) (rows []attributes, next string, err error) {
 	if err = s.check(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/ddblocal"
 )
 
 // fill writes many rows, 25 a request.
@@ -124,4 +125,27 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	assert.True(t, until.Equal(byID["held"].Until))
 	assert.True(t, byID["forever"].Until.After(time.Now().AddDate(100, 0, 0)))
 	assert.Equal(t, 1, f.count())
+}
+
+func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
+	store := lease.NewLockStore(ddblocal.NewClient("http://127.0.0.1:1"), "leases", "id")
+	item, err := store.ParseLeaseItem(row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": num(5), "FencingToken": num(7),
+		"WantedBy": str("w2"), "WantedUntil": num(6), "Mail": num(8)})
+	require.NoError(t, err)
+	assert.Equal(t, lease.LeaseItem{LeaseID: "a", LesseeID: "w1", Until: time.Unix(0, 5), FencingToken: 7, LeaseUntil: 5,
+		WantedBy: "w2", WantedUntil: 6}, item)
+	for why, r := range map[string]row{
+		`LeaseUntil "" is not a number`: {"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": str("soon")},
+		"ProcessID is not a string":     {"id": str("a"), "ProcessID": num(1)},
+		`no hash key "id"`:              {"id": num(1)},
+		`hash key "id" of type S`:       nil,
+	} {
+		item, err = store.ParseLeaseItem(r)
+		assert.ErrorContains(t, err, why)
+		if r["id"] != nil && r["id"].S != nil {
+			assert.Equal(t, "a", item.LeaseID)
+		}
+	}
+	_, err = lease.NewLockStore(nil, "", "").ParseLeaseItem(row{})
+	assert.Error(t, err)
 }

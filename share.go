@@ -7,19 +7,20 @@ import (
 	"fmt"
 	"math"
 	mathrand "math/rand/v2"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go/aws/request"
 )
 
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
-// each in a goroutine of its own, until ctx is done. What a worker is short of it wishes for, and who has more hands it over.
-// It looks every third of the lease's duration, more often while items move, less in fleets of over 100. On a store of two
-// methods it takes whatever is free. work must stop when its context is done: see [Locker.Hold]. An item whose work returns
-// unasked is released, and rests here for a third of the lease's duration, or after errors with backoff up to 5 minutes; that
-// is logged, as are the errors of the store, which are waited out. HoldShare blocks until all works have returned and their
-// items are released, side by side, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
-// once what is wrong with an argument, what no waiting makes good, or why the first look was refused. A panic goes through it.
+// each in a goroutine of its own, until ctx is done. What it is short of it wishes for, and who has more hands it over. Call it
+// once for a LesseeID. It looks every third of the lease's duration, more often while items move, less in fleets of over 100.
+// On a store of two methods it takes what is free. work must stop when its context is done: see [Locker.Hold]. An item whose work
+// returns unasked is released, and rests here for a third of the lease's duration, or after errors with backoff up to 5 minutes
+// (or that third); that is logged, as are errors of the store, which are waited out. HoldShare blocks until all works have
+// returned and their items are released, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
+// once what is wrong with an argument, or with the store until the first look succeeds. A panic goes through it.
 func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
 	terms, err := checkRequest(request)
 	switch err = cmp.Or(l.check(ctx), err); {
@@ -33,8 +34,8 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 	terms.keep = true
 	ctx, cancel := context.WithCancel(ctx)
 	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
-		patience: min(max(time.Second, terms.duration/12), 5*time.Second), ended: make(chan func()),
-		held: make(map[string]time.Time), resting: make(map[string]pause), deaf: make(map[string]pause)}
+		patience: min(max(time.Second, terms.duration/6), 5*time.Second), ended: make(chan func()),
+		held: make(map[string]bool), resting: make(map[string]pause), deaf: make(map[string]pause)}
 	defer func() { // also when a work has panicked
 		cancel()
 		go func() { s.works.Wait(); close(s.ended) }()
@@ -54,13 +55,13 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 			} else if ctx.Err() == nil {
 				logFailure(err, "lessee_id", terms.lessee)
 			}
-			timer, first = time.After(max(minWaitPeriod, time.Until(next))), false
+			timer, first = time.After(max(minWaitPeriod, time.Until(next))), first && err != nil
 		}
 	}
 	if s.stay > 0 {
 		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
 	}
-	return contextError(ctx)
+	return context.Cause(ctx)
 }
 
 // share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
@@ -71,9 +72,10 @@ type share struct {
 	most             int
 	work             func(ctx context.Context, lease *Lease) error
 	works            sync.WaitGroup
-	ended            chan func()          // what to do about a work that has ended
-	held             map[string]time.Time // since when this worker has an item
-	resting, deaf    map[string]pause     // items whose work has returned unasked, and holders that let a wish run out
+	ended            chan func() // what to do about a work that has ended
+	held             map[string]bool
+	resting          map[string]pause     // items whose work has returned unasked
+	deaf             map[string]pause     // holders that let a wish run out; and oneself, while work soon ends on what was wished for
 	free             map[string]time.Time // since when the looks have shown an item free
 	ends             map[string]int64     // of the leases at the last look
 	wishes           map[string]LeaseItem // as they were when this worker wished for them
@@ -88,47 +90,50 @@ type pause struct {
 }
 
 // rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
-func (s *share) rest(ctx context.Context, t *tenure, result func() error) {
-	id, began, retired := t.leaseID, s.held[t.leaseID], t.discarded.Load()
+func (s *share) rest(ctx context.Context, t *tenure, began time.Time, wished bool, result func() error) {
+	id, retired := t.leaseID, t.discarded.Load()
 	delete(s.held, id)
-	err, after, length := result(), pause{last: s.resting[id].last}, s.period
-	wanted := t.wish.Load() != nil && (err == nil || errors.Is(err, LeaseWantedError) || errors.Is(err, context.Canceled))
-	stopped := ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
-	if time.Since(began) >= max(time.Minute, 3*s.terms.duration) {
+	err, after := result(), pause{time.Now().Add(s.period), s.resting[id].last}
+	asked, lasted := ctx.Err() != nil || t.wish.Load() != nil, time.Since(began) >= max(time.Minute, 3*s.terms.duration)
+	if lasted {
 		after.last = 0
+		delete(s.deaf, t.lessee)
 	}
 	switch {
 	case t.lost.Load() || t.over() != LeaseReleasedError || retired && err == nil:
-		if t.over() == LeaseExpiredError { // else the store has logged it
+		if t.over() == LeaseExpiredError || s.adapted { // else the store has logged it
 			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
 		}
 		return
-	case wanted || stopped:
-	case err != nil:
-		after.last = max(s.period, min(2*after.last, 5*time.Minute))
-		length = after.last
+	case !asked && err != nil:
+		after = s.longer(after)
 		fallthrough
-	default:
-		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", length)
+	case !asked || !(err == nil || errors.Is(err, LeaseWantedError) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.Cause(ctx)) || errorCode(err) == request.CanceledErrorCode):
+		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", time.Until(after.until))
 	}
-	if ctx.Err() != nil && !t.released.Load() && !retired {
-		s.stay, s.until = s.stay+1, later(s.until, t.state().rowEnd())
+	if wished && !asked && !lasted { // Others could have gone on with it.
+		s.deaf[t.lessee] = s.longer(s.deaf[t.lessee])
 	}
-	after.until = time.Now().Add(length)
+	if end := later(t.state().rowEnd(), time.Unix(0, t.state().claim.older)); ctx.Err() != nil && !t.released.Load() && !retired && end.After(time.Now()) {
+		s.stay, s.until = s.stay+1, later(s.until, end)
+	}
 	s.resting[id] = after
+}
+
+// longer returns the pause after one more failure.
+func (s *share) longer(p pause) pause {
+	p.last = max(s.period, min(2*p.last, 5*time.Minute))
+	return pause{time.Now().Add(p.last), p.last}
 }
 
 // look scans all items once, takes, wishes, and returns when to look again.
 func (s *share) look(ctx context.Context) (next time.Time, err error) {
 	var items []LeaseItem
 	for after, more := "", true; more; more = after != "" {
-		page, following := []LeaseItem(nil), ""
-		err := s.await(ctx, max(s.terms.duration, minLookTime), func(ctx context.Context) (err error) {
-			page, following, err = s.store.ScanLeaseItemsWithContext(ctx, after, 0)
-			return err
-		})
+		page, following, err := s.scan(ctx, s.terms, after, 0)
 		if err != nil {
-			return time.Now().Add(max(s.period, minErrorWait)), err
+			return time.Now().Add(min(max(s.period, minErrorWait), 10*time.Second)), err
 		}
 		items, after = append(items, page...), following
 	}
@@ -147,7 +152,7 @@ func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
 	case took:
 		d = d/30 + mathrand.N(d/30+1)
 	case len(s.wishes) > 0:
-		d /= 3
+		d = min(d/3, 20*time.Second) // Others' leases may be much shorter.
 	case workers > 100 && len(s.free) == 0:
 		d = max(d, min(d, time.Hour)/100*time.Duration(workers))
 	}
@@ -187,16 +192,13 @@ func (s *share) count(items []LeaseItem) map[string]int {
 // take leases own items, then free ones up to the share, in growing batches, and beyond it those that have long been free.
 func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]int) (took bool, left int) {
 	var own, free, old []LeaseItem
-	now, since, me := time.Now(), make(map[string]time.Time), s.terms.lessee
+	now, since, resting, me := time.Now(), make(map[string]time.Time), make(map[string]pause), s.terms.lessee
 	for _, item := range items {
 		id := item.LeaseID
+		resting[id] = s.resting[id] // those of items that are there no more are forgotten
 		uses, _ := s.tenures.use(holding{id, me}, 0)
 		switch {
-		case !s.held[id].IsZero() || uses > 0:
-		case s.resting[id].until.After(now):
-			if s.resting[id].last > 0 && item.Until.Before(now) {
-				left++ // Else work that always fails would wish for others' items for ever.
-			}
+		case s.held[id] || uses > 0 || s.resting[id].until.After(now):
 		case item.Until.Before(now):
 			if since[id] = now; !s.free[id].IsZero() {
 				since[id] = s.free[id]
@@ -210,7 +212,7 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 			own = append(own, item)
 		}
 	}
-	s.free = since
+	s.free, s.resting = since, resting
 	room := max(0, s.most-len(s.held))
 	got := s.lease(ctx, own, room)
 	share := (len(items) + len(counts) - 1) / len(counts)
@@ -220,18 +222,16 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 	}
 	n = s.lease(ctx, append(old, free...), min(n, room-got-len(s.wishes)))
 	counts[me] += n
-	if s.batch *= 2; got+n == 0 {
-		s.batch = 1
-	}
-	return got+n > 0, left + len(old) + len(free) - n
+	s.batch = max(1, min(2*s.batch*min(got+n, 1), 1<<20)) // doubled as long as there is something to take
+	return got+n > 0, len(old) + len(free) - n
 }
 
 // lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
 func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries := 0; (tries < 3 || s.adapted) && got < n && len(items) > 0; tries++ {
+	for tries, ok := 0, true; (tries < 3 || ok && s.adapted) && got < n && len(items) > 0; tries++ {
 		now := items[:min(n-got, len(items))]
 		items = items[len(now):]
-		s.each(now, func(item LeaseItem) error {
+		ok = s.each(s.terms.lessee, now, func(item LeaseItem) error {
 			if ctx.Err() != nil {
 				return LeaseNotObtainedError
 			}
@@ -239,17 +239,19 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 			defer cancel()
 			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
 			if err == nil {
-				t, end := lease.tenure, begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
+				_, wished := s.wishes[item.LeaseID]
+				t, began := lease.tenure, time.Now() // work may change the lease
+				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
 				s.works.Go(func() {
 					result := <-end
-					s.ended <- func() { s.rest(ctx, t, result) }
+					s.ended <- func() { s.rest(ctx, t, began, wished, result) }
 				})
 			}
 			return err
 		}, func(item LeaseItem, err error) {
 			if err == nil {
 				got++
-				s.held[item.LeaseID] = time.Now()
+				s.held[item.LeaseID] = true
 				delete(s.wishes, item.LeaseID)
 			} else if !errors.Is(err, LeaseNotObtainedError) {
 				s.resting[item.LeaseID] = pause{time.Now().Add(s.period), s.resting[item.LeaseID].last}
@@ -257,23 +259,6 @@ func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
 		})
 	}
 	return got
-}
-
-// each calls f for the items, 16 at a time, then done for each of these, and logs the errors.
-func (s *share) each(items []LeaseItem, f func(item LeaseItem) error, done func(item LeaseItem, err error)) {
-	for wave := range slices.Chunk(items, 16) {
-		var all sync.WaitGroup
-		results := make([]func() error, len(wave))
-		for i, item := range wave {
-			all.Go(func() { results[i] = <-begin(func() error { return f(item) }, false) })
-		}
-		all.Wait() // before one may panic
-		for i, result := range results {
-			err := result()
-			done(wave[i], err)
-			logFailure(err, "lessee_id", s.terms.lessee, "lease_id", wave[i].LeaseID)
-		}
-	}
 }
 
 // known returns the lease that a reservation amounts to: as this worker saw its token with another holder, no namesake has it.
@@ -307,8 +292,7 @@ func (s *share) listen(items []LeaseItem) {
 	}
 }
 
-// wish asks for items of whoever is to have most, those on their way to it first, as long as that is two more than oneself.
-// The free ones that are left count as one's own.
+// wish asks for items of who is to have most, those on their way to it first, while that is two more than oneself with those left.
 func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]int, left int) {
 	me, of := s.terms.lessee, make(map[string][]LeaseItem)
 	for _, onTheWay := range []bool{true, false} {
@@ -322,7 +306,7 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 		}
 	}
 	var wanted []LeaseItem
-	for counts[me] < s.most {
+	for counts[me] < s.most && !s.deaf[me].until.After(time.Now()) {
 		richest := ""
 		for lessee := range of {
 			if counts[lessee] > counts[richest] {
@@ -340,8 +324,12 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 		counts[me]++
 		wanted = append(wanted, item)
 	}
-	until := time.Now().Add(s.terms.duration / 6 * 5)
-	s.each(wanted, func(item LeaseItem) error {
+	s.each(me, wanted, func(item LeaseItem) error {
+		lasts := s.terms.duration / 6 * 5
+		if left := time.Until(item.Until); left > s.terms.duration {
+			lasts = left // Its holder's leases are longer: it renews by then.
+		}
+		until := time.Now().Add(min(lasts, 9*time.Minute)) // More would count as a slip.
 		return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
 	}, func(item LeaseItem, _ error) { s.wishes[item.LeaseID] = item }) // Whether it was written, the next look shows.
 }

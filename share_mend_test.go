@@ -4,15 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/leasetest"
 )
 
@@ -49,6 +58,9 @@ func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string,
 }
 func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
 	return s.to.HandOverLease(ctx, l, until)
+}
+func (s *hooked) SaveAttributes(ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+	return s.to.SaveAttributes(ctx, l, attributes)
 }
 
 // plainStore is what NewLocker asks for, and no more.
@@ -173,7 +185,7 @@ func TestAPanicOfAWorkIsLoggedWithItsStack(t *testing.T) {
 	assert.Contains(t, logger.text(), "workThatPanics")
 }
 
-func workThatPanics() { var m map[string]int; m["x"] = 1 }
+func workThatPanics() { panic("work") }
 
 func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 	lease.SetLogger(nil)
@@ -200,7 +212,7 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 			before, start := sent.Load(), time.Now()
 			assert.ErrorIs(t, stop(), context.Canceled)
 			assert.Equal(t, before, sent.Load(), "no request was begun after that")
-			assert.LessOrEqual(t, time.Since(start), 2500*time.Millisecond)
+			assert.LessOrEqual(t, time.Since(start), 5*time.Second)
 		})
 	}
 }
@@ -412,5 +424,211 @@ func TestShareOnAStoreOfTwoMethods(t *testing.T) {
 		err := stop()
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorContains(t, err, "2 items of \"w\" stay leased until")
+	})
+}
+
+// From here on: what a hostile user found.
+
+func TestShareAnErrorThatPassesEndsNoRenewals(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore()
+		for i := range 100 {
+			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
+		}
+		var lost atomic.Int32
+		stop := sharing(lease.NewLocker(s), for30s("w"), 0, func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			if context.Cause(ctx) != context.Canceled {
+				lost.Add(1)
+			}
+			return ctx.Err()
+		})
+		time.Sleep(time.Minute)
+		s.SetError(leasetest.AccessDeniedError)
+		time.Sleep(12 * time.Second)
+		s.SetError(nil)
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+		assert.Zero(t, lost.Load())
+	})
+}
+
+func TestShareAnErrorOfTheFirstLookIsSoonPast(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		s.OutageFor(time.Second)
+		stop := sharing(lease.NewLocker(s), worker{"w", time.Hour}, 0, untilDone)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "w", s.Holder("a"))
+		assert.True(t, stop() == context.Canceled)
+
+		s.OutageFor(time.Second)
+		denied := make(chan error, 1)
+		go func() { denied <- lease.NewLocker(s).HoldShare(context.Background(), for30s("w"), 0, untilDone) }()
+		synctest.Wait()
+		s.SetError(leasetest.AccessDeniedError)
+		assert.ErrorContains(t, <-denied, "AccessDenied", "the first look that is answered")
+	})
+}
+
+func TestSharePoisonedItemsKeepNobodyFromOthers(t *testing.T) {
+	simulate(t, 12, func(f *simulation) {
+		poison := func(w *sharer) {
+			w.work = func(ctx context.Context, l *lease.Lease) error {
+				if n, _ := strconv.Atoi(strings.TrimPrefix(l.LeaseID, "item-")); n >= 6 {
+					return errors.New("poison")
+				}
+				return w.deliver(ctx, l)
+			}
+		}
+		f.start("w0", poison)
+		time.Sleep(10 * time.Minute)
+		f.start("w1", poison)
+		f.until("even", 5*time.Minute, func() bool { of, _ := f.counts(); return of["w0"] == 3 && of["w1"] == 3 })
+		f.moved()
+		time.Sleep(time.Hour)
+		assert.LessOrEqual(f, f.moved(), 4)
+	})
+}
+
+func TestShareWorkThatEndsAtOncePullsAtOthersRarely(t *testing.T) {
+	simulate(t, 20, func(f *simulation) {
+		f.start("w0")
+		f.until("held", time.Minute, f.held)
+		ends := f.start("ends", func(w *sharer) { w.work = func(context.Context, *lease.Lease) error { return nil } })
+		time.Sleep(20 * time.Minute)
+		before := ends.client.Counts().Wishes
+		time.Sleep(time.Hour)
+		assert.LessOrEqual(f, ends.client.Counts().Wishes-before, 150)
+	})
+}
+
+func TestShareLeasesOfVeryDifferentLengths(t *testing.T) {
+	for _, d := range [][2]time.Duration{{30 * time.Second, 2 * time.Hour}, {30 * time.Second, 15 * time.Minute}, {15 * time.Minute, 30 * time.Second}} {
+		simulate(t, 10, func(f *simulation) {
+			f.returns = 0
+			f.start("w0", func(w *sharer) { w.duration = d[0] })
+			f.until("held", 5*time.Minute, f.held)
+			time.Sleep(time.Minute)
+			f.start("w1", func(w *sharer) { w.duration = d[1] })
+			f.until("level", 30*time.Minute, f.level)
+			f.moved()
+			time.Sleep(time.Hour)
+			assert.Zero(f, f.moved(), "leases of %v", d)
+		})
+	}
+}
+
+func TestShareCancelErrorsOfTheSDKAreNoFailures(t *testing.T) {
+	logger := record(t)
+	simulate(t, 10, func(f *simulation) {
+		lease.SetLogger(logger)
+		cancelled := func(w *sharer) {
+			w.work = func(ctx context.Context, _ *lease.Lease) error {
+				<-ctx.Done()
+				return awserr.New(request.CanceledErrorCode, "request context canceled", ctx.Err())
+			}
+		}
+		w0 := f.start("w0", cancelled)
+		time.Sleep(time.Minute)
+		f.leave(f.start("w1", cancelled))
+		f.leave(w0)
+	})
+	assert.NotContains(t, logger.text(), "Work Ended")
+}
+
+func TestShareOfAWorkerWithASlowStore(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a", "b", "c", "d")
+		var running atomic.Int32
+		slow := &hooked{s, func(ctx context.Context, _ lease.LeaseItem) error {
+			select {
+			case <-time.After(3 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+		stop := sharing(lease.NewLocker(slow), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+			running.Add(1)
+			return untilDone(ctx, l)
+		})
+		time.Sleep(time.Minute)
+		assert.Equal(t, int32(4), running.Load())
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+func TestAShareOfAStoreThatFailsAsksItRarely(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore()
+		for i := range 1000 {
+			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
+		}
+		s.SetError(leasetest.OutageError)
+		calls := &listed{plainStore{s}, s}
+		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+// listed is a store of two methods that lists its IDs whatever happens.
+type listed struct {
+	plainStore
+	of *leasetest.Store
+}
+
+func (l *listed) ListLeaseIDs() (ids []string, err error) {
+	for i := range 1000 {
+		ids = append(ids, fmt.Sprint(i))
+	}
+	return ids, nil
+}
+
+func TestARenewalOfARowWithoutAnEndIsRefused(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	r := f.get("a")
+	delete(r, "LeaseUntil")
+	f.put(r)
+	f.reset()
+	_, err = f.RenewLeaseItem(t.Context(), l, time.Now().Add(30*time.Second), time.Time{})
+	assert.True(t, err == lease.LeaseLostError)
+	assert.Equal(t, 1, f.count())
+}
+
+func TestAHandoverOfWhatTheOriginalTookIsALoss(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	r := f.get("a")
+	r["ProcessID"] = str("original")
+	f.put(r)
+	assert.True(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute)) == lease.LeaseLostError)
+	assert.Equal(t, str("original"), f.get("a")["ProcessID"])
+}
+
+func TestHoldShareMayMeetAMisfitTableLater(t *testing.T) {
+	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
+	misfit.createTable("other:S")
+	var sent atomic.Int32
+	s := misfit.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if sent.Add(1) == 1 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	s.DynamoDB.Config.MaxRetries = aws.Int(0)
+	soon(t, func() {
+		assert.ErrorContains(t, lease.NewLocker(s).HoldShare(t.Context(), worker{"w", time.Second}, 0, untilDone), `hash key "other"`)
 	})
 }

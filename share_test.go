@@ -24,7 +24,7 @@ import (
 
 var shareSeed = flag.Uint64("share.seed", 0, "the seed of the simulated fleets; 0 for a new one")
 
-var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well")
+var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well, and an hour in peace of all")
 
 const (
 	shareD = 30 * time.Second
@@ -271,17 +271,20 @@ func TestShare(t *testing.T) {
 		{"one holds all, the others join 1 s apart", othersJoin},
 		{"all are restarted, one after the other", rollingRestart},
 	}
-	var table strings.Builder
-	for _, s := range sizes {
-		for _, scenario := range scenarios {
+	rows := make([]string, len(sizes)*len(scenarios))
+	t.Cleanup(func() {
+		t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, strings.Join(rows, ""))
+	})
+	for i, s := range sizes {
+		for j, scenario := range scenarios {
 			t.Run(fmt.Sprintf("%s/%v", scenario.name, s), func(t *testing.T) {
+				t.Parallel()
 				simulate(t, s.items, func(f *simulation) {
-					fmt.Fprintf(&table, "| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
+					rows[i*len(scenarios)+j] = fmt.Sprintf("| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
 				})
 			})
 		}
 	}
-	t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, table.String())
 }
 
 // settled starts a fleet and waits until it is level, and at rest.
@@ -323,7 +326,7 @@ func oneJoins(f *simulation, s size) string {
 func inPeace(f *simulation, s size) string {
 	f.settled(s.workers)
 	before, long := f.requests(), time.Hour
-	if s.workers > 10 {
+	if s.workers > 10 && !*shareLarge {
 		long = 5 * time.Minute
 	}
 	time.Sleep(long)
@@ -338,6 +341,9 @@ func inPeace(f *simulation, s size) string {
 
 func killed(f *simulation, s size, n int, most time.Duration) string {
 	f.settled(s.workers)
+	if s.workers > 100 {
+		most += shareP // They look less often.
+	}
 	for i := range n {
 		f.kill(f.workers[fmt.Sprintf("w%d", i)])
 	}

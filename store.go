@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
 // lockerStore is what a [Locker] needs of a store: two methods as [LockStore] documents them.
@@ -24,6 +26,7 @@ type store interface {
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
+	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
 
 func embedsStore(t reflect.Type) bool {

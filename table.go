@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -97,11 +96,10 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, g
 	now, _ := s.clock.times(time.Now())
 	item := attributes{s.key: text(leaseID), untilAttribute: zero, tokenAttribute: number(now / 1e6)}
 	for name, value := range given {
-		switch {
-		case name == s.key || slices.Contains(ours, name) && name != tokenAttribute:
-			return fmt.Errorf("lease: the attribute %q of lease ID %q is the library's to write", name, leaseID)
-		case name == "" || value == nil:
-			return fmt.Errorf("lease: the attribute %q of lease ID %q is nil, or its name is empty", name, leaseID)
+		if err := s.notOurs(leaseID, name); err != nil && name != tokenAttribute {
+			return err
+		} else if value == nil {
+			return fmt.Errorf("lease: the attribute %q of lease ID %q is nil", name, leaseID)
 		}
 		item[name] = value
 	}

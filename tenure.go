@@ -13,18 +13,21 @@ import (
 // tenure is what all copies of a Locker's lease share.
 type tenure struct {
 	holding
-	terms     terms
-	first     int64 // the token that it began with
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	work      context.Context // done when ctx is, or when the item is wanted
-	want      context.CancelCauseFunc
-	wish      atomic.Pointer[wish] // nil until the item is wanted
-	discarded atomic.Bool          // it was Discard that ended it
-	released  atomic.Bool          // the row was freed
-	lost      atomic.Bool          // a release found it to be another's
-	mu        sync.Mutex           // of extend
-	now       atomic.Pointer[state]
+	terms      terms
+	attributes attributes // as they were when it was obtained
+	stats      *stats
+	stage      stage // guarded by stats.mu
+	first      int64 // the token that it began with
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+	work       context.Context // done when ctx is, or when the item is wanted
+	want       context.CancelCauseFunc
+	wish       atomic.Pointer[wish] // nil until the item is wanted
+	discarded  atomic.Bool          // it was Discard that ended it
+	released   atomic.Bool          // the row was freed
+	lost       atomic.Bool          // a release found it to be another's
+	mu         sync.Mutex           // of extend
+	now        atomic.Pointer[state]
 }
 
 type holding struct{ leaseID, lessee string }
@@ -50,12 +53,13 @@ func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 	return state{token, claim, duration, now.Add(asked.Sub(now) - margin(duration))}
 }
 
-func newTenure(got *Lease, terms terms, asked time.Time) *tenure {
+func (l *Locker) newTenure(got *Lease, terms terms, asked time.Time) *tenure {
 	now := stateOf(got, terms.duration, asked)
-	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, first: now.token}
+	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, attributes: maps.Clone(got.AttributeValues), stats: &l.stats, first: now.token}
 	t.now.Store(&now)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.want = context.WithCancelCause(t.ctx)
+	l.stats.reach(t, stageHeld, nil)
 	t.tick()
 	return t
 }
@@ -71,7 +75,7 @@ func (t *tenure) tick() {
 func (t *tenure) expire() time.Duration {
 	left := timeLeft(time.Now(), t.state().end)
 	if left <= 0 {
-		t.cancel(LeaseExpiredError)
+		t.end(LeaseExpiredError)
 	}
 	if t.ctx.Err() != nil {
 		return 0
@@ -81,8 +85,13 @@ func (t *tenure) expire() time.Duration {
 
 // finish ends the tenure for the given cause, and reports false if it was over already.
 func (t *tenure) finish(cause error) bool {
-	defer t.cancel(cause)
+	defer t.end(cause)
 	return t.expire() > 0
+}
+
+func (t *tenure) end(cause error) {
+	t.cancel(cause)
+	t.stats.reach(t, stageOver, context.Cause(t.ctx))
 }
 
 // extend takes over what a renewal got, if the tenure isn't over. Only where less was granted the end is moved back.
@@ -125,15 +134,19 @@ func (t *tenure) yield(item LeaseItem) {
 	}
 	t.wish.Store(&wish{cmp.Or(first, &wish{since: time.Now()}).since, until})
 	if first == nil {
+		t.stats.reach(t, stageWanted, nil)
 		t.want(LeaseWantedError)
 		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
 	}
 }
 
+// yields tells that Hold's or HoldShare's item is wanted.
+func (t *tenure) yields() bool { return t.terms.keep && t.wish.Load() != nil }
+
 // prolonged returns until when somebody's wish is to count while Hold's work takes its time to return, up to 3 minutes, then zero.
 func (t *tenure) prolonged() (until time.Time) {
 	d := t.state().duration
-	if w := t.wish.Load(); w != nil && !w.until.IsZero() && t.terms.keep && time.Since(w.since) < max(10*(d/3), 3*time.Minute) {
+	if w := t.wish.Load(); t.yields() && !w.until.IsZero() && time.Since(w.since) < max(10*(d/3), 3*time.Minute) {
 		until = later(w.until, time.Now().Add(d/6*5))
 	}
 	return until
@@ -206,7 +219,7 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	if bare.Until.IsZero() { // as if it had been obtained just now
 		bare.Until = time.Now().Add(terms.duration)
 	}
-	t := newTenure(&bare, terms, bare.Until)
+	t := l.newTenure(&bare, terms, bare.Until)
 	if !live || token > newest { // else it is over, as its renewal will show
 		ts.begin(t)
 	}

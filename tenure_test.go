@@ -32,7 +32,7 @@ func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 // tenureOf is a tenure that begins now.
 func tenureOf(leaseID string, d time.Duration) *tenure {
 	until := time.Now().Add(d)
-	return newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until)
+	return new(Locker).newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until)
 }
 
 func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {

@@ -356,8 +356,7 @@ func TestHoldShareOfADoneContextSendsNothing(t *testing.T) {
 	cancel(cause)
 	soon(t, func() {
 		err := lease.NewLocker(store).HoldShare(ctx, for30s("w1"), 0, untilDone)
-		assert.ErrorIs(t, err, cause)
-		assert.ErrorIs(t, err, context.Canceled, "as all errors of a done context")
+		assert.True(t, err == cause, "got %v", err)
 	})
 	assert.Zero(t, store.Counts().Requests())
 }

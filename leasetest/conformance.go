@@ -23,6 +23,7 @@ type StoreInterface interface {
 	RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)
 	WantLease(ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time) error
 	HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error
+	SaveAttributes(ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error
 	ReleaseLease(l *lease.Lease) error
 	ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error
 
@@ -115,6 +116,10 @@ var promises = []struct {
 	{"a handover may be repeated, but not when the lease is lost: bare LeaseLostError", one, handedOverAgain},
 	{"a handover before the end that an older process of the name relies on is a release", one, handedOverPastANamesake},
 	{"a handover after the end that an older process of the name relied on reserves the item", one, handedOverAfterANamesake},
+
+	{"SaveAttributes sets and removes attributes of the user's, and nothing else", nil, saved},
+	{"SaveAttributes saves nothing when the lease is over: bare LeaseLostError", one, savedUnderTheLease},
+	{"a Locker saves attributes under the lease that it holds, and learns of its loss", one, savedByLocker},
 
 	{"of many lessees at once, never two hold an item", five, neverTwo},
 	{"a Locker holds an item for longer than a lease, and hands it on", one, heldByLocker},

@@ -86,6 +86,7 @@ type broken struct {
 	renewItem func(l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)
 	want      func(seen lease.LeaseItem, by string, until time.Time) error
 	handOver  func(l *lease.Lease, until time.Time) error
+	save      func(l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
 
 // lists are the methods that no mutant changes.
@@ -119,6 +120,24 @@ func (b *broken) HandOverLease(ctx context.Context, l *lease.Lease, until time.T
 		return b.Store.HandOverLease(ctx, l, until)
 	}
 	return b.handOver(l, until)
+}
+
+func (b *broken) SaveAttributes(ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+	if b.save == nil || ctx == nil || ctx.Err() != nil || l == nil {
+		return b.Store.SaveAttributes(ctx, l, attributes)
+	}
+	return b.save(l, attributes)
+}
+
+// saves makes a mutant that changes what is saved, and by which lease.
+func saves(change func(b *broken, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) *lease.Lease) func(b *broken) {
+	return func(b *broken) {
+		b.save = func(l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+			attributes = maps.Clone(attributes)
+			l = change(b, l, attributes)
+			return b.Store.SaveAttributes(background, l, attributes)
+		}
+	}
 }
 
 // now returns what a scan shows of an item; the zero LeaseItem if there is none.
@@ -645,6 +664,46 @@ var mutants = map[string]struct {
 				}
 			}
 			return items, next, err
+		}
+	}},
+	"removes nothing": {"SaveAttributes sets and removes attributes", saves(func(_ *broken, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) *lease.Lease {
+		maps.DeleteFunc(attributes, func(_ string, value *dynamodb.AttributeValue) bool { return value == nil })
+		return l
+	})},
+	"saves of any tenure": {"SaveAttributes saves nothing when the lease is over", saves(func(b *broken, l *lease.Lease, _ map[string]*dynamodb.AttributeValue) *lease.Lease {
+		if row := b.now(l.LeaseID); row.LesseeID == l.Request.LesseeID() {
+			return withToken(l, row.FencingToken)
+		}
+		return l
+	})},
+	"saves of any lessee": {"SaveAttributes saves nothing when the lease is over", saves(func(b *broken, l *lease.Lease, _ map[string]*dynamodb.AttributeValue) *lease.Lease {
+		row := b.now(l.LeaseID)
+		return withToken(&lease.Lease{LeaseID: l.LeaseID, Request: for30s(row.LesseeID)}, row.FencingToken)
+	})},
+	"saves in silence": {"SaveAttributes saves nothing when the lease is over: bare", func(b *broken) {
+		b.save = func(l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+			if err := b.Store.SaveAttributes(background, l, attributes); err != lease.LeaseLostError {
+				return err
+			}
+			return nil
+		}
+	}},
+	"saves once": {"SaveAttributes sets and removes attributes", func(b *broken) {
+		again := false
+		b.save = func(l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+			if again {
+				return nil
+			}
+			again = true
+			return b.Store.SaveAttributes(background, l, attributes)
+		}
+	}},
+	"saves an older lease's": {"a Locker saves attributes under the lease that it holds", func(b *broken) {
+		b.save = func(l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+			if row := b.now(l.LeaseID); row.LesseeID == l.Request.LesseeID() && l.Context().Err() == nil {
+				l = withToken(l, row.FencingToken)
+			}
+			return b.Store.SaveAttributes(background, l, attributes)
 		}
 	}},
 	"releases only": {"a handover reserves the item for who wants it", handsOver(func(b *broken, l *lease.Lease, _ lease.LeaseItem, _ time.Time) bool {

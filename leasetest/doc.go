@@ -51,5 +51,5 @@
 //
 // store.go (leasing and looking), registry.go (registering and retiring), table.go (the rows), faults.go (the
 // switches), conformance.go (the suite), promises.go (its sub-tests), namesakes.go (those of LeaseAsSeen and
-// of a Locker on the store), wishes.go (those of wishes, handovers and HoldShare).
+// of a Locker on the store), wishes.go (those of wishes, handovers and HoldShare), save.go (SaveAttributes, and its sub-tests).
 package leasetest

@@ -51,6 +51,7 @@ type Counts struct {
 	Releases      int
 	Wishes        int // WantLease
 	Handovers     int // HandOverLease, whether that handed over or released
+	Saves         int // SaveAttributes
 	Registrations int // AddLeaseID
 	Retirements   int // RemoveLeaseID and RemoveLease
 
@@ -63,7 +64,7 @@ func (c Counts) Requests() int { return c.Scans + c.Writes() }
 
 // Writes is how many requests were sent that aren't Scans.
 func (c Counts) Writes() int {
-	return c.Leases + c.Renewals + c.Releases + c.Wishes + c.Handovers + c.Registrations + c.Retirements
+	return c.Leases + c.Renewals + c.Releases + c.Wishes + c.Handovers + c.Saves + c.Registrations + c.Retirements
 }
 
 // Counts returns what this client has sent so far.

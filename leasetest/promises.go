@@ -344,6 +344,7 @@ func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[strin
 		"RemoveLease":   c.RemoveLeaseWithContext(ctx, l),
 		"WantLease":     c.WantLease(ctx, lease.LeaseItem{LeaseID: item, LesseeID: "w1", FencingToken: l.FencingToken()}, "w2", until),
 		"HandOverLease": c.HandOverLease(ctx, l, until), "RenewLeaseItem": errRenew,
+		"SaveAttributes": c.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"a": textValue("x")}),
 	}
 }
 
@@ -433,6 +434,9 @@ func badCalls(c *conformance, held *lease.Lease) []refusal {
 		seen := lease.LeaseItem{LeaseID: id, LesseeID: "w1", FencingToken: held.FencingToken()}
 		return c.WantLease(c.Context(), seen, by, until)
 	}
+	save := func(l *lease.Lease, name string) error {
+		return c.SaveAttributes(c.Context(), l, map[string]*dynamodb.AttributeValue{"colour": textValue("red"), name: textValue("x")})
+	}
 	renew := func(l *lease.Lease, until time.Time) error {
 		_, err := c.RenewLeaseItem(c.Context(), l, until, soon)
 		return err
@@ -451,6 +455,14 @@ func badCalls(c *conformance, held *lease.Lease) []refusal {
 		{c.HandOverLease(c.Context(), nil, soon), "Lease nil"},
 		{c.HandOverLease(c.Context(), &lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
 		{c.HandOverLease(c.Context(), held, time.Time{}), "0001-01-01 1970 2262"},
+		{save(nil, "a"), "Lease nil"},
+		{save(&lease.Lease{LeaseID: item, Request: good}, "a"), "token"},
+		{save(held, ""), "empty name"},
+		{save(held, holderAttribute), "ProcessID library"},
+		{save(held, untilAttribute), "LeaseUntil library"},
+		{save(held, tokenAttribute), "FencingToken library"},
+		{save(held, wantedBy), "WantedBy library"},
+		{save(held, wantedUntil), "WantedUntil library"},
 		{c.ReleaseLease(nil), "Lease nil"},
 		{c.ReleaseLease(&lease.Lease{LeaseID: item}), "LeaseRequest nil"},
 		{c.RemoveLease(nil), "Lease nil"},

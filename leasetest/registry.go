@@ -81,11 +81,10 @@ func (s *Store) RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) erro
 // checkAttributes tells what is wrong with the attributes to register an item with.
 func checkAttributes(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
 	for name, value := range attributes {
+		err := checkAttributeName(leaseID, name)
 		switch {
-		case name == HashKey || name == holderAttribute || name == untilAttribute || name == wantedBy || name == wantedUntil:
-			return fmt.Errorf("leasetest: the attribute %q of lease ID %q is the library's to write", name, leaseID)
-		case name == "":
-			return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)
+		case err != nil && name != tokenAttribute:
+			return err
 		case value == nil:
 			return fmt.Errorf("leasetest: the attribute %q of lease ID %q is nil", name, leaseID)
 		case name == tokenAttribute:
@@ -93,6 +92,16 @@ func checkAttributes(leaseID string, attributes map[string]*dynamodb.AttributeVa
 				return fmt.Errorf("leasetest: the attribute %q of lease ID %q is no good: %w", name, leaseID, err)
 			}
 		}
+	}
+	return nil
+}
+
+func checkAttributeName(leaseID, name string) error {
+	switch name {
+	case HashKey, holderAttribute, untilAttribute, tokenAttribute, wantedBy, wantedUntil:
+		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is the library's to write", name, leaseID)
+	case "":
+		return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)
 	}
 	return nil
 }

@@ -169,13 +169,18 @@ func (s *Store) WantLease(ctx context.Context, seen lease.LeaseItem, by string, 
 	case seen.LesseeID == "" || seen.LesseeID == by:
 		return lease.LeaseNotObtainedError
 	}
-	return s.send(ctx, &s.counts.Wishes, func(int64) error {
-		r := s.find(seen.LeaseID)
-		if r == nil || r.holder != seen.LesseeID || r.token != seen.FencingToken || r.wished.until != seen.WantedUntil {
+	return s.send(ctx, &s.counts.Wishes, func(now int64) error {
+		r, next := s.find(seen.LeaseID), wished{by, s.end(until)}
+		switch {
+		case r == nil || r.holder != seen.LesseeID || r.token != seen.FencingToken:
 			return lease.LeaseNotObtainedError
+		case r.wished.until == seen.WantedUntil || r.wished.until < now:
+			r.wished = next
+			return nil
+		case r.wished == next:
+			return errAlready
 		}
-		r.wished = wished{by, s.end(until)}
-		return nil
+		return lease.LeaseNotObtainedError
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"log"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -20,21 +21,15 @@ func Example() {
 		log.Fatal(err)
 	}
 	store := lease.NewLockStore(sdkv2.NewFromConfig(cfg), "mailboxes", "mailbox")
-
 	lease.NewLocker(store) // from here on as with v1
 }
 
 func ExampleNewFromConfig() {
-	cfg, err := config.LoadDefaultConfig(context.Background())
-	if err != nil {
-		log.Fatal(err)
-	}
+	var cfg aws.Config // as above
 	ddb := sdkv2.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 5, time.Second, ratelimit.None
 		})
 	})
-	store := lease.NewLockStore(ddb, "mailboxes", "mailbox") // for leases of 10 s, say
-
-	lease.NewLocker(store)
+	lease.NewLockStore(ddb, "mailboxes", "mailbox") // for leases of 10 s, say
 }

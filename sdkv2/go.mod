@@ -1,6 +1,6 @@
 module github.com/intercom/lease/sdkv2
 
-go 1.26
+go 1.25.0
 
 replace github.com/intercom/lease => ../
 

@@ -37,8 +37,7 @@ func main() {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		config.WithEndpoint(endpoint) // DynamoDB Local
 	}
-	ddb := dynamodb.New(session.Must(session.NewSession(config)))
-	store := lease.NewLockStore(ddb, *table, "mailbox")
+	store := lease.NewLockStore(dynamodb.New(session.Must(session.NewSession(config))), *table, "mailbox")
 	if err := register(ctx, store, "alice", "bob", "carol"); err != nil {
 		log.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func main() {
 
 	for ctx.Err() == nil {
 		err := locker.Hold(ctx, me, func(ctx context.Context, l *lease.Lease) error {
-			return deliver(ctx, ddb, l)
+			return deliver(ctx, locker, l)
 		})
 		if ctx.Err() == nil {
 			log.Print(err) // the lease was lost: errors.Is(err, lease.LeaseLostError); or deliver failed
@@ -77,7 +76,7 @@ func register(ctx context.Context, store *lease.LockStore, mailboxes ...string) 
 
 // deliver delivers one mail a second, from where the last holder stopped. It returns when ctx is done: the
 // worker is to stop, or the lease is over and the mailbox may be someone else's.
-func deliver(ctx context.Context, ddb *dynamodb.DynamoDB, l *lease.Lease) error {
+func deliver(ctx context.Context, locker *lease.Locker, l *lease.Lease) error {
 	mail := 0
 	if saved := l.AttributeValues["LastMail"]; saved != nil {
 		mail, _ = strconv.Atoi(aws.StringValue(saved.N))
@@ -85,29 +84,15 @@ func deliver(ctx context.Context, ddb *dynamodb.DynamoDB, l *lease.Lease) error 
 	log.Printf("delivering %s after mail %d, with the token %d", l.LeaseID, mail, l.FencingToken())
 	for pause(ctx, time.Second) {
 		mail++ // here it would be sent
-		if err := save(ctx, ddb, l, mail); err != nil {
+		// The row refuses this once it has changed hands, however late this process learns of it: lease.LeaseLostError.
+		saved := &dynamodb.AttributeValue{N: aws.String(strconv.Itoa(mail))}
+		err := locker.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"LastMail": saved})
+		if err != nil {
 			return err
 		}
 		log.Printf("delivered %s's mail %d", l.LeaseID, mail)
 	}
 	return ctx.Err()
-}
-
-// save writes into the mailbox's row how far it is delivered. The row refuses that once it has changed
-// hands, however late this process learns of it: the error is a ConditionalCheckFailedException.
-func save(ctx context.Context, ddb *dynamodb.DynamoDB, l *lease.Lease, mail int) error {
-	_, err := ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
-		TableName:           table,
-		Key:                 map[string]*dynamodb.AttributeValue{"mailbox": {S: aws.String(l.LeaseID)}},
-		UpdateExpression:    aws.String("SET LastMail = :mail"),
-		ConditionExpression: aws.String("FencingToken = :token AND ProcessID = :me"),
-		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
-			":mail":  {N: aws.String(strconv.Itoa(mail))},
-			":token": {N: aws.String(strconv.FormatInt(l.FencingToken(), 10))},
-			":me":    {S: aws.String(l.Request.LesseeID())},
-		},
-	})
-	return err
 }
 
 // pause waits, and reports false as soon as ctx is done.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -41,6 +42,12 @@ const (
 	// LostAttribute: an item or one of its user attributes is not as it was registered.
 	LostAttribute Rule = "lost attribute"
 
+	// LostSave: a tenure began with a smaller number than an older one had saved. They count up.
+	LostSave Rule = "lost save"
+
+	// StaleSave: a tenure saved a number by a write that was sent after a newer one was obtained.
+	StaleSave Rule = "stale save"
+
 	// Overwork: a tenure was valid, or work went on that relied on it, after its release or handover was sent.
 	Overwork Rule = "overwork"
 
@@ -73,6 +80,7 @@ type Report struct {
 	Handovers                   int // releases to who wanted the item
 	Takeovers                   int // tenures after one of another lessee that was not released
 	Accepted, Refused           int // guarded writes
+	Saves                       int // of numbers, to the items' rows
 	Faults                      map[string]int
 	Gap                         map[string]time.Duration // the longest time that an item was not seen held
 	Recovery                    time.Duration            // from the end of the faults to when every item was seen held
@@ -102,6 +110,7 @@ func (r Report) String() string {
 	row("takeovers", r.Takeovers)
 	row("guarded writes accepted", r.Accepted)
 	row("guarded writes refused", r.Refused)
+	row("numbers saved", r.Saves)
 	for _, kind := range sortedKeys(r.Faults) {
 		row("fault: "+kind, r.Faults[kind])
 	}
@@ -148,6 +157,8 @@ type tenure struct {
 	worked                          time.Duration // the Begin of the last moment at which work went on
 	handovers                       int
 	firstAccepted, lastAccepted     time.Duration // the End of the first guarded write, the Begin of the last
+	resumed                         int           // the number that it found; -1 if it didn't look
+	saves                           []Event
 	obtained, renewals, wasReleased int
 }
 
@@ -193,7 +204,7 @@ func (c *Checker) Add(e Event) {
 	}
 	t := c.tenures[e.Tenure]
 	if t == nil {
-		t = &tenure{validFrom: never, validTo: -never, over: never, renewed: -never, freed: never, worked: -never, firstAccepted: never, lastAccepted: -never}
+		t = &tenure{validFrom: never, validTo: -never, over: never, renewed: -never, freed: never, worked: -never, firstAccepted: never, lastAccepted: -never, resumed: -1}
 		c.tenures[e.Tenure] = t
 	}
 	switch e.Kind {
@@ -214,6 +225,11 @@ func (c *Checker) Add(e Event) {
 		t.handovers++
 	case Freeing:
 		t.freed = min(t.freed, e.End)
+	case Saved:
+		c.report.Saves++
+		t.saves = append(t.saves, e)
+	case Resumed:
+		t.resumed = number(e)
 	case Working:
 		t.worked = max(t.worked, e.Begin)
 	case Accepted:
@@ -222,6 +238,15 @@ func (c *Checker) Add(e Event) {
 	case Refused:
 		c.report.Refused++
 	}
+}
+
+// number returns the number in an event's note.
+func number(e Event) int {
+	n, err := strconv.Atoi(e.Note)
+	if err != nil {
+		panic(fmt.Sprintf("chaos: %+v has no number: %v", e, err))
+	}
+	return n
 }
 
 // Report holds what was added against the rules. recovery is how soon after the faults every item must
@@ -409,6 +434,14 @@ func (r *Report) checkPairs(tenures []*tenure) {
 			if b.renewed >= a.End {
 				r.violate(StaleRenewal, a.Item, from, max(to, b.renewed), "%s was renewed at %v; it is older than %s",
 					b, b.renewed, a)
+			}
+			for _, save := range b.saves {
+				if save.End <= a.Begin && a.resumed >= 0 && number(save) > a.resumed {
+					r.violate(LostSave, a.Item, from, to, "%s began with %d, but %s had saved %s by %v", a, a.resumed, b, save.Note, save.End)
+				}
+				if save.Begin >= a.End {
+					r.violate(StaleSave, a.Item, from, max(to, save.End), "%s saved %s at %v; it is older than %s", b, save.Note, save.Begin, a)
+				}
 			}
 			if b.lastAccepted >= a.firstAccepted {
 				r.violate(StaleWrite, a.Item, from, max(to, b.lastAccepted), "a write of %s was accepted at %v, after one at %v of %s",

@@ -20,6 +20,10 @@ func saw(kind Kind, tenure string, begin, end time.Duration) Event {
 	return Event{Kind: kind, Item: "x", Tenure: tenure, Begin: begin, End: end}
 }
 
+func noted(kind Kind, tenure string, at time.Duration, note string) Event {
+	return Event{Kind: kind, Item: "x", Tenure: tenure, Begin: at, End: at, Note: note}
+}
+
 func TestChecker(t *testing.T) {
 	registered := Event{Kind: Registered, Item: "x", Note: "attributes"}
 	found := Event{Kind: Found, Item: "x", Note: "attributes"}
@@ -99,6 +103,18 @@ func TestChecker(t *testing.T) {
 		"held all along":          {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 200, 201)}, nil},
 		"held too late":           {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 140, 145), saw(Valid, "a", 145, 151)}, []Rule{NotHeld}},
 		"held no more":            {[]Event{registered, found, {Kind: Calm, End: 100}, obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 99, 101)}, []Rule{NotHeld}},
+		"the next begins with what was saved, or more": {[]Event{
+			obtained("a", "A", 1, 0, 2), noted(Resumed, "a", 3, "0"), noted(Saved, "a", 5, "1"), noted(Saved, "a", 6, "2"), noted(Saved, "a", 11, "4"),
+			obtained("b", "B", 2, 10, 12), noted(Resumed, "b", 13, "3"), noted(Saved, "b", 14, "4"),
+			obtained("c", "C", 3, 20, 22), noted(Resumed, "c", 23, "4"),
+			obtained("o", "O", 0, 30, 32),
+		}, nil},
+		"the next begins with less": {[]Event{
+			obtained("a", "A", 1, 0, 2), noted(Saved, "a", 5, "2"), obtained("b", "B", 2, 10, 12), noted(Resumed, "b", 13, "1"),
+		}, []Rule{LostSave}},
+		"one saves after the next has begun": {[]Event{
+			obtained("a", "A", 1, 0, 2), obtained("b", "A", 2, 10, 12), noted(Saved, "a", 13, "2"),
+		}, []Rule{StaleSave}},
 		"work until the handover, and the wisher's": {[]Event{
 			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Working, "a", 5, 5), saw(Valid, "a", 6, 14), saw(Freeing, "a", 8, 10),
 			saw(HandedOver, "a", 8, 20), saw(Over, "a", 16, 17), obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24),

@@ -31,6 +31,8 @@ const (
 	Released   Kind = "released"   // the row
 	Freeing    Kind = "freeing"    // the release or handover of the tenure is sent after End
 	HandedOver Kind = "handedover" // the row, to whoever wanted it
+	Saved      Kind = "saved"      // the number in Note, to the row, by a write that was first sent at Begin
+	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, which it found in the row
 	Working    Kind = "working"    // work on the item went on, and relied on the tenure
 	Sharing    Kind = "sharing"    // from now on the Lessee and others like it share all items; Token is its limit, 0 for none
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin

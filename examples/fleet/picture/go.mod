@@ -1,6 +1,6 @@
 module github.com/intercom/lease/examples/fleet/picture
 
-go 1.26
+go 1.25.0
 
 require gonum.org/v1/plot v0.17.0
 

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+)
+
+const addHelp = `Usage: lease add ITEM... [-set NAME=VALUE]...
+
+Registers items: from then on workers may lease them. An item that is
+registered already stays as it is; the others are added, and the exit
+status is 1.
+
+  -set NAME=VALUE  give the items an attribute, of type string; whoever
+                   leases an item finds it there. May be repeated.
+
+A row that is added also gets the attribute FirstToken, by which "lease list"
+tells later whether the item was ever leased.
+
+  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
+
+Examples: lease add -table mailboxes alice bob -set Server=imap.example.com
+          xargs lease add -table mailboxes -- <names
+`
+
+// settings are the -set flags.
+type settings map[string]*dynamodb.AttributeValue
+
+func (s settings) String() string { return "" }
+
+func (s settings) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	switch {
+	case !ok || name == "":
+		return errors.New("want NAME=VALUE")
+	case s[name] != nil:
+		return fmt.Errorf("%s is set twice", name)
+	case name == firstTokenAttribute || name == "FencingToken":
+		return fmt.Errorf("%s is not to be set", name)
+	}
+	s[name] = &dynamodb.AttributeValue{S: &value}
+	return nil
+}
+
+func add(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+	set := make(settings)
+	flags.Var(set, "set", "")
+	return func(ctx context.Context, ids []string) error {
+		c, err := a.openFor(ctx, "add", ids)
+		if err != nil {
+			return err
+		}
+		return a.each(ctx, ids, func(id string) error {
+			token := number(c.now().UnixMilli()) // as the library would choose it
+			if set["FencingToken"] = token; c.key != firstTokenAttribute {
+				set[firstTokenAttribute] = token
+			}
+			err := c.AddLeaseIDWithContext(ctx, id, set)
+			if errors.Is(err, lease.LeaseIDExistsError) {
+				return fmt.Errorf("%s is registered already, and stays as it is", show(id))
+			} else if err == nil {
+				err = say("%s: added\n", show(id))
+			}
+			return err
+		})
+	}
+}
+
+// openFor is open for a command that needs items to work on.
+func (a *app) openFor(ctx context.Context, command string, ids []string) (*client, error) {
+	if len(ids) == 0 {
+		return nil, usagef(`%s what? see "lease %s -h"`, command, command)
+	}
+	return a.open(ctx, fewRetries)
+}
+
+// each calls f for each item in turn. After an error it goes on with the next; all are reported.
+func (a *app) each(ctx context.Context, ids []string, f func(id string) error) error {
+	var failed error
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := f(id); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			a.complain(err)
+			failed = exitStatus(statusFailed)
+		}
+	}
+	return failed
+}
+
+const retireHelp = `Usage: lease retire ITEM...
+
+Deletes items that nobody holds, with all their attributes. One that is held
+stays, and the exit status is 1: stop its holder, or ask for it by
+"lease yield", and try again.
+
+  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
+
+Example: lease retire -table mailboxes alice bob
+`
+
+func retire(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+	return func(ctx context.Context, ids []string) error {
+		c, err := a.openFor(ctx, "retire", ids)
+		if err != nil {
+			return err
+		}
+		return a.each(ctx, ids, func(id string) error {
+			i, found, err := c.get(ctx, id)
+			switch {
+			case err != nil:
+				return err
+			case !found:
+				return fmt.Errorf("there is no item %s in table %q", show(id), c.table)
+			}
+			err = c.RemoveLeaseIDWithContext(ctx, id)
+			switch {
+			case errors.Is(err, lease.LeaseHeldError):
+				what := "is held"
+				if i, found, err := c.get(ctx, id); found && err == nil {
+					what = i.describe(time.Now())
+				}
+				return fmt.Errorf(`%s %s: stop its holder, or ask for it by "lease yield", and try again`, show(id), what)
+			case err != nil && i.why != "":
+				return fmt.Errorf("%s stays, as its row doesn't tell whether it is held (%s): mend the row, or delete it by other means", show(id), i.why)
+			case err != nil:
+				return err
+			}
+			return say("%s: retired\n", show(id))
+		})
+	}
+}
+
+const initHelp = `Usage: lease init -table T [-key K]
+
+Makes the table, with on-demand capacity, and waits until it is active. Its
+hash key is a string of the name K, or "id". A table that is there stays
+as it is; if lease items can't be in it, the error says why.
+
+  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
+
+Example: lease init -table mailboxes -key mailbox
+`
+
+func initialize(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+	return func(ctx context.Context, args []string) error {
+		if len(args) > 0 {
+			return usagef("init takes no arguments, and got %q; the table is named by -table", args)
+		}
+		c, err := a.connect(fewRetries)
+		if err != nil {
+			return err
+		}
+		key, err := c.askKey(ctx)
+		there := err == nil
+		if code := (*dynamodb.ResourceNotFoundException)(nil); err != nil && !errors.As(err, &code) {
+			return err
+		}
+		if c.key == "" {
+			c.key = key
+		}
+		if c.key == "" {
+			c.key = "id"
+		}
+		c.LockStore = lease.NewLockStore(c.ddb, c.table, c.key)
+		if err := c.EnsureTableWithContext(ctx); err != nil {
+			return err
+		}
+		what := "made"
+		if there {
+			what = "was there already"
+		}
+		return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
+	}
+}

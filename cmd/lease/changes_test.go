@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/intercom/lease"
+)
+
+// TestEachChangeIsAnEvent: what a row showed at two looks a second apart, and what must have happened between them.
+func TestEachChangeIsAnEvent(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	second := now.Add(-time.Second) // the look before
+	at := func(holder string, token int64, left time.Duration) item {
+		end := now.Add(left)
+		return item{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: holder, FencingToken: token, Until: end, LeaseUntil: end.UnixNano()}}
+	}
+	wish := func(i item, by string) item {
+		i.WantedBy, i.WantedUntil = by, now.Add(time.Minute).UnixNano()
+		return i
+	}
+	freed := func(token int64) item { return item{LeaseItem: lease.LeaseItem{LeaseID: "a", FencingToken: token}} }
+	fresh := func(token int64) item {
+		i := freed(token)
+		i.unleased = true
+		return i
+	}
+	bad := item{LeaseItem: lease.LeaseItem{LeaseID: "a"}, why: "odd"}
+	const left, over = 20 * time.Second, -time.Millisecond
+	for _, test := range []struct {
+		name   string
+		was    *item
+		is     item
+		events string
+	}{
+		{"nothing", ptr(at("w1", 5, left)), at("w1", 5, left), ""},
+		{"nothing at a free one", ptr(freed(5)), freed(5), ""},
+		{"registration", nil, fresh(5), "registered"},
+		{"registration and lease", nil, at("w1", 5, left), "registered; obtained by w1 5"},
+		{"a lease", ptr(fresh(5)), at("w1", 6, left), "obtained by w1 6"},
+		{"a lease after a release", ptr(freed(5)), at("w1", 6, left), "obtained by w1 6"},
+		{"a renewal", ptr(at("w1", 5, left)), at("w1", 5, left+time.Second), "renewed by w1 5"},
+		{"a release", ptr(at("w1", 5, left)), freed(5), "released by w1 5"},
+		{"the end", ptr(at("w1", 5, over)), at("w1", 5, over), "ended by w1 5"},
+		{"long after the end", ptr(at("w1", 5, -time.Hour)), at("w1", 5, -time.Hour), ""},
+		{"a takeover", ptr(at("w1", 5, over)), at("w2", 6, left), "ended by w1 5; obtained by w2 from w1 6"},
+		{"a takeover after the end was seen", ptr(at("w1", 5, -time.Minute)), at("w2", 6, left), "obtained by w2 from w1 6"},
+		{"a release and a lease", ptr(at("w1", 5, left)), at("w2", 6, left), "released by w1 5; obtained by w2 from w1 6"},
+		{"a restart", ptr(at("w1", 5, left)), at("w1", 6, left), "obtained by w1 6"},
+		{"a wish", ptr(at("w1", 5, left)), wish(at("w1", 5, left), "w2"), "wanted by w1 5 for w2"},
+		{"an operator's wish", ptr(at("w1", 5, left)), wish(at("w1", 5, left), ""), "wanted by w1 5 for "},
+		{"another's wish", ptr(wish(at("w1", 5, left), "w2")), wish(at("w1", 5, left), "w3"), "wanted by w1 5 for w3"},
+		{"the same wish", ptr(wish(at("w1", 5, left), "w2")), wish(at("w1", 5, left), "w2"), ""},
+		{"a handover", ptr(wish(at("w1", 5, left), "w2")), wish(at("w2", 5, left), "w2"), "handed over by w2 from w1 5"},
+		{"what follows a handover", ptr(wish(at("w2", 5, left), "w2")), at("w2", 6, left), "obtained by w2 6"},
+		{"a handover and what follows", ptr(wish(at("w1", 5, left), "w2")), at("w2", 6, left),
+			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
+		{"a reservation that ends", ptr(wish(at("w2", 5, over), "w2")), wish(at("w2", 5, over), "w2"), "ended by w2 5"},
+		{"a release and then a handover", ptr(freed(5)), wish(at("w2", 6, left), "w2"), "handed over by w2 6"},
+		{"a tenure between two looks", ptr(freed(5)), freed(6), "released 6"},
+		{"a short tenure between two looks", ptr(freed(5)), at("w1", 6, over), "obtained by w1 6; ended by w1 6"},
+		{"retired and registered anew", ptr(at("w1", 5, left)), fresh(900), "retired; registered"},
+		{"a worker of the original", ptr(at("w1", 5, over)), at("w2", 5, left), "ended by w1 5; obtained by w2 from w1 5"},
+		{"a worker of the original that comes back", ptr(at("w1", 5, -time.Minute)), at("w1", 5, left), "obtained by w1 5"},
+		{"a spoiled row", ptr(freed(5)), bad, "unusable"},
+		{"a spoiled row still", &bad, bad, ""},
+		{"a mended row", &bad, at("w1", 5, left), "obtained by w1 5"},
+		{"a mended free row", &bad, freed(5), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var was *sighting
+			if test.was != nil {
+				was = &sighting{item: *test.was, live: test.was.live(second)}
+			}
+			var got []string
+			for _, e := range (&watcher{}).compare(was, test.is, now) {
+				s := string(e.Event)
+				if e.Holder != "" {
+					s += " by " + e.Holder
+				}
+				if e.From != "" {
+					s += " from " + e.From
+				}
+				if e.Token != nil {
+					s += fmt.Sprint(" ", *e.Token)
+				}
+				if e.WantedBy != nil {
+					s += " for " + *e.WantedBy
+				}
+				got = append(got, s)
+				assert.NotPanics(t, func() { _ = e.String() })
+			}
+			assert.Equal(t, test.events, strings.Join(got, "; "))
+		})
+	}
+}
+
+func ptr(i item) *item { return &i }

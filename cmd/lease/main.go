@@ -1,0 +1,273 @@
+// Lease shows and moves the leases of a table, and runs commands while it holds them.
+//
+//	go run ./cmd/lease -h
+//
+// docs/command.md has its flags, output, exit statuses and permissions. Reading the source: main.go (what the commands have in
+// common) → client.go (the table) → item.go (what a row is) → list.go, add.go, yield.go, release.go → changes.go, watch.go,
+// screen.go (watch) → hold.go, group.go, guard.go (hold).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/intercom/lease"
+)
+
+// The exit statuses, but for those of the command that hold runs, and 128 and more: 128 + the signal that ended it.
+const (
+	statusFailed   = 1
+	statusUsage    = 2
+	statusLost     = 75  // hold lost its lease
+	statusCantHold = 125 // hold could not obtain a lease
+	statusCantRun  = 126 // hold found its command, and could not run it
+	statusNotFound = 127 // hold did not find its command
+)
+
+// command is one of the commands. setup defines its flags, and returns what runs it after they are parsed.
+type command struct {
+	name, help string
+	setup      func(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error
+	verbatim   bool // flags after the first argument aren't its own
+}
+
+var commands = []command{
+	{name: "list", help: listHelp, setup: list},
+	{name: "watch", help: watchHelp, setup: watch},
+	{name: "add", help: addHelp, setup: add},
+	{name: "retire", help: retireHelp, setup: retire},
+	{name: "init", help: initHelp, setup: initialize},
+	{name: "yield", help: yieldHelp, setup: yield},
+	{name: "release", help: releaseHelp, setup: release},
+	{name: "hold", help: holdHelp, setup: hold, verbatim: true},
+}
+
+const help = `Usage: lease COMMAND [-table T] [-key K] [-region R] [-endpoint URL] [-v] ...
+
+Shows and moves the leases of a DynamoDB table.
+
+  list    who holds what               yield    ask a holder to give it up
+  watch   what changes, as it does     release  free an item by force
+  add     register items               hold     run a command while it holds
+  retire  delete items                          an item, or many
+  init    make the table
+
+  -table     the table; or LEASE_TABLE in the environment
+  -key       its hash key's name; or LEASE_KEY; else the table is asked
+  -region    the AWS region; or AWS_REGION, or the profile's
+  -endpoint  a URL, of DynamoDB Local say; or AWS_ENDPOINT_URL_DYNAMODB,
+             AWS_ENDPOINT_URL or DYNAMODB_ENDPOINT
+  -v         log to stderr what the library does
+
+Example: export LEASE_TABLE=mailboxes; lease list
+"lease COMMAND -h" says more. Exit status: 0 fine, 1 failed, 2 wrong usage.
+`
+
+// app is what the commands have in common: the flags, and the client once there is one.
+type app struct {
+	table, key, region, endpoint string
+	verbose                      bool
+	client                       *client
+	again                        chan struct{} // closed by the second signal
+}
+
+// usageError is a wrong use of a command: the exit status is 2.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// exitStatus ends the program; what there is to say has been said.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprint("exit status ", int(s)) }
+
+// interrupted is the cause of a context that a signal has ended.
+type interrupted struct{ syscall.Signal }
+
+func (i interrupted) Error() string      { return "interrupted: " + i.Signal.String() }
+func (interrupted) Is(target error) bool { return target == context.Canceled }
+
+func main() {
+	if os.Args[0] == guardName {
+		runGuard(os.Stdin)
+		return
+	}
+	os.Exit(run(os.Args[1:]))
+}
+
+// run runs the command that args name, and returns the exit status.
+func run(args []string) int {
+	a := &app{table: os.Getenv("LEASE_TABLE"), key: os.Getenv("LEASE_KEY"), again: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	go a.awaitSignals(signals, cancel)
+	err := a.run(ctx, args)
+	var status exitStatus
+	var signaled interrupted
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &signaled) || ctx.Err() != nil && errors.As(context.Cause(ctx), &signaled):
+		return 128 + int(signaled.Signal)
+	}
+	a.complain(err)
+	if errors.As(err, new(usageError)) {
+		return statusUsage
+	}
+	return statusFailed
+}
+
+// awaitSignals cancels at the first signal. One that is ignored stays so: that is what nohup is for.
+func (a *app) awaitSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
+	sig := <-signals
+	cancel(interrupted{sig.(syscall.Signal)})
+	<-signals
+	close(a.again)
+}
+
+func (a *app) run(ctx context.Context, args []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err = fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p); a.verbose {
+				os.Stderr.Write(debug.Stack())
+			}
+		}
+	}()
+	flags := a.newFlags("lease")
+	if err = flags.Parse(args); err != nil {
+		return a.parseError(flags, help, err)
+	}
+	args = flags.Args()
+	switch {
+	case len(args) == 0:
+		return usagef(`no command; "lease -h" has a list`)
+	case args[0] == "help" && len(args) == 1:
+		return say(help)
+	case args[0] == "help":
+		args = []string{args[1], "-h"}
+	}
+	for _, c := range commands {
+		if c.name != args[0] {
+			continue
+		}
+		flags := a.newFlags("lease " + c.name)
+		run := c.setup(a, flags)
+		args, err := parse(flags, args[1:], c.verbatim)
+		if err != nil {
+			return a.parseError(flags, c.help, err)
+		}
+		if a.verbose {
+			lease.SetLogger(logger{})
+		} else {
+			lease.SetLogger(nil)
+		}
+		return run(ctx, args)
+	}
+	return usagef(`no command %q; "lease -h" has a list`, args[0])
+}
+
+func (a *app) newFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&a.table, "table", a.table, "")
+	flags.StringVar(&a.key, "key", a.key, "")
+	flags.StringVar(&a.region, "region", a.region, "")
+	flags.StringVar(&a.endpoint, "endpoint", a.endpoint, "")
+	flags.BoolVar(&a.verbose, "v", a.verbose, "")
+	return flags
+}
+
+// parse parses flags that may come before, between and after the arguments. After "--" there are only arguments; verbatim,
+// after the first argument too.
+func parse(flags *flag.FlagSet, args []string, verbatim bool) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		left := flags.Args()
+		ended := len(left) < len(args) && args[len(args)-len(left)-1] == "--"
+		if len(left) == 0 || ended || verbatim {
+			return append(rest, left...), nil
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+}
+
+func (a *app) parseError(flags *flag.FlagSet, help string, err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return say(help)
+	}
+	return usagef(`%v; see "%s -h"`, err, flags.Name())
+}
+
+// say writes to stdout.
+func say(format string, args ...any) error {
+	if len(args) > 0 {
+		format = fmt.Sprintf(format, args...)
+	}
+	_, err := io.WriteString(os.Stdout, format)
+	return err
+}
+
+// complain writes an error to stderr, as one line.
+func (a *app) complain(err error) { warn("%s", a.explain(err)) }
+
+var warning sync.Mutex
+
+// warn writes a line to stderr.
+func warn(format string, args ...any) {
+	warning.Lock()
+	defer warning.Unlock()
+	line := strings.TrimPrefix(oneLine(fmt.Sprintf(format, args...)), "lease: ")
+	fmt.Fprintln(os.Stderr, "lease: "+line)
+}
+
+// oneLine makes a text one line that no terminal takes for a command.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, strings.TrimSpace(strings.NewReplacer("\r\n", "; ", "\n\t", ": ", "\n", "; ").Replace(strings.TrimSpace(text))))
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// logger writes the library's events to stderr: for -v.
+type logger struct{}
+
+func (logger) LogInfoMessage(message string, keyvals ...interface{})  { logEvent(message, keyvals) }
+func (logger) LogErrorMessage(message string, keyvals ...interface{}) { logEvent(message, keyvals) }
+
+func logEvent(message string, keyvals []any) { warn("%s", eventLine(message, keyvals)) }
+
+func eventLine(message string, keyvals []any) string {
+	for i := 0; i+1 < len(keyvals); i += 2 {
+		if keyvals[i] != "stack" && keyvals[i+1] != nil {
+			message += fmt.Sprintf(" %v=%q", keyvals[i], fmt.Sprint(keyvals[i+1]))
+		}
+	}
+	return message
+}

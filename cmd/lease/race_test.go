@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// raceEnabled has the command built with the race detector as well.
+const raceEnabled = true

@@ -1,0 +1,172 @@
+package lease_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
+)
+
+func TestASaveIsOneGuardedRequest(t *testing.T) {
+	f := newFixture(t)
+	f.put(row{"id": str("a"), "LeaseUntil": num(0), "Old": str("x"), "Kept": str("y")})
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	want := f.get("a")
+	f.reset()
+	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"Cursor": num(41), "Name": str("a reserved word"), "Old": nil, "a.b-c": str("")}))
+	assert.Equal(t, 1, f.count())
+	delete(want, "Old")
+	want["Cursor"], want["Name"], want["a.b-c"] = num(41), str("a reserved word"), str("")
+	want["LeaseUntil"] = num(l.Until.UnixNano() + 1)
+	assert.Equal(t, want, f.get("a"))
+
+	f.reset()
+	require.NoError(t, f.SaveAttributes(t.Context(), l, nil))
+	for _, name := range []string{"id", "ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil", ""} {
+		err := f.SaveAttributes(t.Context(), l, row{name: str("x"), "Cursor": num(42)})
+		assert.ErrorContains(t, err, fmt.Sprintf("%q", cmp.Or(name, "a")))
+	}
+	assert.ErrorContains(t, f.SaveAttributes(t.Context(), &lease.Lease{LeaseID: "a", Request: for30s("w")}, row{"Cursor": num(42)}), "token")
+	assert.Zero(t, f.count(), "what can't be good is not sent")
+
+	err = f.SaveAttributes(t.Context(), l, row{"Large": str(strings.Repeat("x", 400<<10))})
+	assert.ErrorContains(t, err, `UpdateItem of "a"`)
+	assert.False(t, errors.Is(err, lease.LeaseLostError))
+	assert.Equal(t, want, f.get("a"))
+}
+
+func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	l, err := locker.ObtainLease(worker{"w", 500 * time.Millisecond})
+	require.NoError(t, err)
+	<-l.Context().Done()
+	f.reset()
+	assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+	l, err = locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	require.NoError(t, locker.ReleaseLease(l))
+	f.reset()
+	assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+	assert.Zero(t, f.count())
+
+	bare, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	_, err = f.Lease("a", for30s("w"), time.Now().Add(40*time.Second))
+	require.NoError(t, err)
+	assert.True(t, f.SaveAttributes(t.Context(), bare, row{"x": num(1)}) == lease.LeaseLostError, "a newer tenure of the name")
+	assert.NotContains(t, f.get("a"), "x")
+}
+
+func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	s, m := f.metered(lossy("UpdateItem"))
+	require.NoError(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, 2, m.count())
+	assert.Equal(t, num(1), f.get("a")["x"])
+}
+
+func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+	f := newFixture(t, "a")
+	var late *tape
+	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
+	_, err := store.ListLeaseIDs() // learns the clock
+	require.NoError(t, err)
+	late.sent, late.bodys = nil, nil
+	l, err := store.Lease("a", for30s("w"), time.Now().Add(30*time.Second)) // 0
+	require.NoError(t, err)
+	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(1)})) // 1
+	late.replay(t, 1)
+	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(2)})) // 2
+	late.replay(t, 1)
+	assert.Equal(t, num(2), f.get("a")["x"], "after a later save")
+	require.NoError(t, store.ReleaseLease(l))
+	late.replay(t, 2)
+	_, err = f.Lease("a", for30s("w"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	late.replay(t, 1)
+	late.replay(t, 2)
+	assert.Equal(t, num(2), f.get("a")["x"])
+}
+
+// A save that a renewal overtakes is not taken for one after a loss.
+func TestSavesAndRenewalsSideBySide(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for j := range 25 {
+				assert.NoError(t, f.SaveAttributes(t.Context(), l, row{fmt.Sprint("x", i): num(int64(j))}))
+				assert.NoError(t, f.RenewLease(l, time.Now().Add(30*time.Second)))
+			}
+		})
+	}
+	all.Wait()
+	for i := range 4 {
+		assert.Equal(t, num(24), f.get("a")[fmt.Sprint("x", i)])
+	}
+}
+
+func TestASaveThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		store.SetHang(true)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("enough"))
+		defer cancel()
+		err = locker.SaveAttributes(ctx, l, row{"x": num(1)})
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "enough")
+		start := time.Now()
+		assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+		assert.Equal(t, 26*time.Second, time.Since(start))
+		store.SetHang(false)
+	})
+}
+
+func TestASaveOnAStoreOfTwoMethods(t *testing.T) {
+	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
+	l, err := locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	assert.ErrorIs(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), errors.ErrUnsupported)
+	assert.True(t, l.Valid())
+	assert.Error(t, locker.SaveAttributes(t.Context(), nil, nil))
+	assert.Error(t, locker.SaveAttributes(nil, l, nil)) //lint:ignore SA1012 what is tested
+	assert.Error(t, (&lease.Locker{}).SaveAttributes(t.Context(), l, nil))
+}
+
+func TestANewHolderStartsFromWhatWasSaved(t *testing.T) {
+	f := newFixture(t, "a")
+	for i := range int64(3) {
+		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), func(ctx context.Context, l *lease.Lease) error {
+			if i > 0 {
+				assert.Equal(t, num(i), l.AttributeValues["done"])
+			}
+			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
+		})
+		require.NoError(t, err)
+	}
+}

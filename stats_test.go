@@ -1,0 +1,207 @@
+package lease_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
+)
+
+// TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent, through outages, thefts, wishes
+// and lost replies.
+func TestStatsAreWhatTheStoreCounted(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		shared := leasetest.NewStore(ids(20)...)
+		store := shared.NewClient()
+		locker := lease.NewLocker(store)
+		stop := sharing(locker, for30s("w"), 0, untilDone)
+		failed := 0 // releases
+		check := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			stats, counts := locker.Stats(), store.Counts()
+			assert.EqualValues(t, counts.Scans, stats.Looks+stats.FailedLooks, "%s: looks", when)
+			assert.EqualValues(t, counts.Leases, stats.Obtained+stats.RacesLost, "%s: leases", when)
+			assert.EqualValues(t, counts.Releases-failed, stats.Released, "%s: releases", when)
+			assert.EqualValues(t, counts.Handovers, stats.HandedOver, "%s: handovers", when)
+			assert.LessOrEqual(t, stats.Renewed+stats.FailedRenewals, int64(counts.Renewals), "%s: renewals", when)
+			held := 0
+			for _, id := range ids(20) {
+				if shared.Holder(id) == "w" {
+					held++
+				}
+			}
+			assert.Equal(t, held, stats.Held, "%s: held", when)
+			assert.Len(t, locker.Leases(), stats.Held, when)
+			assert.EqualValues(t, stats.Held, stats.Obtained-stats.Released-stats.HandedOver-stats.Lost-stats.Expired, "%s: what became of them", when)
+		}
+		time.Sleep(time.Minute)
+		check("in peace")
+		stats := locker.Stats()
+		assert.Equal(t, 20, stats.Held)
+		assert.EqualValues(t, store.Counts().Renewals, stats.Renewed)
+		assert.Zero(t, stats.FailedRenewals+stats.FailedLooks+stats.Lost+stats.Expired)
+		assert.Greater(t, stats.LeastRemaining, 10*time.Second)
+		assert.LessOrEqual(t, time.Since(stats.LastRenewal), time.Second*10)
+		assert.LessOrEqual(t, time.Since(stats.LastLook), time.Second*11)
+
+		store.OutageFor(12 * time.Second)
+		time.Sleep(time.Minute)
+		stats = locker.Stats()
+		check("after a short outage")
+		assert.Positive(t, stats.FailedRenewals)
+		assert.EqualValues(t, store.Counts().Faulty, stats.FailedRenewals+stats.FailedLooks)
+		assert.Less(t, stats.LeastRemaining, 16*time.Second)
+		assert.Zero(t, stats.Lost+stats.Expired)
+
+		shared.Steal("item-0", "thief", time.Hour)
+		shared.Retire("item-1")
+		require.NoError(t, shared.WantLease(t.Context(), asSeen(t, shared, "item-2"), "other", time.Now().Add(time.Minute)))
+		time.Sleep(15 * time.Second)
+		stats = locker.Stats()
+		check("after a theft, a retirement and a wish")
+		assert.EqualValues(t, 2, stats.Lost)
+		assert.EqualValues(t, 1, stats.HandedOver)
+		assert.Equal(t, 17, stats.Held)
+
+		store.SetOutage(true)
+		time.Sleep(40 * time.Second)
+		assert.Zero(t, locker.Stats().Held)
+		assert.EqualValues(t, 17, locker.Stats().Expired)
+		assert.Empty(t, locker.Leases())
+		store.SetOutage(false)
+		failed = 17
+		time.Sleep(time.Minute)
+		check("after a long outage")
+		assert.True(t, stop() == context.Canceled)
+		check("at the end")
+		assert.Zero(t, locker.Stats().Held)
+	})
+}
+
+func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker, other := lease.NewLocker(store), lease.NewLocker(store)
+		held, err := other.ObtainLease(for30s("o"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		finish := make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			done <- locker.Hold(ctx, for30s("w"), func(ctx context.Context, _ *lease.Lease) error {
+				<-ctx.Done()
+				<-finish
+				return nil
+			})
+		}()
+		time.Sleep(time.Second)
+		assert.Equal(t, 1, locker.Stats().Waiting)
+		assert.Zero(t, locker.Stats().Held)
+		require.NoError(t, other.ReleaseLease(held))
+		time.Sleep(20 * time.Second)
+		assert.Zero(t, locker.Stats().Waiting)
+		assert.Equal(t, 1, locker.Stats().Held)
+		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "o", time.Now().Add(time.Minute)))
+		time.Sleep(11 * time.Second)
+		assert.Equal(t, 1, locker.Stats().InHandover)
+		close(finish)
+		require.NoError(t, <-done)
+		assert.Zero(t, locker.Stats().InHandover)
+		assert.EqualValues(t, 1, locker.Stats().HandedOver)
+		assert.Zero(t, locker.Stats().Released)
+	})
+}
+
+func TestStatsOfARaceThatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(&hooked{store, func(context.Context, lease.LeaseItem) error {
+			store.Steal("a", "faster", time.Minute)
+			return nil
+		}})
+		_, err := locker.ObtainLease(for30s("w"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		assert.EqualValues(t, 1, locker.Stats().RacesLost)
+		assert.Zero(t, locker.Stats().Obtained)
+	})
+}
+
+func TestLeasesAreThoseHeldNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("b", "a", "c")
+		require.NoError(t, store.AddLeaseID("d", row{"Name": str("d's")}))
+		locker := lease.NewLocker(store)
+		var all []*lease.Lease
+		for range 4 {
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			all = append(all, l)
+		}
+		for _, l := range all {
+			if l.LeaseID == "b" {
+				require.NoError(t, locker.ReleaseLease(l))
+			}
+		}
+		time.Sleep(time.Second)
+		got := locker.Leases()
+		require.Len(t, got, 3)
+		for i, id := range []string{"a", "c", "d"} {
+			assert.Equal(t, id, got[i].LeaseID)
+			assert.Equal(t, for30s("w"), got[i].Request)
+			assert.True(t, got[i].Valid())
+			assert.WithinDuration(t, time.Now().Add(29*time.Second), got[i].Until, time.Millisecond)
+		}
+		assert.Equal(t, str("d's"), got[2].AttributeValues["Name"])
+		got[2].AttributeValues["Name"] = nil
+		assert.Equal(t, str("d's"), locker.Leases()[2].AttributeValues["Name"], "they are copies")
+		require.NoError(t, locker.ReleaseLease(got[0]), "they are leases of this Locker")
+		for _, l := range all {
+			assert.Equal(t, l.LeaseID == "c" || l.LeaseID == "d", l.Valid())
+		}
+		assert.Len(t, locker.Leases(), 2)
+		time.Sleep(time.Minute)
+		assert.Empty(t, locker.Leases())
+		assert.Empty(t, (*lease.Locker)(nil).Leases())
+		assert.Zero(t, (&lease.Locker{}).Stats())
+	})
+}
+
+func BenchmarkStatsOf1000Leases(b *testing.B) {
+	lease.SetLogger(nil)
+	defer lease.SetLogger(nil)
+	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
+	for range 1000 {
+		_, err := locker.ObtainLease(worker{"w", time.Hour})
+		require.NoError(b, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if locker.Stats().Held != 1000 {
+			b.Fatal(locker.Stats())
+		}
+	}
+}
+
+func TestStatsTakeNoAllocation(t *testing.T) {
+	locker := lease.NewLocker(leasetest.NewStore("a"))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { locker.Stats() }))
+}
+
+func ids(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("item-%d", i)
+	}
+	return ids
+}
