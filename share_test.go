@@ -342,7 +342,7 @@ func inPeace(f *simulation, s size) string {
 func killed(f *simulation, s size, n int, most time.Duration) string {
 	f.settled(s.workers)
 	if s.workers > 100 {
-		most += shareP // They look less often.
+		most += 5 * shareP // They look less often.
 	}
 	for i := range n {
 		f.kill(f.workers[fmt.Sprintf("w%d", i)])
