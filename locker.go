@@ -149,6 +149,18 @@ func (l *Locker) each(lessee string, items []LeaseItem, f func(item LeaseItem) e
 	return true
 }
 
+// scan returns a page of the store's items, see [LockStore.ScanLeaseItems], or gives up in time.
+func (l *Locker) scan(ctx context.Context, most time.Duration, after string, limit int) (_ []LeaseItem, _ string, err error) {
+	items, next := []LeaseItem(nil), ""
+	if err = l.await(ctx, most, func(ctx context.Context) (err error) {
+		items, next, err = l.store.ScanLeaseItemsWithContext(ctx, after, limit)
+		return err
+	}); err != nil {
+		return nil, "", err // The call may still be under way, and write to what is above.
+	}
+	return items, next, nil
+}
+
 // begin starts f in a goroutine, and sends a function that returns or panics as f did.
 func begin(f func() error, log bool) <-chan func() error {
 	done := make(chan func() error, 1)

@@ -146,13 +146,9 @@ func (p *pass) walk(ctx context.Context) {
 // page reads the page after a place and tries what is to be had on it, again when it has lost races.
 func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
 	for {
-		items, next := []LeaseItem(nil), ""
 		limit, races := p.limit, maxRacesLost
 		p.limit = 0
-		err := p.await(ctx, max(p.terms.duration, minLookTime), func(ctx context.Context) (err error) {
-			items, next, err = p.store.ScanLeaseItemsWithContext(ctx, after, limit)
-			return err
-		})
+		items, next, err := p.scan(ctx, max(p.terms.duration, minLookTime), after, limit)
 		if err != nil {
 			p.err = err
 			return nil, ""
