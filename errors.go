@@ -81,6 +81,5 @@ func transient(err error) bool {
 			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
 		return true
 	}
-	// A net.Error is also a *url.Error, a syscall.Errno, and context.DeadlineExceeded.
-	return errors.As(err, new(net.Error)) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.As(err, new(net.Error)) /* a *url.Error, Errno or deadline, too */ || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -99,7 +99,7 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	return got, nil
 }
 
-// scan returns a page of the table.
+// scan returns a page of the store's items, see [LockStore.ScanLeaseItems], or gives up in time.
 func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) ([]LeaseItem, string, error) {
 	items, next := []LeaseItem(nil), ""
 	err := l.await(ctx, min(max(terms.duration, minLookTime), maxLookTime), func(ctx context.Context) (err error) {
