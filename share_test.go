@@ -134,7 +134,7 @@ func (w *sharer) deliver(ctx context.Context, l *lease.Lease) error {
 	w.begin(l)
 	<-ctx.Done()
 	select {
-	case <-time.After(w.rand(w.returns)):
+	case <-time.After(1 + w.rand(w.returns)):
 	case <-l.Context().Done(): // as it must
 	}
 	w.end(l)

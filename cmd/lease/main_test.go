@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -27,6 +28,11 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) { // as under nohup: the commands are not to inherit that
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		flag.Set("test.parallel", "4") // They mostly wait.
