@@ -24,6 +24,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/race"
 )
 
 func TestMain(m *testing.M) {
@@ -58,7 +59,7 @@ func binary(tb testing.TB) string {
 		}
 		built.path = filepath.Join(built.dir, "lease")
 		args := []string{"build", "-o", built.path}
-		if raceEnabled {
+		if race.Enabled() {
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
