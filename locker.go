@@ -74,10 +74,10 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	}
 	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
 	var got *Lease
-	if err := l.await(ctx, most, func(ctx context.Context) (err error) {
+	if err := l.stats.wrote(ctx, l.await(ctx, most, func(ctx context.Context) (err error) {
 		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
-	}); err != nil {
+	})); err != nil {
 		if errors.Is(err, LeaseNotObtainedError) {
 			l.stats.note(func(now *LockerStats) { now.RacesLost++ })
 		}
@@ -86,14 +86,13 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	if got, err = complete(got, seen.LeaseID, terms, until); err != nil {
 		return nil, err
 	}
+	l.tenures.mu.Lock()
 	t := l.newTenure(got, terms, until)
+	l.tenures.mu.Unlock()
 	l.stats.note(func(now *LockerStats) { now.Obtained++ })
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}
-	l.tenures.mu.Lock()
-	l.tenures.begin(t)
-	l.tenures.mu.Unlock()
 	got.tenure = t
 	logInfo("Obtained Lease", "lessee_id", terms.lessee, "lease_id", got.LeaseID, "fencing_token", got.FencingToken())
 	return got, nil

@@ -255,10 +255,13 @@ func (s *LockStore) names(expression string) map[string]*string {
 }
 
 func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
-	return s.updateNamed(ctx, id, s.names(condition+update), v, condition, update)
+	return s.write(ctx, id, v, nil, condition, update)
 }
 
-func (s *LockStore) updateNamed(ctx context.Context, id string, names map[string]*string, v attributes, condition, update string) (got, refusal *row, err error) {
+// write sends an update with placeholders for more names than the library's own.
+func (s *LockStore) write(ctx context.Context, id string, v attributes, more map[string]*string, condition, update string) (got, refusal *row, err error) {
+	names := s.names(condition + update)
+	maps.Copy(names, more)
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 attributes{s.key: text(id)},

@@ -15,20 +15,23 @@ import (
 // SaveAttributes writes attributes of the caller's own into the row of an item, for as long as the lease holds it: a nil
 // value removes that one, others stay as they are. The next holder finds them in [Lease].AttributeValues. It is one write,
 // guarded by holder and token as a release is, at one unit for each KB of the whole row, of which DynamoDB takes 400 KB at
-// most; all later renewals cost as much. No attributes are nothing to save, and no request. The error is bare
-// [LeaseLostError] if the item is another's by now or was retired, and, without a request, if the tenure is over in this
-// process. It names an attribute that is the hash key or this package's. After any other error the attributes may have been
-// written, and may be saved again; a repeated save changes nothing more.
+// most; all later renewals cost as much. It also takes no more than some 300 attributes at once: an expression has 4 KB. No
+// attributes are nothing to save, and no request. The error is bare [LeaseLostError] if the item is another's by now or was
+// retired, and, without a request, if the tenure is over in this process. It names an attribute that is the hash key or this
+// package's. After any other error, also of a done context, the attributes may have been written, and may be saved again.
 func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error {
 	mine, c, err := s.held(ctx, lease)
-	if err = s.ready(ctx, err); err != nil {
+	if err != nil {
 		return err
 	}
-	v, names, update, err := s.saving(lease.LeaseID, attributes, c != anyClaim)
+	names := slices.Sorted(maps.Keys(attributes))
+	for _, name := range names {
+		if err := s.notOurs(lease.LeaseID, name); err != nil {
+			return err
+		}
+	}
 	now, _ := s.clock.times(time.Now())
 	switch {
-	case err != nil:
-		return err
 	case mine.FencingToken == 0:
 		return fmt.Errorf("lease: the lease of %q has no fencing token to save attributes under", lease.LeaseID)
 	case lease.tenure != nil && lease.tenure.over() != nil || lease.tenure == nil && c.furthest.Load() < now:
@@ -36,13 +39,21 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 	case len(attributes) == 0:
 		return nil
 	}
-	end := c.furthest.Load()
+	end, set, remove := c.furthest.Load(), "", ""
 	if c != anyClaim { // Each save moves the row's end on a little: a late duplicate must not undo a later one.
-		end = c.furthest.Add(1)
+		end, set = c.furthest.Add(1), ", #until = :until"
 	}
-	maps.Copy(v, mine.own(end))
-	maps.Copy(names, s.names(ownCondition))
-	_, found, err := s.updateNamed(ctx, lease.LeaseID, names, v, ownCondition, update)
+	v, saved := mine.own(end), make(map[string]*string)
+	for i, name := range names {
+		n := fmt.Sprint("s", i)
+		if saved["#"+n] = &name; attributes[name] == nil {
+			remove += ", #" + n
+			continue
+		}
+		v[":"+n], set = attributes[name], set+", #"+n+" = :"+n
+	}
+	update := strings.TrimSpace(strings.Replace(set, ",", "SET", 1) + strings.Replace(remove, ",", " REMOVE", 1))
+	_, found, err := s.write(ctx, lease.LeaseID, v, saved, ownCondition, update)
 	switch {
 	case found == nil || err != nil:
 		return err
@@ -50,35 +61,6 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 		return s.SaveAttributes(ctx, lease, attributes) // A renewal or another save of the tenure has overtaken it.
 	}
 	return mine.lost(lease.LeaseID, found)
-}
-
-// saving returns the expression that saves attributes, in the order of their names, with its placeholders.
-func (s *LockStore) saving(leaseID string, given attributes, withEnd bool) (v attributes, names map[string]*string, update string, err error) {
-	v, names = make(attributes), make(map[string]*string)
-	var set, remove []string
-	if withEnd {
-		set = append(set, "#until = :until")
-	}
-	for i, name := range slices.Sorted(maps.Keys(given)) {
-		if err := s.notOurs(leaseID, name); err != nil {
-			return nil, nil, "", err
-		}
-		n := fmt.Sprintf("#saved%d", i)
-		names[n] = &name
-		if given[name] == nil {
-			remove = append(remove, n)
-		} else {
-			v[":"+n[1:]] = given[name]
-			set = append(set, n+" = :"+n[1:])
-		}
-	}
-	if set != nil {
-		update = "SET " + strings.Join(set, ", ")
-	}
-	if remove != nil {
-		update += " REMOVE " + strings.Join(remove, ", ")
-	}
-	return v, names, strings.TrimSpace(update), nil
 }
 
 func (s *LockStore) notOurs(leaseID, attribute string) error {
@@ -91,8 +73,10 @@ func (s *LockStore) notOurs(leaseID, attribute string) error {
 	return nil
 }
 
-// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. A loss that it shows ends the tenure, and
-// the end of the tenure ends it, with LeaseLostError. The error wraps [errors.ErrUnsupported] on a store of two methods.
+// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds, or a bare one, which it holds from then on. It
+// blocks until the reply, or ctx or the tenure ends: then with LeaseLostError. A loss that it shows ends the tenure. Work that is
+// told to stop still has its lease: it saves what it has done by a context that isn't done, [context.WithoutCancel] of its own,
+// say. The error wraps [errors.ErrUnsupported] on a store of two methods.
 func (l *Locker) SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error {
 	t, err := l.tenureOf(ctx, lease)
 	if err != nil {

@@ -329,6 +329,6 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 			lasts = left // Its holder's leases are longer: it renews by then.
 		}
 		until := time.Now().Add(min(lasts, 9*time.Minute)) // More would count as a slip.
-		return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
+		return s.stats.wrote(ctx, s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) }))
 	}, func(item LeaseItem, _ error) { s.wishes[item.LeaseID] = item }) // Whether it was written, the next look shows.
 }
