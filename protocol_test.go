@@ -171,10 +171,10 @@ func (w *wire) callEverything(t *testing.T) {
 			saved := row{"Cursor": num(1), "Old": nil}
 			return errors.Join(s.SaveAttributes(ctx, l, saved), s.SaveAttributes(ctx, literal, saved))
 		},
-		"AddLeaseID":     func() error { return s.AddLeaseIDWithContext(ctx, "alice", nil) },
-		"RemoveLeaseID":  func() error { return s.RemoveLeaseIDWithContext(ctx, "alice") },
-		"RemoveLease":    func() error { return s.RemoveLeaseWithContext(ctx, held()) },
-		"EnsureTable":    func() error { return s.EnsureTableWithContext(ctx) },
+		"AddLeaseID":    func() error { return s.AddLeaseIDWithContext(ctx, "alice", nil) },
+		"RemoveLeaseID": func() error { return s.RemoveLeaseIDWithContext(ctx, "alice") },
+		"RemoveLease":   func() error { return s.RemoveLeaseWithContext(ctx, held()) },
+		"EnsureTable":   func() error { return s.EnsureTableWithContext(ctx) },
 	}
 	sdk, ours := reflect.TypeFor[*dynamodb.DynamoDB](), reflect.TypeFor[*lease.LockStore]()
 	for i := range ours.NumMethod() { // What sends requests takes a context, here or in its variant.

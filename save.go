@@ -15,7 +15,7 @@ import (
 // SaveAttributes writes attributes of the caller's own into the row of an item, for as long as the lease holds it: a nil
 // value removes that one, others stay as they are. The next holder finds them in [Lease].AttributeValues. It is one write,
 // guarded by holder and token as a release is, at one unit for each KB of the whole row, of which DynamoDB takes 400 KB at
-// most; all later renewals cost as much. It also takes no more than some 300 attributes at once: an expression has 4 KB. No
+// most; all later renewals cost as much. It also takes no more than some 250 attributes at once: an expression has 4 KB. No
 // attributes are nothing to save, and no request. The error is bare [LeaseLostError] if the item is another's by now or was
 // retired, and, without a request, if the tenure is over in this process. It names an attribute that is the hash key or this
 // package's. After any other error, also of a done context, the attributes may have been written, and may be saved again.
@@ -88,9 +88,9 @@ func (l *Locker) SaveAttributes(ctx context.Context, lease *Lease, attributes ma
 	}
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
-	err = l.await(both, left, func(ctx context.Context) error {
+	err = l.stats.wrote(both, l.await(both, left, func(ctx context.Context) error {
 		return l.store.SaveAttributes(ctx, t.lease(), attributes)
-	})
+	}))
 	if errors.Is(err, LeaseLostError) || err != nil && ctx.Err() == nil && t.over() != nil {
 		t.finish(LeaseLostError)
 		return LeaseLostError
