@@ -55,6 +55,11 @@ func newRequestError(text string, logged bool, causes ...error) error {
 	return e
 }
 
+// says tells whether an error is the store's word: the cause of a context that is done may be that of another lease.
+func says(ctx context.Context, err, word error) bool {
+	return err == word || ctx.Err() == nil && errors.Is(err, word)
+}
+
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {

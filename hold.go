@@ -16,7 +16,7 @@ func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithCon
 
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx is done.
 func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
-	t, err := l.tenureOf(ctx, lease)
+	t, err := l.tenureOf(ctx, lease, true)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	timed, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err := l.stats.wrote(ctx, l.await(timed, 2*most, func(ctx context.Context) error { return l.free(ctx, t, wanted) }))
-	switch lost := errors.Is(err, LeaseLostError); {
+	switch lost := says(ctx, err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
 	case lost:

@@ -78,7 +78,7 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
 	})); err != nil {
-		if errors.Is(err, LeaseNotObtainedError) {
+		if says(ctx, err, LeaseNotObtainedError) && !l.adapted {
 			l.stats.note(func(now *LockerStats) { now.RacesLost++ })
 		}
 		return nil, err
@@ -87,9 +87,8 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 		return nil, err
 	}
 	l.tenures.mu.Lock()
-	t := l.newTenure(got, terms, until)
+	t := l.newTenure(got, terms, until, 1)
 	l.tenures.mu.Unlock()
-	l.stats.note(func(now *LockerStats) { now.Obtained++ })
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}

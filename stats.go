@@ -20,10 +20,10 @@ type LockerStats struct {
 	Obtained   int64 // leases, by ObtainLease and all that waits
 	Renewed    int64 // successful renewals
 	Released   int64 // items that it freed, be it after their leases had expired
-	HandedOver int64 // items that it handed over, or freed as the wish was gone by then
+	HandedOver int64 // items that it handed over, or freed as that was the wish
 	Lost       int64 // leases whose item turned out to be another's, or retired, or that this Locker has leased anew
 	Expired    int64 // leases whose time was up before they were renewed or released
-	RacesLost  int64 // items that were another's, or gone, when it wanted to lease them: mostly one failed write each
+	RacesLost  int64 // items that were another's, or gone, when it wanted to lease them; not on a store of two methods
 	Looks      int64 // scans: one for each MB of the table that an ObtainLease, a wait or a share looks at
 
 	FailedRenewals int64 // without those that showed a loss, or were given up with their context
@@ -82,8 +82,8 @@ func (s *stats) over(t *tenure, cause error) {
 
 // wrote counts a write that isn't a renewal, if it failed.
 func (s *stats) wrote(ctx context.Context, err error) error {
-	told := errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError) || errors.Is(err, errors.ErrUnsupported)
-	if err != nil && ctx.Err() == nil && !told {
+	told := errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError) || errors.Is(err, ReleaseUnsupportedError)
+	if err != nil && ctx.Err() == nil && !told && !errors.Is(err, errors.ErrUnsupported) {
 		s.note(func(now *LockerStats) { now.FailedWrites++ })
 	}
 	return err
@@ -98,14 +98,15 @@ func (s *stats) renewal(ctx context.Context, t *tenure, left time.Duration, err 
 			now.Renewed++
 			now.LastRenewal = time.Now()
 			now.LeastRemaining = min(left, cmp.Or(now.LeastRemaining, left))
-		case err != LeaseLostError && (ctx.Err() == nil || over == LeaseExpiredError): // else it was given up
+		case err != LeaseLostError && over != LeaseReleasedError && (ctx.Err() == nil || over == LeaseExpiredError): // else it was given up
 			now.FailedRenewals++
 		}
 	})
 }
 
 // Stats returns the numbers as they are together at one moment. It takes less than a microsecond, and waits for no request.
-// A lease that is being released is in none of them until the reply, nor is one whose release has failed.
+// A lease that is being released is in none of them until the reply; nor is one whose release has failed, or that was given up by
+// the store's own methods.
 func (l *Locker) Stats() LockerStats {
 	if l == nil {
 		return LockerStats{}

@@ -135,7 +135,7 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 func TestStatsOfARaceThatIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		locker := lease.NewLocker(&hooked{store, func(context.Context, lease.LeaseItem) error {
+		locker := lease.NewLocker(&hooked{to: store, hook: func(context.Context, lease.LeaseItem) error {
 			store.Steal("a", "faster", time.Minute)
 			return nil
 		}})

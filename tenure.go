@@ -53,15 +53,15 @@ func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 	return state{token, claim, duration, now.Add(asked.Sub(now) - margin(duration))}
 }
 
-// newTenure begins a tenure, and ends the one before of its holding. l.tenures.mu is held.
-func (l *Locker) newTenure(got *Lease, terms terms, asked time.Time) *tenure {
+// newTenure begins a tenure, and ends the one before of its holding. It counts as so many obtained. l.tenures.mu is held.
+func (l *Locker) newTenure(got *Lease, terms terms, asked time.Time, obtained int64) *tenure {
 	now := stateOf(got, terms.duration, asked)
 	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, attributes: maps.Clone(got.AttributeValues), stats: &l.stats, first: now.token}
 	t.now.Store(&now)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.want = context.WithCancelCause(t.ctx)
 	l.tenures.replace(t)
-	l.stats.note(func(now *LockerStats) { now.Held++ })
+	l.stats.note(func(now *LockerStats) { now.Held++; now.Obtained += obtained })
 	t.tick()
 	return t
 }
@@ -196,9 +196,9 @@ func (ts *tenures) replace(t *tenure) {
 	ts.last[t.holding] = t
 }
 
-// tenureOf returns a lease's tenure: of a bare Lease that which this Locker has with its token, or a new one. The error is
-// LeaseLostError if a later one has followed on it.
-func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
+// tenureOf returns a lease's tenure: of a bare Lease that which this Locker has with its token, or a new one if it is to begin,
+// or nil. The error is LeaseLostError if a later tenure has followed on a bare Lease.
+func (l *Locker) tenureOf(ctx context.Context, lease *Lease, begin bool) (*tenure, error) {
 	if err := l.check(ctx); err != nil {
 		return nil, err
 	}
@@ -209,11 +209,10 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	if err != nil {
 		return nil, err
 	}
-	ts := &l.tenures
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
+	l.tenures.mu.Lock()
+	defer l.tenures.mu.Unlock()
 	bare, token := *lease, lease.FencingToken()
-	if last := ts.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
+	if last := l.tenures.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
 		over, newest := last.over(), last.state().token
 		released := bare.Until.IsZero() && over == LeaseReleasedError
 		switch {
@@ -223,8 +222,11 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 			return nil, LeaseLostError
 		}
 	}
+	if !begin {
+		return nil, nil
+	}
 	if bare.Until.IsZero() { // as if it had been obtained just now
 		bare.Until = time.Now().Add(terms.duration)
 	}
-	return l.newTenure(&bare, terms, bare.Until), nil
+	return l.newTenure(&bare, terms, bare.Until, 0), nil
 }

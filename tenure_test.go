@@ -36,7 +36,7 @@ func tenureOf(leaseID string, d time.Duration) *tenure {
 
 func tenureIn(l *Locker, leaseID string, d time.Duration) *tenure {
 	until := time.Now().Add(d)
-	return l.newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until)
+	return l.newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until, 1)
 }
 
 func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {

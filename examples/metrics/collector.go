@@ -8,7 +8,8 @@ import (
 	"github.com/intercom/lease"
 )
 
-// collector shows a Locker's figures to Prometheus: to be registered once for each Locker. A scrape sends no request.
+// collector shows a Locker's figures to Prometheus. A process with several Lockers registers one for each, with a label of its
+// own by prometheus.WrapRegistererWith. A scrape sends no request.
 type collector struct{ locker *lease.Locker }
 
 var (
