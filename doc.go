@@ -18,7 +18,7 @@
 //
 // So two lessees never rely on one item at once while their clocks differ by less than D/10. The holder's end is
 // kept by the monotonic clock and by the wall clock, also while a request hangs. A tenure that is over stays over. A
-// late or repeated request never harms a later tenure. Nothing touches the attributes that are the user's.
+// late or repeated request never harms a later tenure. Only SaveAttributes touches the attributes that are the user's.
 //
 // Each reply of DynamoDB tells its time, to the second. Where replies prove this host's clock more than a second wrong,
 // LockStore corrects it for its own use, and logs that. An error of two seconds may stay until some more replies have come.

@@ -55,6 +55,11 @@ func newRequestError(text string, logged bool, causes ...error) error {
 	return e
 }
 
+// says tells whether an error is the store's word: the cause of a context that is done may be that of another lease.
+func says(ctx context.Context, err, word error) bool {
+	return err == word || ctx.Err() == nil && errors.Is(err, word)
+}
+
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
@@ -81,6 +86,5 @@ func transient(err error) bool {
 			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
 		return true
 	}
-	// A net.Error is also a *url.Error, a syscall.Errno, and context.DeadlineExceeded.
-	return errors.As(err, new(net.Error)) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.As(err, new(net.Error)) /* a *url.Error, Errno or deadline, too */ || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -26,7 +26,7 @@ func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbe
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
 	}
-	t, err := l.tenureOf(ctx, lease)
+	t, err := l.tenureOf(ctx, lease, true)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	switch {
 	case over != nil:
 		err = cmp.Or(err, over)
-	case errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError):
+	case says(ctx, err, LeaseLostError) || says(ctx, err, LeaseNotObtainedError):
 		t.finish(LeaseLostError)
 		err = LeaseLostError
 	case err == nil && !t.extend(got, now.duration, until):

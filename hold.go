@@ -16,7 +16,7 @@ func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithCon
 
 // ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx is done.
 func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
-	t, err := l.tenureOf(ctx, lease)
+	t, err := l.tenureOf(ctx, lease, true)
 	if err != nil {
 		return err
 	}
@@ -39,19 +39,22 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if left := time.Until(end); left > 0 {
 		most, ends = min(left, maxRelease), "ends"
 	}
-	ctx, cancel := context.WithTimeout(ctx, most)
+	wanted := t.yields()
+	timed, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	err := l.await(ctx, 2*most, func(ctx context.Context) error { return l.free(ctx, t) })
-	switch lost := errors.Is(err, LeaseLostError); {
+	err := l.stats.wrote(ctx, l.await(timed, 2*most, func(ctx context.Context) error { return l.free(ctx, t, wanted) }))
+	switch lost := says(ctx, err, LeaseLostError); {
 	case lost && (t.discarded.Load() || t.released.Load()): // Its holder had given the row away by the store, or this way.
 		return nil
 	case lost:
-		t.lost.Store(true)
+		if t.lost.CompareAndSwap(false, true) && t.over() == LeaseReleasedError {
+			l.stats.note(func(now *LockerStats) { now.Lost++ })
+		}
 		return LeaseLostError
-	case errors.Is(err, ReleaseUnsupportedError) || err != nil && ctx.Err() != nil:
+	case errors.Is(err, ReleaseUnsupportedError) || err != nil && timed.Err() != nil:
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w", t.leaseID, ends, end, err)
 	case err == nil && t.released.CompareAndSwap(false, true):
-		if t.yields() {
+		if wanted {
 			l.stats.note(func(now *LockerStats) { now.HandedOver++ })
 			logInfo("Handed Over Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
 		} else {
@@ -63,8 +66,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 }
 
 // free sends the handover of an item that is wanted, or the release of any other.
-func (l *Locker) free(ctx context.Context, t *tenure) error {
-	if !t.yields() {
+func (l *Locker) free(ctx context.Context, t *tenure, wanted bool) error {
+	if !wanted {
 		return l.store.ReleaseLeaseWithContext(ctx, t.lease())
 	}
 	d := t.state().duration

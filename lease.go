@@ -40,6 +40,7 @@ type Lease struct {
 type claim struct {
 	older    int64        // until when an older process of the same name may rely on the item; 0 if there is none
 	furthest atomic.Int64 // the furthest end that was asked for
+	shown    atomic.Int64 // the furthest end that a reply has shown
 }
 
 // anyClaim is that of a Lease of which nothing is known: it may have asked for any end.
@@ -48,9 +49,22 @@ var anyClaim = func() *claim { c := &claim{}; c.ask(math.MaxInt64); return c }()
 // ask returns what to ask for to get that end: no less than an older process may rely on.
 func (c *claim) ask(end int64) int64 {
 	end = max(end, c.older)
-	for f := c.furthest.Load(); f < end && !c.furthest.CompareAndSwap(f, end); f = c.furthest.Load() {
-	}
+	raise(&c.furthest, end)
 	return end
+}
+
+// overtaken tells that a refusal shows a row which a later write of this tenure has moved on, and notes its end.
+func (c *claim) overtaken(mine row, found *row, asked int64) bool {
+	own := mine.holds(found) && found.LeaseUntil > asked && found.LeaseUntil <= c.furthest.Load()
+	if own {
+		raise(&c.shown, found.LeaseUntil)
+	}
+	return own
+}
+
+func raise(end *atomic.Int64, to int64) {
+	for now := end.Load(); now < to && !end.CompareAndSwap(now, to); now = end.Load() {
+	}
 }
 
 // Context returns a context that is done at the end of the tenure, before another lessee can hold the item. Its

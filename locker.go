@@ -74,11 +74,11 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	}
 	until, most := time.Now().Add(terms.duration), terms.duration-margin(terms.duration) // A later reply is of no use to anyone.
 	var got *Lease
-	if err := l.await(ctx, most, func(ctx context.Context) (err error) {
+	if err := l.stats.wrote(ctx, l.await(ctx, most, func(ctx context.Context) (err error) {
 		got, err = l.store.LeaseAsSeen(ctx, seen, cmp.Or(known, last), terms, until)
 		return err
-	}); err != nil {
-		if errors.Is(err, LeaseNotObtainedError) {
+	})); err != nil {
+		if says(ctx, err, LeaseNotObtainedError) && !l.adapted {
 			l.stats.note(func(now *LockerStats) { now.RacesLost++ })
 		}
 		return nil, err
@@ -86,20 +86,18 @@ func (l *Locker) lease(ctx context.Context, seen LeaseItem, known *Lease, terms 
 	if got, err = complete(got, seen.LeaseID, terms, until); err != nil {
 		return nil, err
 	}
-	t := l.newTenure(got, terms, until)
-	l.stats.note(func(now *LockerStats) { now.Obtained++ })
+	l.tenures.mu.Lock()
+	t := l.newTenure(got, terms, until, 1)
+	l.tenures.mu.Unlock()
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained", seen.LeaseID, terms.duration)
 	}
-	l.tenures.mu.Lock()
-	l.tenures.begin(t)
-	l.tenures.mu.Unlock()
 	got.tenure = t
 	logInfo("Obtained Lease", "lessee_id", terms.lessee, "lease_id", got.LeaseID, "fencing_token", got.FencingToken())
 	return got, nil
 }
 
-// scan returns a page of the table.
+// scan returns a page of the store's items, see [LockStore.ScanLeaseItems], or gives up in time.
 func (l *Locker) scan(ctx context.Context, terms terms, after string, limit int) ([]LeaseItem, string, error) {
 	items, next := []LeaseItem(nil), ""
 	err := l.await(ctx, min(max(terms.duration, minLookTime), maxLookTime), func(ctx context.Context) (err error) {

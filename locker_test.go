@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -232,6 +233,9 @@ func (s *scanScript) RenewLeaseItem(context.Context, *lease.Lease, time.Time, ti
 func (s *scanScript) WantLease(context.Context, lease.LeaseItem, string, time.Time) error { return nil }
 
 func (s *scanScript) HandOverLease(context.Context, *lease.Lease, time.Time) error { return nil }
+func (s *scanScript) SaveAttributes(context.Context, *lease.Lease, map[string]*dynamodb.AttributeValue) error {
+	return nil
+}
 
 func (s *scanScript) ReleaseLeaseWithContext(context.Context, *lease.Lease) error { return nil }
 

@@ -96,6 +96,7 @@ func (s *LockStore) lease(ctx context.Context, id string, seen *row, older *Leas
 		case err != nil:
 			return nil, err
 		case found == nil:
+			raise(&c.shown, got.LeaseUntil)
 			return &Lease{LeaseID: id, AttributeValues: got.item, Request: terms.request, Until: until, claim: c}, nil
 		case again || found.LesseeID != terms.lessee:
 			return nil, LeaseNotObtainedError
@@ -144,8 +145,10 @@ func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wan
 	case err != nil:
 		return item, err
 	case found == nil:
+		raise(&c.shown, got.LeaseUntil)
 		return got.LeaseItem, nil
 	case mine.holds(found) && found.LeaseUntil >= end: // An own later renewal got there first.
+		raise(&c.shown, found.LeaseUntil)
 		return found.LeaseItem, nil
 	case !mine.holds(found) || wanted.IsZero():
 		return item, mine.lost(lease.LeaseID, found)
@@ -171,8 +174,8 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil")
 	if found == nil || err != nil || len(found.item) > 0 && found.LesseeID == "" && found.FencingToken == mine.FencingToken {
 		return err // At the last, it was released before, perhaps by a request whose reply was lost.
-	} else if mine.holds(found) && found.LeaseUntil > furthest && found.LeaseUntil <= c.furthest.Load() {
-		return s.ReleaseLeaseWithContext(ctx, lease) // A renewal of the tenure has overtaken it.
+	} else if c.overtaken(mine, found, furthest) {
+		return s.ReleaseLeaseWithContext(ctx, lease)
 	}
 	return mine.lost(lease.LeaseID, found)
 }
@@ -205,13 +208,16 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	}
 	lease.Discard()
 	if now, end := s.clock.times(until); c.older < now { // else an older process of the name may rely on the item
-		v := mine.own(c.furthest.Load())
+		furthest := c.furthest.Load()
+		v := mine.own(furthest)
 		v[":now"], v[":end"], v[":nobody"], v[":text"] = number(now), number(end), text(""), text("S")
 		v[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
 		_, found, err := s.update(ctx, lease.LeaseID, v, ownCondition+" AND #wantedUntil BETWEEN :now AND :horizon "+
 			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)", "SET #holder = #wantedBy, #until = :end")
 		if found == nil || err != nil || !mine.holds(found) && found.FencingToken == mine.FencingToken && (found.LesseeID == "" || found.LesseeID == found.WantedBy) {
 			return err // At the last, it was handed over before.
+		} else if c.overtaken(mine, found, furthest) {
+			return s.HandOverLease(ctx, lease, until)
 		}
 	}
 	return s.ReleaseLeaseWithContext(ctx, lease)
@@ -255,10 +261,13 @@ func (s *LockStore) names(expression string) map[string]*string {
 }
 
 func (s *LockStore) update(ctx context.Context, id string, v attributes, condition, update string) (got, refusal *row, err error) {
-	return s.updateNamed(ctx, id, s.names(condition+update), v, condition, update)
+	return s.write(ctx, id, v, nil, condition, update)
 }
 
-func (s *LockStore) updateNamed(ctx context.Context, id string, names map[string]*string, v attributes, condition, update string) (got, refusal *row, err error) {
+// write sends an update with placeholders for more names than the library's own.
+func (s *LockStore) write(ctx context.Context, id string, v attributes, more map[string]*string, condition, update string) (got, refusal *row, err error) {
+	names := s.names(condition + update)
+	maps.Copy(names, more)
 	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 attributes{s.key: text(id)},

@@ -204,7 +204,7 @@ func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle b
 		}
 		p.tried[sighting] = true
 		switch lease, err := p.lease(ctx, item, nil, p.terms, evenIdle); {
-		case errors.Is(err, LeaseNotObtainedError):
+		case says(ctx, err, LeaseNotObtainedError):
 			races--
 		case errors.As(err, new(rowError)) || errorCode(err) == "ValidationException": // of a row that is too large, say
 			logFailure(err, "lease_id", item.LeaseID)

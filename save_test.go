@@ -75,6 +75,28 @@ func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
 	assert.NotContains(t, f.get("a"), "x")
 }
 
+func TestASaveOnAStoreThatHasSentNothing(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	fresh, m := f.through(nil), &meter{requests: make(map[string]int)}
+	m.attach(fresh.DynamoDB)
+	require.NoError(t, fresh.SaveAttributes(t.Context(), l, nil))
+	assert.ErrorContains(t, fresh.SaveAttributes(t.Context(), l, row{"ProcessID": str("x")}), "ProcessID")
+	assert.Zero(t, m.count())
+	many := make(row)
+	for i := range 250 {
+		many[fmt.Sprintf("an attribute with a name of its own, number %d", i)] = num(int64(i))
+	}
+	require.NoError(t, fresh.SaveAttributes(t.Context(), l, many))
+	assert.Equal(t, 1, m.count())
+	for name := range many {
+		many[name] = nil
+	}
+	require.NoError(t, fresh.SaveAttributes(t.Context(), l, many))
+	assert.Len(t, f.get("a"), 4)
+}
+
 func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))

@@ -13,6 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 )
 
+// atOnce is a timer's time. Many of 0 side by side crash the race detector of Go 1.26 in synctest bubbles.
+const atOnce = time.Nanosecond
+
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
 // each in a goroutine of its own, until ctx is done. What it is short of it wishes for, and who has more hands it over. Call it
 // once for a LesseeID. It looks every third of the lease's duration, more often while items move, less in fleets of over 100.
@@ -42,7 +45,7 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 		for range s.ended {
 		}
 	}()
-	for timer, done, first := time.After(0), ctx.Done(), true; done != nil || len(s.held) > 0; {
+	for timer, done, first := time.After(atOnce), ctx.Done(), true; done != nil || len(s.held) > 0; {
 		select {
 		case rest := <-s.ended:
 			rest()
@@ -89,6 +92,14 @@ type pause struct {
 	last  time.Duration
 }
 
+func (p pause) on() bool { return p.until.After(time.Now()) }
+
+// longer returns the pause from now on after one more failure: twice the last one, within bounds.
+func (p pause) longer(least, most time.Duration) pause {
+	p.last = max(least, min(2*p.last, most))
+	return pause{time.Now().Add(p.last), p.last}
+}
+
 // rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
 func (s *share) rest(ctx context.Context, t *tenure, began time.Time, wished bool, result func() error) {
 	id, retired := t.leaseID, t.discarded.Load()
@@ -106,25 +117,19 @@ func (s *share) rest(ctx context.Context, t *tenure, began time.Time, wished boo
 		}
 		return
 	case !asked && err != nil:
-		after = s.longer(after)
+		after = after.longer(s.period, 5*time.Minute)
 		fallthrough
 	case !asked || !(err == nil || errors.Is(err, LeaseWantedError) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.Cause(ctx)) || errorCode(err) == request.CanceledErrorCode):
 		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", time.Until(after.until))
 	}
 	if wished && !asked && !lasted { // Others could have gone on with it.
-		s.deaf[t.lessee] = s.longer(s.deaf[t.lessee])
+		s.deaf[t.lessee] = s.deaf[t.lessee].longer(s.period, 5*time.Minute)
 	}
 	if end := later(t.state().rowEnd(), time.Unix(0, t.state().claim.older)); ctx.Err() != nil && !t.released.Load() && !retired && end.After(time.Now()) {
 		s.stay, s.until = s.stay+1, later(s.until, end)
 	}
 	s.resting[id] = after
-}
-
-// longer returns the pause after one more failure.
-func (s *share) longer(p pause) pause {
-	p.last = max(s.period, min(2*p.last, 5*time.Minute))
-	return pause{time.Now().Add(p.last), p.last}
 }
 
 // look scans all items once, takes, wishes, and returns when to look again.
@@ -198,11 +203,9 @@ func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]i
 		resting[id] = s.resting[id] // those of items that are there no more are forgotten
 		uses, _ := s.tenures.use(holding{id, me}, 0)
 		switch {
-		case s.held[id] || uses > 0 || s.resting[id].until.After(now):
+		case s.held[id] || uses > 0 || s.resting[id].on():
 		case item.Until.Before(now):
-			if since[id] = now; !s.free[id].IsZero() {
-				since[id] = s.free[id]
-			}
+			since[id] = cmp.Or(s.free[id], now)
 			if now.Sub(since[id]) >= s.period/5*4 {
 				old = append(old, item)
 			} else {
@@ -285,9 +288,8 @@ func (s *share) listen(items []LeaseItem) {
 		case item.LesseeID != holder || item.WantedBy != s.terms.lessee: // released, or wanted by another
 		case !item.wanted(s.terms.duration).IsZero():
 			s.wishes[item.LeaseID] = was
-		case !s.deaf[holder].until.After(time.Now()):
-			rest := max(8*s.period, min(2*s.deaf[holder].last, 64*s.period))
-			s.deaf[holder] = pause{time.Now().Add(rest), rest}
+		case !s.deaf[holder].on():
+			s.deaf[holder] = s.deaf[holder].longer(8*s.period, 64*s.period)
 		}
 	}
 }
@@ -300,29 +302,26 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 			owner, holder := s.owner(item), item.LesseeID
 			reserved := item.WantedBy == holder && !item.wanted(s.terms.duration).IsZero()
 			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
-				!reserved && !s.deaf[holder].until.After(time.Now()) && !s.resting[item.LeaseID].until.After(time.Now()) {
+				!reserved && !s.deaf[holder].on() && !s.resting[item.LeaseID].on() {
 				of[owner] = append(of[owner], item)
 			}
 		}
 	}
 	var wanted []LeaseItem
-	for counts[me] < s.most && !s.deaf[me].until.After(time.Now()) {
+	for counts[me] < s.most && !s.deaf[me].on() {
 		richest := ""
-		for lessee := range of {
-			if counts[lessee] > counts[richest] {
+		for lessee, items := range of {
+			if len(items) > 0 && counts[lessee] > counts[richest] {
 				richest = lessee
 			}
 		}
 		if counts[richest] < counts[me]+left+2 {
 			break
 		}
-		item := of[richest][0]
-		if of[richest] = of[richest][1:]; len(of[richest]) == 0 {
-			delete(of, richest)
-		}
+		wanted = append(wanted, of[richest][0])
+		of[richest] = of[richest][1:]
 		counts[richest]--
 		counts[me]++
-		wanted = append(wanted, item)
 	}
 	s.each(me, wanted, func(item LeaseItem) error {
 		lasts := s.terms.duration / 6 * 5
@@ -330,6 +329,6 @@ func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]i
 			lasts = left // Its holder's leases are longer: it renews by then.
 		}
 		until := time.Now().Add(min(lasts, 9*time.Minute)) // More would count as a slip.
-		return s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) })
+		return s.stats.wrote(ctx, s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) }))
 	}, func(item LeaseItem, _ error) { s.wishes[item.LeaseID] = item }) // Whether it was written, the next look shows.
 }

@@ -27,8 +27,9 @@ import (
 
 // hooked is a store with a hook before each request that leases an item. It doesn't embed one: NewLocker is to take it whole.
 type hooked struct {
-	to   *leasetest.Store
-	hook func(ctx context.Context, seen lease.LeaseItem) error
+	to      *leasetest.Store
+	hook    func(ctx context.Context, seen lease.LeaseItem) error
+	renewed func(l *lease.Lease) // nil for nothing
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
@@ -48,6 +49,9 @@ func (s *hooked) ScanLeaseItemsWithContext(ctx context.Context, after string, li
 	return s.to.ScanLeaseItemsWithContext(ctx, after, limit)
 }
 func (s *hooked) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
+	if s.renewed != nil {
+		defer s.renewed(l)
+	}
 	return s.to.RenewLeaseItem(ctx, l, until, wanted)
 }
 func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error {
@@ -90,7 +94,7 @@ func TestShareOneRequestHangs(t *testing.T) {
 	for _, d := range []time.Duration{6 * time.Second, 30 * time.Second} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &hooked{leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), func(ctx context.Context, seen lease.LeaseItem) error {
+				store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: func(ctx context.Context, seen lease.LeaseItem) error {
 					if seen.LeaseID != "a" {
 						return nil
 					}
@@ -143,7 +147,7 @@ func TestShareAReservationThatNobodyCanUseIsPastSoon(t *testing.T) {
 func TestAPanicOfTheStoreEndsAllWorks(t *testing.T) {
 	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
-		store := &hooked{leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), func(_ context.Context, seen lease.LeaseItem) error {
+		store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: func(_ context.Context, seen lease.LeaseItem) error {
 			if seen.LeaseID == "a" {
 				panic("store")
 			}
@@ -199,7 +203,7 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 				require.NoError(t, err)
 			}
 			var sent atomic.Int32
-			stop := sharing(lease.NewLocker(&hooked{s, func(ctx context.Context, _ lease.LeaseItem) error {
+			stop := sharing(lease.NewLocker(&hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
 				sent.Add(1)
 				select {
 				case <-time.After(d):
@@ -544,7 +548,7 @@ func TestShareOfAWorkerWithASlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a", "b", "c", "d")
 		var running atomic.Int32
-		slow := &hooked{s, func(ctx context.Context, _ lease.LeaseItem) error {
+		slow := &hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
 			select {
 			case <-time.After(3 * time.Second):
 				return nil

@@ -148,9 +148,12 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		return err
 	}
 	lease.Discard()
-	found, err := s.remove(ctx, lease.LeaseID, mine.own(c.furthest.Load()), ownCondition)
+	furthest := c.furthest.Load()
+	found, err := s.remove(ctx, lease.LeaseID, mine.own(furthest), ownCondition)
 	if found == nil || err != nil || len(found.item) == 0 { // retired before
 		return err
+	} else if c.overtaken(mine, found, furthest) {
+		return s.RemoveLeaseWithContext(ctx, lease)
 	}
 	return mine.lost(lease.LeaseID, found)
 }

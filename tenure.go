@@ -16,8 +16,8 @@ type tenure struct {
 	terms      terms
 	attributes attributes // as they were when it was obtained
 	stats      *stats
-	stage      stage // guarded by stats.mu
-	first      int64 // the token that it began with
+	counted    counted // guarded by stats.mu
+	first      int64   // the token that it began with
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	work       context.Context // done when ctx is, or when the item is wanted
@@ -53,13 +53,15 @@ func stateOf(got *Lease, duration time.Duration, asked time.Time) state {
 	return state{token, claim, duration, now.Add(asked.Sub(now) - margin(duration))}
 }
 
-func (l *Locker) newTenure(got *Lease, terms terms, asked time.Time) *tenure {
+// newTenure begins a tenure, and ends the one before of its holding. It counts as so many obtained. l.tenures.mu is held.
+func (l *Locker) newTenure(got *Lease, terms terms, asked time.Time, obtained int64) *tenure {
 	now := stateOf(got, terms.duration, asked)
 	t := &tenure{holding: holding{got.LeaseID, terms.lessee}, terms: terms, attributes: maps.Clone(got.AttributeValues), stats: &l.stats, first: now.token}
 	t.now.Store(&now)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.want = context.WithCancelCause(t.ctx)
-	l.stats.reach(t, stageHeld, nil)
+	l.tenures.replace(t)
+	l.stats.note(func(now *LockerStats) { now.Held++; now.Obtained += obtained })
 	t.tick()
 	return t
 }
@@ -91,7 +93,7 @@ func (t *tenure) finish(cause error) bool {
 
 func (t *tenure) end(cause error) {
 	t.cancel(cause)
-	t.stats.reach(t, stageOver, context.Cause(t.ctx))
+	t.stats.over(t, context.Cause(t.ctx))
 }
 
 // extend takes over what a renewal got, if the tenure isn't over. Only where less was granted the end is moved back.
@@ -134,7 +136,9 @@ func (t *tenure) yield(item LeaseItem) {
 	}
 	t.wish.Store(&wish{cmp.Or(first, &wish{since: time.Now()}).since, until})
 	if first == nil {
-		t.stats.reach(t, stageWanted, nil)
+		if t.terms.keep {
+			t.stats.wanted(t)
+		}
 		t.want(LeaseWantedError)
 		logInfo("Lease Wanted", "lessee_id", t.lessee, "lease_id", t.leaseID, "wanted_by", item.WantedBy)
 	}
@@ -178,8 +182,8 @@ func (ts *tenures) use(h holding, n int) (uses int, last *Lease) {
 	return ts.uses[h], last
 }
 
-// begin notes a new tenure and ends the one before. ts.mu is held.
-func (ts *tenures) begin(t *tenure) {
+// replace notes a new tenure and ends the one before. ts.mu is held.
+func (ts *tenures) replace(t *tenure) {
 	if len(ts.last) >= ts.sweepAt {
 		maps.DeleteFunc(ts.last, func(_ holding, t *tenure) bool {
 			return t.over() != nil && t.state().rowEnd().Before(time.Now())
@@ -192,8 +196,9 @@ func (ts *tenures) begin(t *tenure) {
 	ts.last[t.holding] = t
 }
 
-// tenureOf returns a lease's tenure: of a bare Lease that which this Locker has with its token, or a new one.
-func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
+// tenureOf returns a lease's tenure: of a bare Lease that which this Locker has with its token, or a new one if it is to begin,
+// or nil. The error is LeaseLostError if a later tenure has followed on a bare Lease.
+func (l *Locker) tenureOf(ctx context.Context, lease *Lease, begin bool) (*tenure, error) {
 	if err := l.check(ctx); err != nil {
 		return nil, err
 	}
@@ -204,24 +209,24 @@ func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	if err != nil {
 		return nil, err
 	}
-	ts := &l.tenures
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	bare, token, live, newest := *lease, lease.FencingToken(), false, int64(0)
-	if last := ts.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
-		over := last.over()
-		live, newest = over == nil, last.state().token
+	l.tenures.mu.Lock()
+	defer l.tenures.mu.Unlock()
+	bare, token := *lease, lease.FencingToken()
+	if last := l.tenures.last[holding{bare.LeaseID, terms.lessee}]; last != nil {
+		over, newest := last.over(), last.state().token
 		released := bare.Until.IsZero() && over == LeaseReleasedError
-		if token == 0 && (live || released) || token != 0 && last.first <= token && token <= newest {
+		switch {
+		case token == 0 && (over == nil || released), token != 0 && last.first <= token && token <= newest:
 			return last, nil
+		case over == nil && token <= newest:
+			return nil, LeaseLostError
 		}
+	}
+	if !begin {
+		return nil, nil
 	}
 	if bare.Until.IsZero() { // as if it had been obtained just now
 		bare.Until = time.Now().Add(terms.duration)
 	}
-	t := l.newTenure(&bare, terms, bare.Until)
-	if !live || token > newest { // else it is over, as its renewal will show
-		ts.begin(t)
-	}
-	return t, nil
+	return l.newTenure(&bare, terms, bare.Until, 0), nil
 }

@@ -31,8 +31,12 @@ func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 
 // tenureOf is a tenure that begins now.
 func tenureOf(leaseID string, d time.Duration) *tenure {
+	return tenureIn(&Locker{tenures: tenures{last: make(map[holding]*tenure)}}, leaseID, d)
+}
+
+func tenureIn(l *Locker, leaseID string, d time.Duration) *tenure {
 	until := time.Now().Add(d)
-	return new(Locker).newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until)
+	return l.newTenure(&Lease{LeaseID: leaseID, Until: until}, terms{lessee: "w1", duration: d}, until, 1)
 }
 
 func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
@@ -48,11 +52,9 @@ func TestATenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 }
 
 func TestTenuresThatAreOverAreForgotten(t *testing.T) {
-	ts := tenures{last: make(map[holding]*tenure)}
+	l := &Locker{tenures: tenures{last: make(map[holding]*tenure)}}
 	for i := range 1000 {
-		tenure := tenureOf(strconv.Itoa(i), time.Nanosecond)
-		tenure.finish(LeaseReleasedError)
-		ts.begin(tenure)
+		tenureIn(l, strconv.Itoa(i), time.Nanosecond).finish(LeaseReleasedError)
 	}
-	assert.LessOrEqual(t, len(ts.last), 17)
+	assert.LessOrEqual(t, len(l.tenures.last), 17)
 }

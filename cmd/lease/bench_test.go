@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkList lists 100,000 rows of some 110 bytes, by the command in a process of its own.
+// BenchmarkList lists 100,000 rows of some 90 bytes, by the command in a process of its own.
 func BenchmarkList(b *testing.B) {
 	const rows, most = 100_000, 100 // MB
 	f := newFixture(b)

@@ -81,39 +81,40 @@ type watcher struct {
 
 type sighting struct {
 	item
-	live bool // somebody had it at that look
-	look int  // which look it was
+	live bool      // somebody had it at that look
+	at   time.Time // when that was, by the database's clock
+	look int       // which look it was
 }
 
-// look reads the table, and returns what has happened since the look before. The first look only takes note: nobody knows
-// when what it sees has happened.
-func (w *watcher) look(ctx context.Context) ([]event, error) {
-	var events []event
-	count := w.count + 1
-	_, _, err := w.scan(ctx, true, func(page []item) error {
+// look reads the table, and returns what has happened since the look before, also if it fails after some pages. The first
+// look only takes note: nobody knows when what it sees has happened.
+func (w *watcher) look(ctx context.Context) (events []event, err error) {
+	defer func() {
+		now := databaseTime(w.now().UnixNano())
+		for n := range events {
+			events[n].Time = now
+		}
+	}()
+	w.count++
+	_, _, err = w.scan(ctx, true, func(page []item) error {
 		for _, i := range page {
 			now := time.Now()
 			was := w.seen[i.LeaseID]
-			if count > 1 {
+			if w.count > 1 {
 				events = append(events, w.compare(was, i, now)...)
 			}
-			w.seen[i.LeaseID] = &sighting{i, i.live(now), count}
+			w.seen[i.LeaseID] = &sighting{i, i.live(now), w.now(), w.count}
 		}
 		return nil
 	})
 	if err != nil {
 		return events, err
 	}
-	w.count = count
 	for id, was := range w.seen {
-		if was.look < count {
+		if was.look < w.count {
 			events = append(events, event{Event: retired, Item: id})
 			delete(w.seen, id)
 		}
-	}
-	now := w.now().UnixNano()
-	for n := range events {
-		events[n].Time = databaseTime(now)
 	}
 	return events, nil
 }
@@ -125,6 +126,9 @@ func (w *watcher) compare(was *sighting, i item, now time.Time) (events []event)
 		e.Event, e.Item = k, i.LeaseID
 		if (k == obtained || k == renewed || k == handedOver) && i.LeaseUntil > 0 {
 			e.Ends = databaseTime(i.LeaseUntil)
+		}
+		if i.tokenless {
+			e.Token = nil
 		}
 		events = append(events, e)
 	}
@@ -162,7 +166,7 @@ func (w *watcher) compare(was *sighting, i item, now time.Time) (events []event)
 		lost = released
 	}
 	switch had := was.LesseeID; {
-	case newTenure && i.unleased:
+	case newTenure && (i.unleased || i.LesseeID == "" && i.LeaseUntil == 0 && i.FencingToken > was.at.UnixMilli()): // a time of registration
 		note(retired, event{})
 		note(registered, event{})
 	case newTenure && i.LesseeID == "": // It came and went.

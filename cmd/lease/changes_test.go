@@ -65,6 +65,7 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 		{"a tenure between two looks", ptr(freed(5)), freed(6), "released 6"},
 		{"a short tenure between two looks", ptr(freed(5)), at("w1", 6, over), "obtained by w1 6; ended by w1 6"},
 		{"retired and registered anew", ptr(at("w1", 5, left)), fresh(900), "retired; registered"},
+		{"retired and registered anew by AddLeaseID", ptr(at("w1", 5, left)), freed(now.UnixMilli()), "retired; registered"},
 		{"a worker of the original", ptr(at("w1", 5, over)), at("w2", 5, left), "ended by w1 5; obtained by w2 from w1 5"},
 		{"a worker of the original that comes back", ptr(at("w1", 5, -time.Minute)), at("w1", 5, left), "obtained by w1 5"},
 		{"a spoiled row", ptr(freed(5)), bad, "unusable"},
@@ -75,7 +76,7 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var was *sighting
 			if test.was != nil {
-				was = &sighting{item: *test.was, live: test.was.live(second)}
+				was = &sighting{item: *test.was, live: test.was.live(second), at: second}
 			}
 			var got []string
 			for _, e := range (&watcher{}).compare(was, test.is, now) {

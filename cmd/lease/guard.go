@@ -21,10 +21,11 @@ const guardName = "lease-guard"
 type guard struct {
 	mu   sync.Mutex
 	pipe *os.File
+	ends map[int]time.Time // of the tenures, by group
 }
 
 func startGuard() (*guard, error) {
-	g := &guard{}
+	g := &guard{ends: make(map[int]time.Time)}
 	if err := g.start(); err != nil {
 		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
 	}
@@ -32,7 +33,7 @@ func startGuard() (*guard, error) {
 	return g, nil
 }
 
-// start starts the process, and again when that was killed. It learns of the groups at the next word about them.
+// start starts the process, and again when that was killed.
 func (g *guard) start() error {
 	self := "/proc/self/exe" // It is there also when the file is gone, as after "go run".
 	if _, err := os.Stat(self); err != nil {
@@ -56,6 +57,9 @@ func (g *guard) start() error {
 		g.pipe.Close()
 	}
 	g.pipe = out
+	for group, end := range g.ends {
+		g.send(group, end)
+	}
 	go func() {
 		cmd.Wait()
 		for wait := time.Second; ; wait = time.Minute {
@@ -70,15 +74,25 @@ func (g *guard) start() error {
 
 // keep says until when a group may work.
 func (g *guard) keep(group int, end time.Time) {
-	g.send(group, end.UnixNano(), max(1, time.Until(end)))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ends[group] = end
+	g.send(group, end)
 }
 
 // drop says that a group has ended.
-func (g *guard) drop(group int) { g.send(group, 0, 0) }
-
-func (g *guard) send(group int, end int64, left time.Duration) {
+func (g *guard) drop(group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	delete(g.ends, group)
+	g.write(group, 0, 0)
+}
+
+func (g *guard) send(group int, end time.Time) {
+	g.write(group, end.UnixNano(), max(1, time.Until(end)))
+}
+
+func (g *guard) write(group int, end int64, left time.Duration) {
 	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped.
 	fmt.Fprintf(g.pipe, "%d %d %d\n", group, end, int64(left))
 }
@@ -100,20 +114,12 @@ func runGuard(in io.Reader) {
 // came, and by the wall clock: the line may come late, and that clock may be set back.
 func guardGroups(lines <-chan string, kill func(group int)) {
 	groups := make(map[int]time.Time)
+	next, wake := time.Now(), time.After(0)
 	left := func(end time.Time) time.Duration {
 		now := time.Now()
 		return min(end.Sub(now), end.Round(0).Sub(now.Round(0)))
 	}
 	for {
-		next := time.Hour
-		for group, end := range groups {
-			if left := left(end); left > 0 {
-				next = min(next, left, time.Second)
-			} else {
-				kill(group)
-				next = 50 * time.Millisecond // It may just have forked.
-			}
-		}
 		select {
 		case line, ok := <-lines:
 			if !ok {
@@ -130,8 +136,21 @@ func guardGroups(lines <-chan string, kill func(group int)) {
 			if delete(groups, group); nanoseconds > 0 {
 				now := time.Now()
 				groups[group] = now.Add(min(time.Duration(nanoseconds), time.Unix(0, end).Sub(now)))
+				if ends := groups[group]; ends.Before(next) {
+					next, wake = ends, time.After(ends.Sub(now))
+				}
 			}
-		case <-time.After(next):
+		case <-wake:
+			wait := time.Second
+			for group, end := range groups {
+				if left := left(end); left > 0 {
+					wait = min(wait, left)
+				} else {
+					kill(group)
+					wait = min(wait, 50*time.Millisecond) // It may just have forked.
+				}
+			}
+			next, wake = time.Now().Add(wait), time.After(wait)
 		}
 	}
 }

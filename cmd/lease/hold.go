@@ -214,11 +214,15 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 		}
 	}
 	done, over, again, exited := ctx.Done(), l.Context().Done(), (<-chan struct{})(h.again), g.exited
-	var ends time.Time
+	var ends, toldGuard time.Time
 	keep := func(left time.Duration) {
-		ends = time.Now().Add(left - lead)
-		last = time.After(left - lead)
-		h.guard.keep(g.id, ends)
+		now := time.Now()
+		end := now.Add(left - lead)
+		if now.Sub(toldGuard) < time.Second && end.Sub(ends).Abs() < lead {
+			return
+		}
+		ends, toldGuard, last = end, now, time.After(left-lead)
+		h.guard.keep(g.id, ends) // Again each second: a word may not have got through.
 	}
 	keep(l.Remaining())
 	for !g.over() {

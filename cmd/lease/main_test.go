@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,10 +24,16 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/race"
 )
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) { // as under nohup: the commands are not to inherit that
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		flag.Set("test.parallel", "4") // They mostly wait.
@@ -52,7 +59,7 @@ func binary(tb testing.TB) string {
 		}
 		built.path = filepath.Join(built.dir, "lease")
 		args := []string{"build", "-o", built.path}
-		if raceEnabled {
+		if race.Enabled() {
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {

@@ -117,6 +117,25 @@ func TestYieldOfAHolderThatHeedsNoWishesFails(t *testing.T) {
 	assert.Equal(t, "w2", f.item("a").WantedBy)
 }
 
+func TestYieldOfManyItemsWaitsForAllAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fill(40)
+	require.NoError(t, f.WantLease(t.Context(), f.item("item-000007"), "w2", time.Now().Add(2*time.Hour)))
+	args := []string{"yield", "-wait", "1s"}
+	for n := range 40 {
+		args = append(args, fmt.Sprintf("item-%06d", n))
+	}
+	p := f.start(args...)
+	await(t, "all are asked, none before another is waited for", func() bool { return strings.Count(p.stdout.String(), "\n") == 40 })
+	assert.Empty(t, p.stderr.String())
+	assert.Contains(t, p.stdout.String(), "item-000007: w2 has asked worker-07 for it already\n")
+	r := p.wait()
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, 40, strings.Count(r.stderr, "was not given up"))
+	assert.Equal(t, "w2", f.item("item-000007").WantedBy)
+}
+
 func TestYieldSaysWhenNobodyOrTheWrongOneHasIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")

@@ -271,7 +271,8 @@ func TestAnOperatorsNight(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := t.TempDir() + "/ticks"
-	first := f.hold("w1", append([]string{"-duration", "2s"}, work(ticks)...)...)
+	first := f.onTerminal(100, 30, append([]string{"hold", "-as", "w1", "-duration", "2s"}, work(ticks)...)...)
+	first.shown.await(t, "w1: a")
 	list := func() string {
 		x := f.onTerminal(100, 30, "list")
 		assert.Equal(t, 0, x.end())
@@ -279,6 +280,7 @@ func TestAnOperatorsNight(t *testing.T) {
 		return x.shown.String()
 	}
 	assert.Regexp(t, `\ba +held +w1 `, list())
+	await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
 	second := f.start(append([]string{"hold", "-as", "w2", "-duration", "2s"}, work(ticks)...)...)
 	require.NoError(t, first.Process.Kill())
 	killed := time.Now()

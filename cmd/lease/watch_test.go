@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -96,6 +100,42 @@ func TestWatchGoesOnAfterAnErrorAndSaysSoOnce(t *testing.T) {
 	f.lease("a", "w1", time.Hour)
 	p.stdout.await(t, "obtained     a  by w1")
 	assert.Equal(t, 1, strings.Count(p.stderr.String(), "dynamodb:Scan"))
+}
+
+func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fill(pageRows + 500)
+	c := &client{ddb: f.ddb, LockStore: f.LockStore, table: f.table, key: "id"}
+	w := &watcher{client: c, seen: make(map[string]*sighting)}
+	_, err := w.look(t.Context())
+	require.NoError(t, err)
+	first := ""
+	_, _, err = c.scan(t.Context(), true, func(page []item) error {
+		first = page[0].LeaseID
+		return errors.New("enough")
+	})
+	require.EqualError(t, err, "enough")
+	require.NoError(t, f.WantLease(t.Context(), f.item(first), "w2", time.Now().Add(time.Minute)))
+
+	failing := *f.ddb.Client
+	failing.Handlers = f.ddb.Handlers.Copy()
+	pages := 0
+	failing.Handlers.Send.PushFront(func(r *request.Request) {
+		if pages++; pages == 2 {
+			r.Error = awserr.New("AccessDeniedException", "no", nil)
+		}
+	})
+	w.ddb = &dynamodb.DynamoDB{Client: &failing}
+	events, err := w.look(t.Context())
+	assert.ErrorContains(t, err, "AccessDenied")
+	require.Len(t, events, 1)
+	assert.Equal(t, wanted, events[0].Event)
+	assert.NotEmpty(t, events[0].Time)
+	w.ddb = f.ddb
+	events, err = w.look(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, events)
 }
 
 func TestWatchEndsWhenNobodyReadsIt(t *testing.T) {

@@ -45,12 +45,10 @@ func yield(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		}
 		var all sync.WaitGroup
 		var failed atomic.Bool
-		few := make(chan struct{}, 16)
+		few, until := make(chan struct{}, 16), time.Now().Add(*wait)
 		for _, id := range ids { // side by side: each has the whole time
-			few <- struct{}{}
 			all.Go(func() {
-				defer func() { <-few }()
-				y := &yielding{client: c, id: id, to: *to, wait: *wait, until: time.Now().Add(*wait)}
+				y := &yielding{client: c, id: id, to: *to, wait: *wait, until: until, few: few}
 				outcome, err := y.run(ctx)
 				if err == nil {
 					err = say("%s: %s\n", show(id), outcome)
@@ -75,7 +73,8 @@ type yielding struct {
 	id, to  string // to "" is whoever comes
 	wait    time.Duration
 	until   time.Time
-	asked   item // as it was when its holder was asked
+	few     chan struct{} // so many requests at once
+	asked   item          // as it was when its holder was asked
 	askedAt time.Time
 }
 
@@ -98,7 +97,7 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 		if aws.SleepWithContext(ctx, min(pause, max(0, time.Until(y.until)))) != nil {
 			return "", context.Cause(ctx)
 		}
-		i, found, err := y.get(ctx, y.id)
+		i, found, err := y.see(ctx)
 		now, holder := time.Now(), show(i.LesseeID)
 		over := !now.Before(y.until)
 		switch {
@@ -128,7 +127,7 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 				return "", fmt.Errorf("%s was not given up: it %s; work may take longer, or the holder heeds no wishes", show(y.id), i.describe(now))
 			}
 			if i.wished(now) && (y.to == "" || i.WantedBy == y.to) {
-				continue // Somebody else's wish frees the item too.
+				continue
 			}
 			if outcome, err := y.ask(ctx); outcome != "" || err != nil {
 				return outcome, err
@@ -149,9 +148,17 @@ func (y *yielding) still(i item) bool {
 	return i.LesseeID == y.asked.LesseeID && (i.FencingToken == y.asked.FencingToken || y.asked.state(y.askedAt) == reserved)
 }
 
+func (y *yielding) see(ctx context.Context) (item, bool, error) {
+	y.few <- struct{}{}
+	defer func() { <-y.few }()
+	return y.get(ctx, y.id)
+}
+
 func (y *yielding) askedFor() string {
 	if y.to == y.asked.LesseeID {
 		return "is reserved for " + show(y.to) + " already"
+	} else if by := y.asked.wanter(y.askedAt); y.to == "" && y.asked.WantedBy != "" && by != "" {
+		return by + " has asked " + show(y.asked.LesseeID) + " for it already"
 	} else if y.to == "" {
 		return "asked " + show(y.asked.LesseeID) + " to give it up, for whoever comes"
 	}
@@ -161,7 +168,7 @@ func (y *yielding) askedFor() string {
 // ask asks the holder, unless it was asked already. It returns an outcome if there is nothing to ask for.
 func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
 	for try := 0; try < 5; try++ { // The row may change under its hands.
-		i, found, err := y.get(ctx, y.id)
+		i, found, err := y.see(ctx)
 		now := time.Now()
 		switch {
 		case err != nil:
@@ -179,13 +186,14 @@ func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
 		case i.LesseeID == y.to:
 			y.asked, y.askedAt = i, now
 			return "", nil
-		case i.wished(now) && i.WantedBy == y.to && !i.wishUntil().Before(i.Until):
-			y.asked, y.askedAt = i, now
+		case i.wished(now) && (i.WantedBy == y.to || y.to == "") && !i.wishUntil().Before(i.Until):
+			y.asked, y.askedAt = i, now // Somebody else's wish frees the item too.
 			return "", nil
 		}
 		err = y.WantLease(ctx, i.LeaseItem, y.to, y.wishUntil(i, now))
 		if err == nil {
 			y.asked, y.askedAt = i, now
+			y.asked.WantedBy = y.to
 		}
 		if !errors.Is(err, lease.LeaseNotObtainedError) {
 			return "", err

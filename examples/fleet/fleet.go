@@ -2,22 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/intercom/lease/internal/workers"
 )
 
 // fleet is what the parent knows of the worker processes. Only the parent's main goroutine uses it.
 type fleet struct {
-	ctx             context.Context
-	cancel          context.CancelFunc
+	*workers.Fleet
 	endpoint, table string
 
-	events    chan event
 	processes []*process
 	tenures   []*tenure // all that there were, in the order in which they were reported
 	wrote     int       // writes that the guard took
@@ -40,9 +37,7 @@ type note struct {
 
 // process is a worker process.
 type process struct {
-	name    string
-	cmd     *exec.Cmd
-	gone    chan struct{} // closed when it has ended
+	*workers.Process
 	running bool
 	killed  time.Time // when it was sent SIGKILL
 	asked   bool      // to stop, by SIGTERM
@@ -72,62 +67,21 @@ type tenure struct {
 }
 
 func newFleet(ctx context.Context, endpoint, table string) *fleet {
-	f := &fleet{endpoint: endpoint, table: table, events: make(chan event, 100)}
-	f.ctx, f.cancel = context.WithCancel(ctx)
-	return f
+	return &fleet{Fleet: workers.NewFleet(ctx), endpoint: endpoint, table: table}
 }
 
-// start starts one more worker: this same program with other arguments.
+// start starts one more worker.
 func (f *fleet) start() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	p, err := f.Start(f.endpoint, f.table)
+	if err == nil {
+		f.processes = append(f.processes, &process{Process: p, running: true})
 	}
-	p := &process{name: fmt.Sprintf("worker-%d", len(f.processes)+1), gone: make(chan struct{})}
-	p.cmd = exec.Command(self, "worker", f.endpoint, f.table, p.name)
-	p.cmd.Stderr = os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the parent to act on.
-	if _, err := p.cmd.StdinPipe(); err != nil {            // It ends when this process does.
-		return err
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	p.running = true
-	f.processes = append(f.processes, p)
-	go func() {
-		defer close(p.gone)
-		lines := json.NewDecoder(stdout)
-		for {
-			e := event{Worker: p.name}
-			if lines.Decode(&e) != nil {
-				break
-			}
-			f.send(e)
-		}
-		text := ""
-		if err := p.cmd.Wait(); err != nil {
-			text = err.Error()
-		}
-		f.send(event{At: time.Now(), Worker: p.name, Kind: "exited", Text: text})
-	}()
-	return nil
-}
-
-func (f *fleet) send(e event) {
-	select {
-	case f.events <- e:
-	case <-f.ctx.Done():
-	}
+	return err
 }
 
 // kill ends a worker at once. From then on its mailboxes have no holder, though their rows still name it.
 func (f *fleet) kill(p *process) error {
-	err := p.cmd.Process.Kill()
+	err := p.Cmd.Process.Kill()
 	p.running, p.killed = false, time.Now()
 	for _, t := range f.tenures {
 		t.endKilled()
@@ -144,18 +98,7 @@ func (t *tenure) endKilled() {
 // terminate tells a worker to stop.
 func (f *fleet) terminate(p *process) error {
 	p.asked = true
-	return p.cmd.Process.Signal(syscall.SIGTERM)
-}
-
-// stop kills the workers and waits until they are gone.
-func (f *fleet) stop() {
-	f.cancel()
-	for _, p := range f.processes {
-		p.cmd.Process.Kill()
-	}
-	for _, p := range f.processes {
-		<-p.gone
-	}
+	return p.Cmd.Process.Signal(syscall.SIGTERM)
 }
 
 // await takes in the workers' reports, and prints a line each second, until that is enough.
@@ -164,11 +107,11 @@ func (f *fleet) await(enough func() bool) error {
 	defer tick.Stop()
 	for !enough() {
 		select {
-		case e := <-f.events:
+		case e := <-f.Events:
 			f.take(e)
 		case <-tick.C:
-		case <-f.ctx.Done():
-			return context.Cause(f.ctx)
+		case <-f.Ctx.Done():
+			return context.Cause(f.Ctx)
 		}
 		if f.fault != nil {
 			return f.fault
@@ -181,7 +124,7 @@ func (f *fleet) await(enough func() bool) error {
 }
 
 // take notes a report.
-func (f *fleet) take(e event) {
+func (f *fleet) take(e workers.Event) {
 	p := f.process(e.Worker)
 	var t *tenure
 	for _, known := range f.tenures {
@@ -202,18 +145,18 @@ func (f *fleet) take(e event) {
 	case "ended":
 		t.until, t.cause = e.At, cause(e.Text)
 	case "log":
-		f.say("%s: %s", p.name, e.Text)
+		f.say("%s: %s", p.Name, e.Text)
 	case "exited":
 		p.running = false
 		if e.Text != "" && p.killed.IsZero() || e.Text == "" && !p.asked {
-			f.fault = fmt.Errorf("%s exited: %s", p.name, e.Text)
+			f.fault = fmt.Errorf("%s exited: %s", p.Name, e.Text)
 		}
 	}
 }
 
 func (f *fleet) process(name string) *process {
 	for _, p := range f.processes {
-		if p.name == name {
+		if p.Name == name {
 			return p
 		}
 	}

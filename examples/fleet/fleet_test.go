@@ -2,11 +2,9 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/csv"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,39 +18,21 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
-// programEnv makes a run of this test binary one of the program.
-const programEnv = "FLEET_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(programEnv) != "" {
-		main()
-		os.Exit(0)
-	}
-	ddblocal.Main(m)
-}
-
-// program is a run of the program on the tests' server, killed after two minutes.
-func program(t *testing.T, args ...string) *exec.Cmd {
-	server := ddblocal.ForTest(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), programEnv+"=1", ddblocal.EndpointEnv+"="+server.Endpoint)
-	return cmd
-}
+func TestMain(m *testing.M) { workers.TestMain(m, main) }
 
 func TestTheSharesMoveAndNobodyHoldsTwice(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "fleet.csv")
-	cmd := program(t, "-data", file)
+	cmd := workers.Program(t, "-data", file)
 	began := time.Now()
 	bytes, err := cmd.CombinedOutput()
 	took, out := time.Since(began), string(bytes)
 	t.Log(out)
 	require.NoError(t, err)
 	assert.Less(t, took, time.Minute)
-	assertNothingLeft(t, out)
+	workers.AssertNothingLeft(t, out, guardTable)
 
 	table, summary, _ := strings.Cut(out, "Summary")
 	for _, line := range []string{"  0 double holders; ", "refused those of 0 tenures", "  30 of 30 mailboxes held at the end",
@@ -83,7 +63,7 @@ func TestTheSharesMoveAndNobodyHoldsTwice(t *testing.T) {
 func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
-			cmd := program(t)
+			cmd := workers.Program(t)
 			stdout, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
@@ -95,9 +75,9 @@ func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 			}
 			assert.Error(t, cmd.Wait(), out.String())
 			assert.NotContains(t, out.String(), "SIGTERM")
-			assertProcessesGone(t, tableOf(t, out.String()))
+			workers.AssertProcessesGone(t, workers.TableOf(t, out.String()))
 			if signal != syscall.SIGKILL {
-				assertNothingLeft(t, out.String())
+				workers.AssertNothingLeft(t, out.String(), guardTable)
 			}
 		})
 	}
@@ -105,7 +85,7 @@ func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 
 func TestDoubleHoldersAreFound(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	a, b := &process{name: "a"}, &process{name: "b"}
+	a, b := &process{Process: &workers.Process{Name: "a"}}, &process{Process: &workers.Process{Name: "b"}}
 	first := &tenure{item: "x", by: a, token: 1, from: at(0), relied: at(5)}
 	assert.NoError(t, (&fleet{tenures: []*tenure{first,
 		{item: "x", by: b, token: 2, from: at(6), relied: at(9)},
@@ -119,37 +99,11 @@ func TestDoubleHoldersAreFound(t *testing.T) {
 		"the guard refused a write of b to x with the token 2")
 }
 
-func tableOf(t *testing.T, out string) string {
-	t.Helper()
-	match := regexp.MustCompile(`made the table (\S+)`).FindStringSubmatch(out)
-	require.NotNil(t, match, out)
-	return match[1]
-}
-
-// assertNothingLeft looks for what the run with that output may have left.
-func assertNothingLeft(t *testing.T, out string) {
-	t.Helper()
-	table := tableOf(t, out)
-	assertProcessesGone(t, table)
-	for _, table := range []string{table, guardTable(table)} {
-		_, err := ddblocal.ForTest(t).Client().DescribeTable(&dynamodb.DescribeTableInput{TableName: &table})
-		assert.IsType(t, (*dynamodb.ResourceNotFoundException)(nil), err)
-	}
-}
-
-// assertProcessesGone waits until no process has the table's name among its arguments.
-func assertProcessesGone(t *testing.T, table string) {
-	t.Helper()
-	assert.Eventually(t, func() bool {
-		return exec.Command("pgrep", "-f", table).Run() != nil
-	}, 10*time.Second, 50*time.Millisecond, "a worker is left")
-}
-
 // TestTheGuardRefuses what an older tenure, or another process with the same token, writes.
 func TestTheGuardRefuses(t *testing.T) {
 	ddb, table := ddblocal.ForTest(t).Client(), "TestTheGuardRefuses"
 	require.NoError(t, lease.NewLockStore(ddb, table, hashKey).EnsureTable())
-	t.Cleanup(func() { dropTables(ddb, table) })
+	t.Cleanup(func() { workers.DropTables("fleet", ddb, table) })
 	as := func(by worker, token string) error {
 		return write(t.Context(), ddb, table, &lease.Lease{LeaseID: "x", Request: by,
 			AttributeValues: map[string]*dynamodb.AttributeValue{"FencingToken": {N: &token}}})

@@ -28,10 +28,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go/service/dynamodb"
-
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
 const (
@@ -78,7 +77,7 @@ func run(ctx context.Context, data string) (err error) {
 	ddb := server.Client()
 	store := lease.NewLockStore(ddb, table, hashKey)
 	guard := lease.NewLockStore(ddb, guardTable(table), hashKey) // only to make the table
-	defer dropTables(ddb, table, guardTable(table))
+	defer workers.DropTables("fleet", ddb, table, guardTable(table))
 	if err := errors.Join(store.EnsureTableWithContext(ctx), guard.EnsureTableWithContext(ctx)); err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func run(ctx context.Context, data string) (err error) {
 	fmt.Printf("DynamoDB is at %s; made the table %s with %d mailboxes; leases last %v\n\n", server.Endpoint, table, mailboxes, leaseDuration)
 
 	f := newFleet(ctx, server.Endpoint, table)
-	defer f.stop()
+	defer f.Stop()
 	if err := f.play(); err != nil {
 		return errors.Join(err, f.checkTenures())
 	}
@@ -138,17 +137,4 @@ func (f *fleet) play() error {
 		err = fmt.Errorf("%d of %d mailboxes are held at the end", f.held, mailboxes)
 	}
 	return err
-}
-
-// dropTables deletes the tables as far as they were made. It matters on a server that stays.
-func dropTables(ddb *dynamodb.DynamoDB, tables ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for _, table := range tables {
-		_, err := ddb.DeleteTableWithContext(ctx, &dynamodb.DeleteTableInput{TableName: &table})
-		var missing *dynamodb.ResourceNotFoundException
-		if err != nil && !errors.As(err, &missing) {
-			fmt.Fprintf(os.Stderr, "fleet: the table %s stays: %v\n", table, err)
-		}
-	}
 }

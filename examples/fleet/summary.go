@@ -55,14 +55,14 @@ func (f *fleet) summarize() {
 func (f *fleet) doubles() (doubles []error) {
 	for i, a := range f.tenures {
 		if a.refused {
-			doubles = append(doubles, fmt.Errorf("the guard refused a write of %s to %s with the token %d", a.by.name, a.item, a.token))
+			doubles = append(doubles, fmt.Errorf("the guard refused a write of %s to %s with the token %d", a.by.Name, a.item, a.token))
 			continue
 		}
 		for _, b := range f.tenures[:i] {
 			switch {
 			case a.item != b.item:
 			case !a.from.After(b.relied) && !b.from.After(a.relied):
-				doubles = append(doubles, fmt.Errorf("%s and %s held %s at once", b.by.name, a.by.name, a.item))
+				doubles = append(doubles, fmt.Errorf("%s and %s held %s at once", b.by.Name, a.by.Name, a.item))
 			case a.token == b.token || a.from.After(b.from) != (a.token > b.token):
 				doubles = append(doubles, fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, b.token, a.token))
 			}
@@ -97,7 +97,7 @@ func (f *fleet) writeData(file string) error {
 
 	row := []string{"seconds"}
 	for _, p := range f.processes {
-		row = append(row, p.name)
+		row = append(row, p.Name)
 	}
 	rows := [][]string{append(row, "nobody", "scene")}
 	held := make(map[*process]int)

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
 const (
@@ -34,8 +32,8 @@ func (w worker) LeaseDuration() time.Duration { return leaseDuration }
 // runWorker is the whole of a worker process: it delivers its share of the mailboxes until SIGTERM. It prints its
 // reports to stdout.
 func runWorker(endpoint, table, name string) {
-	go exitWithParent()
-	lease.SetLogger(reportErrors{})
+	go workers.ExitWithParent()
+	lease.SetLogger(workers.Errors{})
 	terminated, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 
@@ -45,15 +43,15 @@ func runWorker(endpoint, table, name string) {
 		return deliver(ctx, l, ddb, guardTable(table))
 	})
 	if err != context.Cause(terminated) {
-		report(event{Kind: "log", Text: fmt.Sprintf("HoldShare returned: %v", err)})
+		workers.Report(workers.Event{Kind: "log", Text: fmt.Sprintf("HoldShare returned: %v", err)})
 		os.Exit(1)
 	}
 }
 
 // deliver works on a mailbox until ctx is done. Each piece of the work is a write that the guard must take.
 func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, guard string) error {
-	e := event{Item: l.LeaseID, Token: l.FencingToken()}
-	report(e.as("began", time.Now()))
+	e := workers.Event{Item: l.LeaseID, Token: l.FencingToken()}
+	workers.Report(as(e, "began", time.Now()))
 	for ctx.Err() == nil {
 		asked := time.Now() // before Valid: what the answer is good for, if there is a pause meanwhile
 		if !l.Valid() {
@@ -61,11 +59,11 @@ func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, guard 
 		}
 		switch err := write(l.Context(), ddb, guard, l); {
 		case err == nil:
-			report(e.as("wrote", asked))
+			workers.Report(as(e, "wrote", asked))
 		case err == errRefused:
-			report(e.as("refused", asked))
+			workers.Report(as(e, "refused", asked))
 		case l.Valid():
-			report(event{Kind: "log", Text: "a write failed: " + err.Error()})
+			workers.Report(workers.Event{Kind: "log", Text: "a write failed: " + err.Error()})
 		}
 		select {
 		case <-time.After(step):
@@ -79,7 +77,7 @@ func deliver(ctx context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB, guard 
 	case cause == lease.LeaseWantedError:
 		e.Text = string(handover)
 	}
-	report(e.as("ended", time.Now()))
+	workers.Report(as(e, "ended", time.Now()))
 	return ctx.Err()
 }
 
@@ -107,47 +105,7 @@ func write(ctx context.Context, ddb *dynamodb.DynamoDB, guard string, l *lease.L
 	return err
 }
 
-// exitWithParent ends this process when the one at the other end of its stdin is gone.
-func exitWithParent() {
-	io.Copy(io.Discard, os.Stdin)
-	os.Exit(1)
-}
-
-// event is what a worker tells the process that started it, as a line of JSON.
-type event struct {
-	At     time.Time
-	Worker string `json:"-"` // filled in by the reader
-	Kind   string // began, wrote, refused, ended; log; exited
-	Item   string `json:",omitempty"`
-	Token  int64  `json:",omitempty"`
-	Text   string `json:",omitempty"`
-}
-
-func (e event) as(kind string, at time.Time) event {
+func as(e workers.Event, kind string, at time.Time) workers.Event {
 	e.Kind, e.At = kind, at
 	return e
-}
-
-var reporting sync.Mutex
-
-func report(e event) {
-	reporting.Lock()
-	defer reporting.Unlock()
-	if e.At.IsZero() {
-		e.At = time.Now()
-	}
-	json.NewEncoder(os.Stdout).Encode(e)
-}
-
-// reportErrors is a lease.LeaseLogger: it makes the library's errors events.
-type reportErrors struct{}
-
-func (reportErrors) LogInfoMessage(string, ...interface{}) {}
-
-func (reportErrors) LogErrorMessage(message string, keyvals ...interface{}) {
-	text := "logged: " + message
-	for i := 0; i+1 < len(keyvals); i += 2 {
-		text += fmt.Sprintf(" %v=%v", keyvals[i], keyvals[i+1])
-	}
-	report(event{Kind: "log", Text: text})
 }

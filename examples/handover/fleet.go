@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,19 +12,18 @@ import (
 	"time"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/workers"
 )
 
 // fleet is what the parent knows of the worker processes. Only the parent's main goroutine uses it.
 type fleet struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	began  time.Time
+	*workers.Fleet
+	began time.Time
 
 	endpoint, table string
 	store           *lease.LockStore
 	items           []string
 
-	events    chan event
 	processes []*process
 	tenures   []*tenure          // all that there were, in the order in which they were reported
 	holders   map[string]*tenure // the last one of each item
@@ -35,10 +32,8 @@ type fleet struct {
 
 // process is a worker process.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	gone chan struct{}    // closed when it has ended
-	last map[string]event // by kind, since it obtained its item
+	*workers.Process
+	last map[string]workers.Event // by kind, since it obtained its item
 }
 
 // tenure is a time in which a worker relied on an item.
@@ -52,75 +47,24 @@ type tenure struct {
 }
 
 func newFleet(ctx context.Context) *fleet {
-	f := &fleet{began: time.Now(), events: make(chan event, 100), holders: make(map[string]*tenure)}
-	f.ctx, f.cancel = context.WithCancel(ctx)
-	return f
+	return &fleet{Fleet: workers.NewFleet(ctx), began: time.Now(), holders: make(map[string]*tenure)}
 }
 
-// startWorker starts one more worker: this same program with other arguments.
+// startWorker starts one more worker.
 func (f *fleet) startWorker() error {
-	self, err := os.Executable()
+	p, err := f.Start(f.endpoint, f.table)
 	if err != nil {
 		return err
 	}
-	p := &process{name: fmt.Sprintf("worker-%d", len(f.processes)+1), gone: make(chan struct{}), last: make(map[string]event)}
-	p.cmd = exec.Command(self, "worker", f.endpoint, f.table, p.name)
-	p.cmd.Stderr = os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the parent to act on.
-	if _, err := p.cmd.StdinPipe(); err != nil {            // It ends when this process does.
-		return err
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	f.processes = append(f.processes, p)
-	f.print(time.Now(), p.name, "started as process "+strconv.Itoa(p.cmd.Process.Pid))
-	go func() {
-		defer close(p.gone)
-		lines := json.NewDecoder(stdout)
-		for {
-			e := event{Worker: p.name}
-			if lines.Decode(&e) != nil {
-				break
-			}
-			f.send(e)
-		}
-		err := p.cmd.Wait()
-		text := "exited"
-		if err != nil {
-			text += ": " + err.Error()
-		}
-		f.send(event{At: time.Now(), Worker: p.name, Kind: "exited", Text: text})
-	}()
+	f.processes = append(f.processes, &process{Process: p, last: make(map[string]workers.Event)})
+	f.print(time.Now(), p.Name, "started as process "+strconv.Itoa(p.Cmd.Process.Pid))
 	return nil
-}
-
-func (f *fleet) send(e event) {
-	select {
-	case f.events <- e:
-	case <-f.ctx.Done():
-	}
-}
-
-// stop kills the workers and waits until they are gone.
-func (f *fleet) stop() {
-	f.cancel()
-	for _, p := range f.processes {
-		p.cmd.Process.Kill()
-	}
-	for _, p := range f.processes {
-		<-p.gone
-	}
 }
 
 // pause stops a worker until resume is called. A stopped worker can't see that its parent is gone;
 // so another process continues it, also when this one is killed.
 func (p *process) pause() (resume func(), err error) {
-	guard := exec.Command("sh", "-c", `cat; kill -CONT "$1"`, "sh", strconv.Itoa(p.cmd.Process.Pid))
+	guard := exec.Command("sh", "-c", `cat; kill -CONT "$1"`, "sh", strconv.Itoa(p.Cmd.Process.Pid))
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := guard.StdinPipe()
 	if err != nil {
@@ -133,7 +77,7 @@ func (p *process) pause() (resume func(), err error) {
 		stdin.Close()
 		guard.Wait()
 	})
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		resume()
 		return nil, err
 	}
@@ -148,12 +92,12 @@ func (f *fleet) await(timeout time.Duration, enough func() bool) error {
 	deadline := time.After(timeout)
 	for !enough() {
 		select {
-		case e := <-f.events:
+		case e := <-f.Events:
 			f.take(e)
 		case <-deadline:
 			return fmt.Errorf("waited %v %w", timeout, errTimeout)
-		case <-f.ctx.Done():
-			return context.Cause(f.ctx)
+		case <-f.Ctx.Done():
+			return context.Cause(f.Ctx)
 		}
 	}
 	return nil
@@ -168,13 +112,15 @@ func (f *fleet) watch(d time.Duration) error {
 }
 
 // take notes a report and prints it.
-func (f *fleet) take(e event) {
+func (f *fleet) take(e workers.Event) {
 	p := f.process(e.Worker)
 	switch e.Kind {
 	case "obtained":
-		p.last = make(map[string]event)
+		p.last = make(map[string]workers.Event)
 		t := &tenure{item: e.Item, by: p, token: e.Token, from: e.At, until: e.At}
 		f.tenures, f.holders[e.Item] = append(f.tenures, t), t
+	case "exited":
+		e.Text = strings.TrimSuffix("exited: "+e.Text, ": ")
 	case "worked", "failed":
 		for _, t := range f.tenures {
 			if t.by == p && t.item == e.Item && t.token == e.Token {
@@ -193,7 +139,7 @@ func (f *fleet) take(e event) {
 
 func (f *fleet) process(name string) *process {
 	for _, p := range f.processes {
-		if p.name == name {
+		if p.Name == name {
 			return p
 		}
 	}

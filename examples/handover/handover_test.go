@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"io"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -12,33 +10,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
-// programEnv makes a run of this test binary one of the program.
-const programEnv = "HANDOVER_TEST_PROGRAM"
+func TestMain(m *testing.M) { workers.TestMain(m, main) }
 
-func TestMain(m *testing.M) {
-	if os.Getenv(programEnv) != "" {
-		main()
-		os.Exit(0)
-	}
-	ddblocal.Main(m)
-}
-
-// program is a run of the program on the tests' server, killed after two minutes.
 func program(t *testing.T, args ...string) *exec.Cmd {
-	server := ddblocal.ForTest(t)
+	ddblocal.ForTest(t)
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), programEnv+"=1", ddblocal.EndpointEnv+"="+server.Endpoint)
-	return cmd
+	return workers.Program(t, args...)
 }
 
 func TestEveryHandoverHappens(t *testing.T) {
@@ -60,7 +44,7 @@ func TestEveryHandoverHappens(t *testing.T) {
 	} {
 		assert.Contains(t, out, line)
 	}
-	assertNothingLeft(t, out)
+	workers.AssertNothingLeft(t, out, cursorTable)
 }
 
 func TestItFailsWhenNobodyCanTakeOver(t *testing.T) {
@@ -71,7 +55,7 @@ func TestItFailsWhenNobodyCanTakeOver(t *testing.T) {
 	require.ErrorAs(t, err, &exit, out)
 	assert.Equal(t, 1, exit.ExitCode(), out)
 	assert.Regexp(t, `FAILED: 2\. a holder is killed: nobody took over mailbox-\d from worker-\d`, out)
-	assertNothingLeft(t, out)
+	workers.AssertNothingLeft(t, out, cursorTable)
 }
 
 func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
@@ -96,9 +80,9 @@ func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 			}
 			assert.Error(t, cmd.Wait(), out.String())
 			assert.NotContains(t, out.String(), "SIGCONT")
-			assertProcessesGone(t, tableOf(t, out.String()))
+			workers.AssertProcessesGone(t, workers.TableOf(t, out.String()))
 			if test.signal != syscall.SIGKILL {
-				assertNothingLeft(t, out.String())
+				workers.AssertNothingLeft(t, out.String(), cursorTable)
 			}
 		})
 	}
@@ -106,7 +90,7 @@ func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 
 func TestTwoHoldersAtOnceAndTokensOutOfOrderAreFound(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	a, b := &process{name: "a"}, &process{name: "b"}
+	a, b := &process{Process: &workers.Process{Name: "a"}}, &process{Process: &workers.Process{Name: "b"}}
 	first := &tenure{item: "x", by: a, token: 1, from: at(0), until: at(5)}
 	assert.NoError(t, (&fleet{tenures: []*tenure{first,
 		{item: "x", by: b, token: 2, from: at(6), until: at(9)},
@@ -115,30 +99,4 @@ func TestTwoHoldersAtOnceAndTokensOutOfOrderAreFound(t *testing.T) {
 		{item: "x", by: b, token: 2, from: at(4), until: at(9)}}}).checkTenures(), "a and b held x at once")
 	assert.EqualError(t, (&fleet{tenures: []*tenure{first,
 		{item: "x", by: b, token: 1, from: at(6), until: at(9)}}}).checkTenures(), "x has the tokens 1 and 1 in the wrong order")
-}
-
-func tableOf(t *testing.T, out string) string {
-	t.Helper()
-	match := regexp.MustCompile(`made the table (\S+)`).FindStringSubmatch(out)
-	require.NotNil(t, match, out)
-	return match[1]
-}
-
-// assertNothingLeft looks for what the run with that output may have left.
-func assertNothingLeft(t *testing.T, out string) {
-	t.Helper()
-	table := tableOf(t, out)
-	assertProcessesGone(t, table)
-	for _, table := range []string{table, cursorTable(table)} {
-		_, err := ddblocal.ForTest(t).Client().DescribeTable(&dynamodb.DescribeTableInput{TableName: &table})
-		assert.IsType(t, (*dynamodb.ResourceNotFoundException)(nil), err)
-	}
-}
-
-// assertProcessesGone waits until no process has the table's name among its arguments.
-func assertProcessesGone(t *testing.T, table string) {
-	t.Helper()
-	assert.Eventually(t, func() bool {
-		return exec.Command("pgrep", "-f", table).Run() != nil
-	}, 10*time.Second, 50*time.Millisecond, "a worker is left")
 }

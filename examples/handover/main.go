@@ -32,6 +32,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
 // hashKey is the hash key of both tables: the leases, and the cursors that the workers save.
@@ -65,7 +66,7 @@ func main() {
 }
 
 // run sets the stage, plays the scenes and prints the summary.
-func run(ctx context.Context, items, workers int) (err error) {
+func run(ctx context.Context, items, count int) (err error) {
 	f := newFleet(ctx)
 	server, err := ddblocal.Open(ctx)
 	if err != nil {
@@ -78,7 +79,7 @@ func run(ctx context.Context, items, workers int) (err error) {
 	ddb := server.Client()
 	f.store = lease.NewLockStore(ddb, f.table, hashKey)
 	cursors := lease.NewLockStore(ddb, cursorTable(f.table), hashKey) // only to make the table
-	defer dropTables(ddb, f.table, cursorTable(f.table))
+	defer workers.DropTables("handover", ddb, f.table, cursorTable(f.table))
 	if err := errors.Join(f.store.EnsureTableWithContext(ctx), cursors.EnsureTableWithContext(ctx)); err != nil {
 		return err
 	}
@@ -91,25 +92,12 @@ func run(ctx context.Context, items, workers int) (err error) {
 	}
 	f.say("made the table %s with %d mailboxes", f.table, items)
 
-	defer f.stop()
-	for range workers {
+	defer f.Stop()
+	for range count {
 		if err := f.startWorker(); err != nil {
 			return err
 		}
 	}
 	err = f.play()
 	return errors.Join(err, f.summarize())
-}
-
-// dropTables deletes the tables as far as they were made. It matters on a server that stays.
-func dropTables(ddb *dynamodb.DynamoDB, tables ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for _, table := range tables {
-		_, err := ddb.DeleteTableWithContext(ctx, &dynamodb.DeleteTableInput{TableName: &table})
-		var missing *dynamodb.ResourceNotFoundException
-		if err != nil && !errors.As(err, &missing) {
-			fmt.Fprintf(os.Stderr, "handover: the table %s stays: %v\n", table, err)
-		}
-	}
 }

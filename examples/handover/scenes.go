@@ -53,8 +53,8 @@ func (f *fleet) share(string) error {
 
 func (f *fleet) kill(item string) error {
 	old := f.holders[item]
-	f.say("sends SIGKILL to %s, which holds %s", old.by.name, item)
-	if err := old.by.cmd.Process.Kill(); err != nil {
+	f.say("sends SIGKILL to %s, which holds %s", old.by.Name, item)
+	if err := old.by.Cmd.Process.Kill(); err != nil {
 		return err
 	}
 	end, err := f.rowEnd(item)
@@ -69,12 +69,12 @@ func (f *fleet) kill(item string) error {
 
 func (f *fleet) release(item string) error {
 	old := f.holders[item]
-	f.say("sends SIGTERM to %s, which holds %s", old.by.name, item)
-	if err := old.by.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	f.say("sends SIGTERM to %s, which holds %s", old.by.Name, item)
+	if err := old.by.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if err := f.await(inTime, func() bool { return old.by.has("exited") }); err != nil {
-		return fmt.Errorf("%s has not exited: %w", old.by.name, err)
+		return fmt.Errorf("%s has not exited: %w", old.by.Name, err)
 	}
 	if err := old.by.check("stopping", "release", "heartbeat"); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (f *fleet) release(item string) error {
 
 func (f *fleet) pause(item string) error {
 	old := f.holders[item]
-	f.say("sends SIGSTOP to %s, which holds %s", old.by.name, item)
+	f.say("sends SIGSTOP to %s, which holds %s", old.by.Name, item)
 	resume, err := old.by.pause()
 	if err != nil {
 		return err
@@ -105,14 +105,14 @@ func (f *fleet) pause(item string) error {
 		return err
 	}
 
-	f.say("sends SIGCONT to %s", old.by.name)
+	f.say("sends SIGCONT to %s", old.by.Name)
 	resumed := time.Now()
 	resume()
 	if err := f.await(inTime, func() bool { return old.by.has("heartbeat") }); err != nil {
-		return fmt.Errorf("%s has not learned of its loss: %w", old.by.name, err)
+		return fmt.Errorf("%s has not learned of its loss: %w", old.by.Name, err)
 	}
 	if old.until.After(resumed) {
-		return fmt.Errorf("%s relied on %s once more after its pause", old.by.name, item)
+		return fmt.Errorf("%s relied on %s once more after its pause", old.by.Name, item)
 	}
 	if err := old.by.check("over", "late write", "release", "heartbeat"); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (f *fleet) rowEnd(item string) (time.Time, error) {
 	if err := f.watch(leaseDuration / 6); err != nil { // A renewal may be under way.
 		return time.Time{}, err
 	}
-	rows, _, err := f.store.ScanLeaseItemsWithContext(f.ctx, "", 0)
+	rows, _, err := f.store.ScanLeaseItemsWithContext(f.Ctx, "", 0)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -154,12 +154,12 @@ func (f *fleet) rowEnd(item string) (time.Time, error) {
 // takeover waits until another worker has the item, and notes how long that took since some moment.
 func (f *fleet) takeover(old *tenure, since time.Time, what string) error {
 	if err := f.await(inTime, func() bool { return f.holders[old.item] != old }); err != nil {
-		return fmt.Errorf("nobody took over %s from %s: %w", old.item, old.by.name, err)
+		return fmt.Errorf("nobody took over %s from %s: %w", old.item, old.by.Name, err)
 	}
 	h := handover{from: old, to: f.holders[old.item], since: what}
 	h.delay = h.to.from.Sub(since)
 	f.handovers = append(f.handovers, h)
-	f.say("%s went from %s to %s %.2f s after %s", old.item, old.by.name, h.to.by.name, h.delay.Seconds(), what)
+	f.say("%s went from %s to %s %.2f s after %s", old.item, old.by.Name, h.to.by.Name, h.delay.Seconds(), what)
 	return nil
 }
 
@@ -167,9 +167,9 @@ func (f *fleet) takeover(old *tenure, since time.Time, what string) error {
 func (f *fleet) works(t *tenure) error {
 	steps := t.steps
 	if err := f.await(inTime, func() bool { return t.steps > steps }); err != nil {
-		return fmt.Errorf("%s has written nothing with token %d: %w", t.by.name, t.token, err)
+		return fmt.Errorf("%s has written nothing with token %d: %w", t.by.Name, t.token, err)
 	}
-	f.print(time.Now(), t.by.name, fmt.Sprintf("a write with token %d was accepted", t.token))
+	f.print(time.Now(), t.by.Name, fmt.Sprintf("a write with token %d was accepted", t.token))
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (f *fleet) sayIfStandby(p *process) {
 			return
 		}
 	}
-	f.print(time.Now(), p.name, "stands by")
+	f.print(time.Now(), p.Name, "stands by")
 }
 
 // has tells whether a worker has made a report of that kind since it obtained its item.
@@ -194,7 +194,7 @@ func (p *process) check(kinds ...string) error {
 	var errs []error
 	for _, kind := range kinds {
 		if e := p.last[kind]; !e.OK {
-			errs = append(errs, fmt.Errorf("%s: %s: %q", p.name, kind, e.Text))
+			errs = append(errs, fmt.Errorf("%s: %s: %q", p.Name, kind, e.Text))
 		}
 	}
 	return errors.Join(errs...)
@@ -209,7 +209,7 @@ func (f *fleet) checkTenures() error {
 				continue
 			}
 			if !a.from.After(b.until) && !b.from.After(a.until) {
-				errs = append(errs, fmt.Errorf("%s and %s held %s at once", b.by.name, a.by.name, a.item))
+				errs = append(errs, fmt.Errorf("%s and %s held %s at once", b.by.Name, a.by.Name, a.item))
 			}
 			if a.token == b.token || a.from.After(b.from) != (a.token > b.token) {
 				errs = append(errs, fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, b.token, a.token))
@@ -223,8 +223,8 @@ func (f *fleet) checkTenures() error {
 func (f *fleet) summarize() error {
 	fmt.Printf("\nSummary\n")
 	for _, h := range f.handovers {
-		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n", h.from.item, h.from.by.name,
-			h.to.by.name, h.from.token, h.to.token, h.delay.Seconds(), h.since)
+		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n", h.from.item, h.from.by.Name,
+			h.to.by.Name, h.from.token, h.to.token, h.delay.Seconds(), h.since)
 	}
 	steps := 0
 	for _, t := range f.tenures {

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/signal"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/workers"
 )
 
 // Short, so that there is something to see soon. In production, 30 s, 10 s and 10 s are good values.
@@ -39,8 +36,8 @@ func (w worker) LeaseDuration() time.Duration { return leaseDuration }
 // runWorker is the whole of a worker process: it waits for a mailbox, delivers it, and starts over
 // when it has lost it; on SIGTERM it releases it and returns. It prints its reports to stdout.
 func runWorker(endpoint, table, name string) {
-	go exitWithParent()
-	lease.SetLogger(reportErrors{})
+	go workers.ExitWithParent()
+	lease.SetLogger(workers.Errors{})
 	terminated, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 
@@ -52,7 +49,7 @@ func runWorker(endpoint, table, name string) {
 		if err != nil {
 			return
 		}
-		report(event{Kind: "obtained", Item: l.LeaseID, Token: l.FencingToken(),
+		workers.Report(workers.Event{Kind: "obtained", Item: l.LeaseID, Token: l.FencingToken(),
 			Text: fmt.Sprintf("obtained %s with token %d", l.LeaseID, l.FencingToken())})
 
 		heartbeat := make(chan error, 1)
@@ -61,17 +58,17 @@ func runWorker(endpoint, table, name string) {
 
 		lost := !l.Valid() // else it was told to stop
 		if lost {
-			report(event{Kind: "over", OK: l.Context().Err() != nil,
+			workers.Report(workers.Event{Kind: "over", OK: l.Context().Err() != nil,
 				Text: fmt.Sprintf("Valid() is false; its context is done: %v", context.Cause(l.Context()))})
 			afterthought(l, ddb, cursorTable(table))
 		} else {
-			report(event{Kind: "stopping", OK: true, Text: "has stopped working and releases " + l.LeaseID})
+			workers.Report(workers.Event{Kind: "stopping", OK: true, Text: "has stopped working and releases " + l.LeaseID})
 		}
 		err = locker.ReleaseLease(l)
-		report(event{Kind: "release", OK: err == nil || lost && err == lease.LeaseLostError,
+		workers.Report(workers.Event{Kind: "release", OK: err == nil || lost && err == lease.LeaseLostError,
 			Text: fmt.Sprintf("ReleaseLease returned: %v", err)})
 		err = <-heartbeat
-		report(event{Kind: "heartbeat", OK: err == nil || lost && errors.Is(err, lease.LeaseLostError),
+		workers.Report(workers.Event{Kind: "heartbeat", OK: err == nil || lost && errors.Is(err, lease.LeaseLostError),
 			Text: fmt.Sprintf("Heartbeat returned: %v", err)})
 	}
 }
@@ -86,9 +83,9 @@ func deliver(terminated context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB,
 		}
 		switch err := saveCursor(l.Context(), ddb, cursors, l, cursor); {
 		case err == nil:
-			report(event{At: asked, Kind: "worked", Item: l.LeaseID, Token: l.FencingToken()})
+			workers.Report(workers.Event{At: asked, Kind: "worked", Item: l.LeaseID, Token: l.FencingToken()})
 		case l.Valid():
-			report(event{At: asked, Kind: "failed", Item: l.LeaseID, Token: l.FencingToken(),
+			workers.Report(workers.Event{At: asked, Kind: "failed", Item: l.LeaseID, Token: l.FencingToken(),
 				Text: "could not save the cursor: " + err.Error()})
 		}
 		select {
@@ -103,7 +100,7 @@ func deliver(terminated context.Context, l *lease.Lease, ddb *dynamodb.DynamoDB,
 // nevertheless: it saves a cursor when its lease is over.
 func afterthought(l *lease.Lease, ddb *dynamodb.DynamoDB, cursors string) {
 	err := saveCursor(context.Background(), ddb, cursors, l, -1)
-	report(event{Kind: "late write", OK: err == errRefused,
+	workers.Report(workers.Event{Kind: "late write", OK: err == errRefused,
 		Text: fmt.Sprintf("a late write with token %d returned: %v", l.FencingToken(), err)})
 }
 
@@ -127,45 +124,4 @@ func saveCursor(ctx context.Context, ddb *dynamodb.DynamoDB, table string, l *le
 		return errRefused
 	}
 	return err
-}
-
-// exitWithParent ends this process when the one at the other end of its stdin is gone.
-func exitWithParent() {
-	io.Copy(io.Discard, os.Stdin)
-	os.Exit(1)
-}
-
-// event is what a worker tells the process that started it, as a line of JSON.
-type event struct {
-	At     time.Time
-	Worker string `json:"-"` // filled in by the reader
-	Kind   string
-	Item   string `json:",omitempty"`
-	Token  int64  `json:",omitempty"`
-	OK     bool   `json:",omitempty"` // it is as it must be
-	Text   string `json:",omitempty"` // for the timeline
-}
-
-var reporting sync.Mutex
-
-func report(e event) {
-	reporting.Lock()
-	defer reporting.Unlock()
-	if e.At.IsZero() {
-		e.At = time.Now()
-	}
-	json.NewEncoder(os.Stdout).Encode(e)
-}
-
-// reportErrors is a lease.LeaseLogger: it makes the library's errors events.
-type reportErrors struct{}
-
-func (reportErrors) LogInfoMessage(string, ...interface{}) {}
-
-func (reportErrors) LogErrorMessage(message string, keyvals ...interface{}) {
-	text := "logged: " + message
-	for i := 0; i+1 < len(keyvals); i += 2 {
-		text += fmt.Sprintf(" %v=%v", keyvals[i], keyvals[i+1])
-	}
-	report(event{Kind: "log", Text: text})
 }

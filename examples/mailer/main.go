@@ -86,7 +86,8 @@ func deliver(ctx context.Context, locker *lease.Locker, l *lease.Lease) error {
 		mail++ // here it would be sent
 		// The row refuses this once it has changed hands, however late this process learns of it: lease.LeaseLostError.
 		saved := &dynamodb.AttributeValue{N: aws.String(strconv.Itoa(mail))}
-		err := locker.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"LastMail": saved})
+		// It is saved also when the worker is to stop just now: the lease is kept until this function returns.
+		err := locker.SaveAttributes(context.WithoutCancel(ctx), l, map[string]*dynamodb.AttributeValue{"LastMail": saved})
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,8 @@ import (
 	"github.com/intercom/lease"
 )
 
-// collector shows a Locker's figures to Prometheus: to be registered once for each Locker. A scrape sends no request.
+// collector shows a Locker's figures to Prometheus. A process with several Lockers registers one for each, with a label of its
+// own by prometheus.WrapRegistererWith. A scrape sends no request.
 type collector struct{ locker *lease.Locker }
 
 var (
@@ -22,13 +23,14 @@ var (
 	obtained       = desc("obtained_total", "Leases obtained.")
 	renewed        = desc("renewed_total", "Renewals that succeeded.")
 	released       = desc("released_total", "Leases released.")
-	handedOver     = desc("handed_over_total", "Leases handed over to another worker that wanted the item.")
-	lost           = desc("lost_total", "Leases whose item someone else had taken, or that was retired.")
+	handedOver     = desc("handed_over_total", "Items handed over to who wanted them, or freed as an operator asked.")
+	lost           = desc("lost_total", "Leases whose item someone else had taken, or that was retired, or leased anew here.")
 	expired        = desc("expired_total", "Leases that weren't renewed in time.")
-	racesLost      = desc("races_lost_total", "Items that another worker took first.")
+	racesLost      = desc("races_lost_total", "Items that another worker took first, or that had gone.")
 	looks          = desc("looks_total", "Looks at the table that succeeded.")
 	failedRenewals = desc("failed_renewals_total", "Renewals that failed, by an error of the database or the network.")
 	failedLooks    = desc("failed_looks_total", "Looks at the table that failed.")
+	failedWrites   = desc("failed_writes_total", "Other writes that failed: leases, releases, handovers, wishes and saves.")
 )
 
 func desc(name, help string) *prometheus.Desc {
@@ -37,7 +39,7 @@ func desc(name, help string) *prometheus.Desc {
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{held, waiting, inHandover, leastRemaining, shortest, lastLook, lastRenewal, obtained, renewed,
-		released, handedOver, lost, expired, racesLost, looks, failedRenewals, failedLooks} {
+		released, handedOver, lost, expired, racesLost, looks, failedRenewals, failedLooks, failedWrites} {
 		to <- d
 	}
 }
@@ -74,6 +76,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	count(looks, s.Looks)
 	count(failedRenewals, s.FailedRenewals)
 	count(failedLooks, s.FailedLooks)
+	count(failedWrites, s.FailedWrites)
 }
 
 // nextToEnd returns the lease with the least time left, nil if there is none.
