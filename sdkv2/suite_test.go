@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/internal/race"
 )
 
 var (
@@ -35,11 +37,11 @@ func TestSuite(t *testing.T) {
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
 		filepath.Join(root, "internal/ddblocal/bridged.go"): filepath.Join(here, "testdata/bridged.go")}})
 	require.NoError(t, err)
-	work := write("go.work", fmt.Sprintf("go 1.26\nuse (\n\t%q\n\t%q\n)\n", root, here))
+	work := write("go.work", fmt.Sprintf("go 1.25.0\nuse (\n\t%q\n\t%q\n)\n", root, here))
 
 	args := append([]string{"test", "-count=1", "-run", *suite, "-overlay", write("overlay.json", string(overlay)), "."},
 		strings.Fields(*suiteArgs)...)
-	if raceEnabled {
+	if race.Enabled() {
 		args = append(args[:1:1], append([]string{"-race"}, args[1:]...)...)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -49,5 +51,3 @@ func TestSuite(t *testing.T) {
 	t.Logf("go %s\n%s", strings.Join(args, " "), out)
 	require.NoError(t, err)
 }
-
-var raceEnabled bool // set by race_test.go

@@ -1,5 +1,0 @@
-//go:build race
-
-package sdkv2_test
-
-func init() { raceEnabled = true }
