@@ -182,8 +182,18 @@ func (h *holder) runShare(ctx context.Context, most int) error {
 func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
 	defer runtime.UnlockOSThread()
+	if strings.Contains(l.LeaseID, "\x00") {
+		warn("no command can be run for the item %s: an environment can't have its name", show(l.LeaseID))
+		h.began.Store(true)
+		h.status.Store(statusCantHold)
+		return errors.New("the item has a NUL byte in its name")
+	}
 	g, err := h.start(l)
-	if err != nil {
+	if err != nil && l.Context().Err() != nil {
+		h.gaveUp.Store(true)
+		warn("the lease of %s was lost before its command began", show(l.LeaseID))
+		return err
+	} else if err != nil {
 		h.began.Store(true)
 		status, _ := cantRun(h.args[0], err).(exitStatus)
 		h.status.Store(int64(status))
