@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,29 @@ type group struct {
 	item    string
 	told    bool // what to do about a command that was stopped in the background
 	foreign bool // it can't be signalled
+}
+
+// own are the processes that this one has started, and waits for.
+var own = struct {
+	sync.Mutex
+	pids map[int]bool
+}{pids: make(map[int]bool)}
+
+func startOwn(cmd *exec.Cmd) error {
+	own.Lock()
+	defer own.Unlock()
+	err := cmd.Start()
+	if err == nil {
+		own.pids[cmd.Process.Pid] = true
+	}
+	return err
+}
+
+func waitOwn(cmd *exec.Cmd) {
+	cmd.Wait()
+	own.Lock()
+	defer own.Unlock()
+	delete(own.pids, cmd.Process.Pid)
 }
 
 // start starts the command for an item, in a process group of its own, when the guard knows of it. The calling thread must
@@ -54,13 +78,13 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 		}
 	}
 	dieWithParent(cmd.SysProcAttr)
-	if err := cmd.Start(); err != nil {
+	if err := startOwn(cmd); err != nil {
 		return nil, err
 	}
 	g.id = cmd.Process.Pid
 	h.guard.know(g.id, time.Now().Add(l.Remaining()))
 	go func() {
-		cmd.Wait()
+		waitOwn(cmd)
 		close(g.exited)
 	}()
 	if err := gate.open(l); err != nil {
@@ -93,6 +117,12 @@ func (g *group) over() bool {
 		}
 	}
 	return errors.Is(syscall.Kill(-g.id, 0), syscall.ESRCH)
+}
+
+// interrupted tells whether Ctrl-C ended the command, of which this process has heard nothing.
+func (g *group) interrupted() bool {
+	s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && g.tty && s.Signaled() && s.Signal() == syscall.SIGINT && !signal.Ignored(syscall.SIGINT)
 }
 
 // status returns the command's exit status, as a shell has it.

@@ -34,6 +34,7 @@ func startGuard() (*guard, error) {
 		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
 	}
 	adoptOrphans()
+	go buryOrphans()
 	go func() {
 		for range g.wake {
 			g.flush()
@@ -67,7 +68,7 @@ func (g *guard) start() error {
 	}
 	defer in.Close()
 	cmd := &exec.Cmd{Path: self, Args: []string{guardName}, Stdin: in, Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
-	if err := cmd.Start(); err != nil {
+	if err := startOwn(cmd); err != nil {
 		out.Close()
 		return err
 	}
@@ -84,7 +85,7 @@ func (g *guard) start() error {
 	g.mu.Unlock()
 	g.flush()
 	go func() {
-		cmd.Wait()
+		waitOwn(cmd)
 		for wait := time.Second; ; wait = time.Minute {
 			time.Sleep(wait)
 			if g.start() == nil {

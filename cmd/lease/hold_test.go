@@ -252,6 +252,57 @@ func TestInAnOutageACommandIsToldToStopBeforeItIsKilled(t *testing.T) {
 	assert.Equal(t, 75, p.wait().status)
 }
 
+// A command that stops its holder with its first breath is guarded by then.
+func TestACommandIsGuardedBeforeItRuns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	ticks := filepath.Join(t.TempDir(), "ticks")
+	p := f.start("hold", "-as", "w1", "-duration", "2s", "sh", "-c", `kill -STOP $PPID; (while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) & wait`)
+	await(t, "it works", func() bool { return exists(ticks) })
+	end := f.item("a").Until.Add(-200 * time.Millisecond)
+	await(t, "it was ended", func() bool { return time.Since(lastTick(t, ticks)) > 500*time.Millisecond })
+	assert.Less(t, lastTick(t, ticks).Sub(end), 50*time.Millisecond)
+	require.NoError(t, p.Process.Signal(syscall.SIGCONT))
+	assert.Equal(t, 75, p.wait().status)
+}
+
+func TestAGuardThatWasStoppedKillsNoHealthyCommand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.hold("w1", append([]string{"-duration", "2s"}, work(t.TempDir()+"/ticks")...)...)
+	guard := 0
+	for _, child := range children(p.Process.Pid) {
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
+			guard = child
+		}
+	}
+	require.NotZero(t, guard)
+	require.NoError(t, syscall.Kill(guard, syscall.SIGSTOP))
+	time.Sleep(4 * time.Second) // two tenures, as it knows
+	require.NoError(t, syscall.Kill(guard, syscall.SIGCONT))
+	time.Sleep(time.Second)
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 7, p.wait().status, "it could clean up")
+}
+
+func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere they aren't adopted")
+	}
+	f := newFixture(t, "a")
+	p := f.hold("w1", "-most", "1", "sh", "-c", `for i in 1 2 3; do (setsid sleep 0.5 &); done; echo "w1: runs"; sleep 100`)
+	await(t, "they have ended and are buried", func() bool {
+		left := 0
+		for _, child := range children(p.Process.Pid) {
+			if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child)); strings.Contains(string(text), ") Z ") {
+				left++
+			}
+		}
+		return left == 0 && len(children(p.Process.Pid)) == 2
+	})
+}
+
 // TestAGuardThatIsKilledIsReplaced; until then, on Linux, a command still dies with its holder.
 func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
 	t.Parallel()

@@ -249,8 +249,18 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 	x.press("\x1a") // Ctrl-Z
 	x.shown.await(t, "can't be suspended")
 	x.press("\x03")
-	assert.Equal(t, 128+2, x.end())
+	assert.Equal(t, -2, x.end(), "it ends of SIGINT itself")
 	assert.Empty(t, f.item("a").LesseeID)
+
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo ready; while :; do sleep 0.05; done'; echo goes on`, binary(t)}
+	x = f.startOnTerminal(80, 24, p)
+	x.shown.await(t, "ready")
+	x.press("\x03")
+	x.wait()
+	assert.NotContains(t, x.shown.String(), "goes on", "the script around it ends as well")
 
 	for _, shell := range [][]string{{"sh", "-c"}, {"bash", "--norc", "--noprofile", "-i", "-c"}} { // one leaves the terminal to whom it starts
 		p := f.prepare("hold")
@@ -262,6 +272,20 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 		assert.Equal(t, 0, x.wait().status)
 		x.shown.await(t, "shell got <hello>")
 	}
+}
+
+// A pager in the pipeline keeps the terminal.
+func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo one' | { sleep 0.5; read -r x; read -r line </dev/tty; echo "pager got <$x> <$line>"; }`, binary(t)}
+	x := f.startOnTerminal(80, 24, p)
+	x.press("hello\r")
+	assert.Equal(t, 0, x.end())
+	x.shown.await(t, "pager got <one> <hello>")
 }
 
 // TestAnOperatorsNight is what the command is for, on one terminal: who has what, a holder that is killed, and how the item
