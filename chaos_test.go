@@ -132,6 +132,7 @@ func TestChaos(t *testing.T) {
 	assert.Positive(t, report.Handovers)
 	assert.Positive(t, report.Takeovers)
 	assert.Positive(t, report.Refused)
+	assert.Positive(t, report.Saves)
 	if *chaosDuration >= 18*time.Second {
 		kinds := append([]string{chaos.BlackHole, "SIGKILL", "SIGTERM", "SIGSTOP and SIGCONT", "wish of an operator", "DynamoDB Local killed and started again"}, chaos.AnyFault...)
 		assert.ElementsMatch(t, kinds, slices.Collect(maps.Keys(report.Faults)), "kinds of faults")
@@ -323,7 +324,7 @@ func handOverByName(_ string, body map[string]any) {
 func saveAnyway(_ string, body map[string]any) {
 	if update, _ := body["UpdateExpression"].(string); isSave(update) {
 		body["ConditionExpression"] = fmt.Sprintf("attribute_exists(id) OR (%v)", body["ConditionExpression"])
-		body["UpdateExpression"] = "SET #saved0 = :saved0"
+		body["UpdateExpression"] = "SET #s0 = :s0"
 	}
 }
 

@@ -170,7 +170,7 @@ func (r *chaosRun) completed(req *request.Request) {
 	kind, note := chaos.Renewed, ""
 	switch {
 	case isSave(update):
-		kind, note = chaos.Saved, *in.ExpressionAttributeValues[":saved0"].N
+		kind, note = chaos.Saved, *in.ExpressionAttributeValues[":s0"].N
 	case isHandover(update):
 		kind = chaos.HandedOver
 		if r.How == isRepeating {
@@ -202,7 +202,7 @@ func (r *chaosRun) sending(req *request.Request) {
 func isHandover(update string) bool { return strings.Contains(update, "#holder = #wantedBy") }
 func isRelease(update string) bool  { return strings.Contains(update, "REMOVE #holder") }
 func isWish(update string) bool     { return strings.Contains(update, "#wantedBy = :by") }
-func isSave(update string) bool     { return strings.Contains(update, "#saved0 = :saved0") }
+func isSave(update string) bool     { return strings.Contains(update, "#s0 = :s0") }
 
 // wrote records a write of a tenure of this worker, but for those of the original, which don't name it. A wish is about
 // somebody else's.

@@ -52,7 +52,11 @@ func (e event) String() string {
 	case renewed, released:
 		who("  by %s", e.Holder)
 	case ended:
-		who("  the lease of %s", e.Holder)
+		if e.WantedBy != nil {
+			who("  the reservation for %s, which has not taken it", e.Holder)
+		} else {
+			who("  the lease of %s", e.Holder)
+		}
 	case handedOver:
 		who("  by %s", e.From)
 		who(" to %s", e.Holder)
@@ -192,6 +196,8 @@ func (w *watcher) compare(was *sighting, i item, now time.Time) (events []event)
 		}
 	case is == reserved && had != i.LesseeID:
 		note(handedOver, event{Holder: i.LesseeID, From: had, Token: &i.FencingToken})
+	case was.live && !i.live(now) && was.WantedBy == had: // It was reserved, and nobody took it.
+		note(ended, event{Holder: had, Token: &i.FencingToken, WantedBy: &was.WantedBy})
 	case was.live && !i.live(now):
 		note(ended, event{Holder: i.LesseeID, Token: &i.FencingToken})
 	case !was.live && i.live(now) && had == i.LesseeID && had != "": // a worker of the original, which counts no tokens

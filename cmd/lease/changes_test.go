@@ -60,7 +60,7 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 		{"what follows a handover", ptr(wish(at("w2", 5, left), "w2")), at("w2", 6, left), "obtained by w2 6"},
 		{"a handover and what follows", ptr(wish(at("w1", 5, left), "w2")), at("w2", 6, left),
 			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
-		{"a reservation that ends", ptr(wish(at("w2", 5, over), "w2")), wish(at("w2", 5, over), "w2"), "ended by w2 5"},
+		{"a reservation that ends", ptr(wish(at("w2", 5, over), "w2")), wish(at("w2", 5, over), "w2"), "ended by w2 5 for w2"},
 		{"a release and then a handover", ptr(freed(5)), wish(at("w2", 6, left), "w2"), "handed over by w2 6"},
 		{"a tenure between two looks", ptr(freed(5)), freed(6), "released 6"},
 		{"a short tenure between two looks", ptr(freed(5)), at("w1", 6, over), "obtained by w1 6; ended by w1 6"},

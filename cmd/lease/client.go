@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,7 +46,7 @@ func (a *app) open(ctx context.Context, retries int) (*client, error) {
 	return c, c.learnClock(ctx)
 }
 
-const fewRetries = 4 // after some 2 seconds it gives up
+const fewRetries = 3 // it gives up after a second, or after some 12 if nothing answers
 const sdkRetries = -1
 
 // connect returns a client that has sent nothing. Its key may be missing.
@@ -53,7 +54,7 @@ func (a *app) connect(retries int) (*client, error) {
 	if a.table == "" {
 		return nil, usagef("no table: give -table NAME, or set LEASE_TABLE")
 	}
-	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport()}).WithMaxRetries(retries)
+	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport(retries)}).WithMaxRetries(retries)
 	if a.region != "" {
 		config.WithRegion(a.region)
 	}
@@ -89,10 +90,12 @@ func (a *app) connect(retries int) (*client, error) {
 }
 
 // transport gives up on a host that doesn't answer sooner than the SDK's own.
-func transport() *http.Transport {
+func transport(retries int) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	t.ResponseHeaderTimeout = 20 * time.Second
+	if t.ResponseHeaderTimeout = 20 * time.Second; retries == fewRetries {
+		t.ResponseHeaderTimeout = 3 * time.Second
+	}
 	t.MaxIdleConnsPerHost = 64
 	return t
 }
@@ -207,8 +210,8 @@ func (a *app) explain(err error) string {
 		return "no AWS region: give -region, or set AWS_REGION"
 	case strings.HasPrefix(code, "AccessDenied") || code == "UnauthorizedOperation":
 		return fmt.Sprintf("no permission for dynamodb:%s on table %q: have that action allowed for these credentials (%s: %s)", operation, a.table, code, message)
-	case strings.Contains("UnrecognizedClientException InvalidClientTokenId InvalidSignatureException SignatureDoesNotMatch "+
-		"ExpiredTokenException ExpiredToken RequestExpired IncompleteSignatureException MissingAuthenticationTokenException", code):
+	case slices.Contains(strings.Fields("UnrecognizedClientException InvalidClientTokenId InvalidSignatureException SignatureDoesNotMatch "+
+		"ExpiredTokenException ExpiredToken RequestExpired IncompleteSignatureException MissingAuthenticationTokenException"), code):
 		return fmt.Sprintf("AWS refuses the credentials: renew them, or check AWS_PROFILE and the region (%s: %s)", code, message)
 	case code == request.ErrCodeRequestError || code == request.ErrCodeResponseTimeout:
 		return fmt.Sprintf("no answer from %s: check -endpoint, -region and the network (%v)", a.endpoint, innermost(sdk))
@@ -216,7 +219,7 @@ func (a *app) explain(err error) string {
 		return "given up: " + err.Error()
 	case request.IsErrorThrottle(sdk):
 		return fmt.Sprintf("table %q is throttled: try again, or give it more capacity (%s: %s)", a.table, code, message)
-	case code == request.ErrCodeSerialization:
+	case code == request.ErrCodeSerialization || code == "":
 		return fmt.Sprintf("what answers at %s is no DynamoDB: check -endpoint (%v)", a.endpoint, innermost(sdk))
 	case code == "ValidationException" && strings.Contains(strings.ToLower(message), "table"):
 		return fmt.Sprintf("%q is no name for a table: check -table (%s)", a.table, message)

@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,41 +17,92 @@ import (
 
 // group is the process group of a command.
 type group struct {
-	id     int
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when the command itself has ended; what it has started may still run
-	tty    bool          // it has the terminal
+	id      int
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed when the command itself has ended; what it has started may still run
+	tty     bool          // it has the terminal
+	item    string
+	told    bool // what to do about a command that was stopped in the background
+	foreign bool // it can't be signalled
 }
 
-// start starts the command for an item, in a process group of its own. The calling thread must outlive it.
+// own are the processes that this one has started, and waits for.
+var own = struct {
+	sync.Mutex
+	pids map[int]bool
+}{pids: make(map[int]bool)}
+
+func startOwn(cmd *exec.Cmd) error {
+	own.Lock()
+	defer own.Unlock()
+	err := cmd.Start()
+	if err == nil {
+		own.pids[cmd.Process.Pid] = true
+	}
+	return err
+}
+
+func waitOwn(cmd *exec.Cmd) {
+	cmd.Wait()
+	own.Lock()
+	defer own.Unlock()
+	delete(own.pids, cmd.Process.Pid)
+}
+
+// start starts the command for an item, in a process group of its own, when the guard knows of it. The calling thread must
+// outlive it.
 func (h *holder) start(l *lease.Lease) (*group, error) {
-	cmd := exec.Command(h.path)
-	cmd.Args = h.args
+	self, err := ownBinary()
+	if err != nil {
+		return nil, err
+	}
+	gate, err := newGate()
+	if err != nil {
+		return nil, err
+	}
+	defer gate.close()
+	cmd := exec.Command(self)
+	cmd.Args = append([]string{stubName, h.path}, h.args...)
+	cmd.ExtraFiles = gate.theirs
 	cmd.Env = append(os.Environ(), "LEASE_ID="+l.LeaseID, "LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10), "LEASE_LESSEE="+h.as.name)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	g := &group{cmd: cmd, exited: make(chan struct{})}
+	g := &group{cmd: cmd, exited: make(chan struct{}), item: l.LeaseID}
 	if !h.share {
 		cmd.Stdin = os.Stdin
-		if foreground, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err == nil && foreground == unix.Getpgrp() {
+		foreground, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+		if err == nil && foreground == unix.Getpgrp() && isTerminal(os.Stdout) { // else there may be a pager, which needs it
 			g.tty = true // It may read from the terminal, and Ctrl-C is for it.
 			cmd.SysProcAttr.Foreground = true
+			signal.Ignore(syscall.SIGTTOU) // This process may write to it from the background, then.
 		}
 	}
 	dieWithParent(cmd.SysProcAttr)
-	if err := cmd.Start(); err != nil {
+	if err := startOwn(cmd); err != nil {
 		return nil, err
 	}
 	g.id = cmd.Process.Pid
+	h.guard.know(g.id, time.Now().Add(l.Remaining()))
 	go func() {
-		cmd.Wait()
+		waitOwn(cmd)
 		close(g.exited)
 	}()
+	if err := gate.open(l); err != nil {
+		<-g.exited
+		h.guard.drop(g.id)
+		g.close()
+		return nil, err
+	}
 	return g, nil
 }
 
 // signal sends a signal to the whole group.
-func (g *group) signal(s syscall.Signal) { syscall.Kill(-g.id, s) }
+func (g *group) signal(s syscall.Signal) {
+	if syscall.Kill(-g.id, s) == syscall.EPERM && !g.foreign {
+		g.foreign = true
+		warn("the command for %s can't be signalled: it runs as another user; end it yourself", show(g.item))
+	}
+}
 
 // over tells whether no process of the group is left. Those whose parents have ended are this process's to bury.
 func (g *group) over() bool {
@@ -66,6 +119,12 @@ func (g *group) over() bool {
 	return errors.Is(syscall.Kill(-g.id, 0), syscall.ESRCH)
 }
 
+// interrupted tells whether Ctrl-C ended the command, of which this process has heard nothing.
+func (g *group) interrupted() bool {
+	s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && g.tty && s.Signaled() && s.Signal() == syscall.SIGINT && !signal.Ignored(syscall.SIGINT)
+}
+
 // status returns the command's exit status, as a shell has it.
 func (g *group) status() int {
 	<-g.exited
@@ -75,19 +134,23 @@ func (g *group) status() int {
 	return g.cmd.ProcessState.ExitCode()
 }
 
-// resume lets a command go on that was stopped at the terminal: no shell has the terminal then, to say fg.
+// resume lets a command go on that was stopped at the terminal: no shell has the terminal then, to say fg. Of another one that
+// has stopped it tells.
 func (g *group) resume() {
-	if g.tty && stopped(g.id) {
+	switch {
+	case (!g.tty && g.told) || !stopped(g.id):
+	case g.tty:
 		warn("a command that holds a lease can't be suspended")
 		g.signal(syscall.SIGCONT)
+	default:
+		g.told = true
+		warn("the command for %s has stopped, and holds its lease; a command in the background can't read a terminal", show(g.item))
 	}
 }
 
 // close takes the terminal back.
 func (g *group) close() {
-	if g.tty {
-		signal.Ignore(syscall.SIGTTOU) // As it is in the background now, this would stop it.
+	if foreground, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); g.tty && err == nil && foreground == g.id {
 		unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, unix.Getpgrp())
-		signal.Reset(syscall.SIGTTOU)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,27 +20,47 @@ const guardName = "lease-guard"
 // a tenure ends. It learns the ends over a pipe, a line each: the group, when its tenure ends in Unix nanoseconds, and how
 // many nanoseconds are left till then. If nothing is left, the group has ended.
 type guard struct {
-	mu   sync.Mutex
-	pipe *os.File
-	ends map[int]time.Time // of the tenures, by group
+	mu      sync.Mutex
+	ends    map[int]time.Time // of the tenures, by group
+	news    map[int]bool      // the groups that the guard is to hear of
+	wake    chan struct{}
+	writing sync.Mutex
+	pipe    *os.File
 }
 
 func startGuard() (*guard, error) {
-	g := &guard{ends: make(map[int]time.Time)}
+	g := &guard{ends: make(map[int]time.Time), news: make(map[int]bool), wake: make(chan struct{}, 1)}
 	if err := g.start(); err != nil {
 		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
 	}
 	adoptOrphans()
+	go buryOrphans()
+	go func() {
+		for range g.wake {
+			g.flush()
+		}
+	}()
 	return g, nil
+}
+
+// ownBinary is the path of this program. It is there also when the file is gone, as after "go run".
+func ownBinary() (string, error) {
+	if self := "/proc/self/exe"; exists(self) {
+		return self, nil
+	}
+	return os.Executable()
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // start starts the process, and again when that was killed.
 func (g *guard) start() error {
-	self := "/proc/self/exe" // It is there also when the file is gone, as after "go run".
-	if _, err := os.Stat(self); err != nil {
-		if self, err = os.Executable(); err != nil {
-			return err
-		}
+	self, err := ownBinary()
+	if err != nil {
+		return err
 	}
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -47,21 +68,24 @@ func (g *guard) start() error {
 	}
 	defer in.Close()
 	cmd := &exec.Cmd{Path: self, Args: []string{guardName}, Stdin: in, Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
-	if err := cmd.Start(); err != nil {
+	if err := startOwn(cmd); err != nil {
 		out.Close()
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.writing.Lock()
 	if g.pipe != nil {
 		g.pipe.Close()
 	}
 	g.pipe = out
-	for group, end := range g.ends {
-		g.send(group, end)
+	g.writing.Unlock()
+	g.mu.Lock()
+	for group := range g.ends {
+		g.news[group] = true
 	}
+	g.mu.Unlock()
+	g.flush()
 	go func() {
-		cmd.Wait()
+		waitOwn(cmd)
 		for wait := time.Second; ; wait = time.Minute {
 			time.Sleep(wait)
 			if g.start() == nil {
@@ -72,12 +96,26 @@ func (g *guard) start() error {
 	return nil
 }
 
-// keep says until when a group may work.
+// keep says until when a group may work. It doesn't wait for the guard.
 func (g *guard) keep(group int, end time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ends[group] = end
-	g.send(group, end)
+	g.note(group)
+}
+
+func (g *guard) note(group int) {
+	g.news[group] = true
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// know is keep of a new group: the guard has heard of it when this returns, unless that is stopped.
+func (g *guard) know(group int, end time.Time) {
+	g.keep(group, end)
+	g.flush()
 }
 
 // drop says that a group has ended.
@@ -85,16 +123,26 @@ func (g *guard) drop(group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.ends, group)
-	g.write(group, 0, 0)
+	g.note(group)
 }
 
-func (g *guard) send(group int, end time.Time) {
-	g.write(group, end.UnixNano(), max(1, time.Until(end)))
-}
-
-func (g *guard) write(group int, end int64, left time.Duration) {
-	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped.
-	fmt.Fprintf(g.pipe, "%d %d %d\n", group, end, int64(left))
+// flush writes what is new.
+func (g *guard) flush() {
+	g.writing.Lock()
+	defer g.writing.Unlock()
+	g.mu.Lock()
+	var lines strings.Builder
+	for group := range g.news {
+		if end, ok := g.ends[group]; ok {
+			fmt.Fprintf(&lines, "%d %d %d\n", group, end.UnixNano(), int64(max(1, time.Until(end))))
+		} else {
+			fmt.Fprintf(&lines, "%d 0 0\n", group)
+		}
+	}
+	clear(g.news)
+	g.mu.Unlock()
+	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped. It is told again each second.
+	io.WriteString(g.pipe, lines.String())
 }
 
 // runGuard is the whole of the guard's process.
@@ -141,6 +189,10 @@ func guardGroups(lines <-chan string, kill func(group int)) {
 				}
 			}
 		case <-wake:
+			if time.Since(next) > 100*time.Millisecond { // This process was stopped: first it hears what has come meanwhile.
+				next, wake = time.Now().Add(50*time.Millisecond), time.After(50*time.Millisecond)
+				continue
+			}
 			wait := time.Second
 			for group, end := range groups {
 				if left := left(end); left > 0 {

@@ -103,6 +103,7 @@ type holder struct {
 	began  atomic.Bool  // a command was started
 	status atomic.Int64 // of the command that ended last
 	gaveUp atomic.Bool  // a command was ended as its lease was lost, or about to be
+	ctrlC  atomic.Bool  // a command was ended at the terminal
 }
 
 // prepare makes sure of what no waiting would make good.
@@ -143,6 +144,11 @@ func (h *holder) runOne(ctx context.Context) error {
 	case h.began.Load() && errors.Is(err, lease.LeaseLostError):
 		warn("the lease was lost when the command had just ended")
 		return exitStatus(statusLost)
+	case h.ctrlC.Load(): // The script around this one is to stop too, as it does for a command without a lease.
+		signal.Reset(syscall.SIGINT)
+		syscall.Kill(0, syscall.SIGINT)
+		time.Sleep(time.Second)
+		return exitStatus(h.status.Load())
 	case h.began.Load():
 		return exitStatus(h.status.Load())
 	case ctx.Err() != nil:
@@ -182,8 +188,18 @@ func (h *holder) runShare(ctx context.Context, most int) error {
 func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
 	defer runtime.UnlockOSThread()
+	if strings.Contains(l.LeaseID, "\x00") {
+		warn("no command can be run for the item %s: an environment can't have its name", show(l.LeaseID))
+		h.began.Store(true)
+		h.status.Store(statusCantHold)
+		return errors.New("the item has a NUL byte in its name")
+	}
 	g, err := h.start(l)
-	if err != nil {
+	if err != nil && l.Context().Err() != nil {
+		h.gaveUp.Store(true)
+		warn("the lease of %s was lost before its command began", show(l.LeaseID))
+		return err
+	} else if err != nil {
 		h.began.Store(true)
 		status, _ := cantRun(h.args[0], err).(exitStatus)
 		h.status.Store(int64(status))
@@ -276,6 +292,7 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 	h.guard.drop(g.id)
 	status := g.status()
 	h.status.Store(int64(status))
+	h.ctrlC.Store(g.interrupted() && !told)
 	switch name := show(l.LeaseID); {
 	case lost || l.Context().Err() != nil: // It may have been the guard that ended it.
 		h.gaveUp.Store(true)

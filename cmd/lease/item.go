@@ -131,7 +131,11 @@ func (i item) describe(now time.Time) string {
 		if i.LesseeID == "" {
 			return fmt.Sprintf("is kept from all for another %s, as an older process of its last holder's name may rely on it", short(i.Until.Sub(now)))
 		}
-		return fmt.Sprintf("is held by %s with the token %d, for another %s", show(i.LesseeID), i.FencingToken, short(i.Until.Sub(now)))
+		token := fmt.Sprintf("the token %d", i.FencingToken)
+		if i.tokenless {
+			token = "no token"
+		}
+		return fmt.Sprintf("is held by %s with %s, for another %s", show(i.LesseeID), token, short(i.Until.Sub(now)))
 	case neverLeased:
 		return "is free, and was never leased"
 	}

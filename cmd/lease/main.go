@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -101,9 +102,12 @@ func (i interrupted) Error() string      { return "interrupted: " + i.Signal.Str
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
 func main() {
-	if os.Args[0] == guardName {
+	switch os.Args[0] {
+	case guardName:
 		runGuard(os.Stdin)
 		return
+	case stubName:
+		runStub()
 	}
 	os.Exit(run(os.Args[1:]))
 }
@@ -142,8 +146,12 @@ func run(args []string) int {
 func (a *app) awaitSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
 	sig := <-signals
 	cancel(interrupted{sig.(syscall.Signal)})
-	<-signals
-	close(a.again)
+	for first := time.Now(); ; {
+		if <-signals; time.Since(first) > time.Second { // timeout(1) sends two: one to this process, and one to its group.
+			close(a.again)
+			return
+		}
+	}
 }
 
 func (a *app) run(ctx context.Context, args []string) (err error) {

@@ -160,8 +160,9 @@ func TestYieldSaysWhenNobodyOrTheWrongOneHasIt(t *testing.T) {
 	p.stdout.await(t, "asked w3")
 	require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute)))
 	r = p.wait()
-	assert.Equal(t, 0, r.status)
-	assert.Contains(t, r.stdout, "reserved for w4, which has not taken it yet\n")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.stderr, "lease: a is reserved for w4, which has not taken it yet\n")
+	assert.Equal(t, result{stdout: "a: is reserved for w4 already\n"}, f.run("yield", "a", "-to", "w4", "-wait", "0s"))
 }
 
 func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {

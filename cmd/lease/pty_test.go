@@ -139,9 +139,8 @@ func TestWatchOnATerminalShowsATakeover(t *testing.T) {
 
 	x.press("q")
 	assert.Equal(t, 0, x.end())
-	shown := x.shown.String()
-	assert.True(t, strings.HasPrefix(shown, "\x1b[?1049h\x1b[?25l"), "%.50q", shown)
-	assert.True(t, strings.HasSuffix(shown, "\x1b[?25h\x1b[?1049l"), "%q", shown[max(0, len(shown)-50):])
+	assert.True(t, strings.HasPrefix(x.shown.String(), "\x1b[?1049h\x1b[?25l"), "%.50q", x.shown.String())
+	await(t, "the screen is left", func() bool { return strings.HasSuffix(x.shown.String(), "\x1b[?25h\x1b[?1049l") })
 }
 
 func TestWatchLeavesTheTerminalAsItWas(t *testing.T) {
@@ -250,8 +249,18 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 	x.press("\x1a") // Ctrl-Z
 	x.shown.await(t, "can't be suspended")
 	x.press("\x03")
-	assert.Equal(t, 128+2, x.end())
+	assert.Equal(t, -2, x.end(), "it ends of SIGINT itself")
 	assert.Empty(t, f.item("a").LesseeID)
+
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo ready; while :; do sleep 0.05; done'; echo goes on`, binary(t)}
+	x = f.startOnTerminal(80, 24, p)
+	x.shown.await(t, "ready")
+	x.press("\x03")
+	x.wait()
+	assert.NotContains(t, x.shown.String(), "goes on", "the script around it ends as well")
 
 	for _, shell := range [][]string{{"sh", "-c"}, {"bash", "--norc", "--noprofile", "-i", "-c"}} { // one leaves the terminal to whom it starts
 		p := f.prepare("hold")
@@ -263,6 +272,20 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 		assert.Equal(t, 0, x.wait().status)
 		x.shown.await(t, "shell got <hello>")
 	}
+}
+
+// A pager in the pipeline keeps the terminal.
+func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo one' | { sleep 0.5; read -r x; read -r line </dev/tty; echo "pager got <$x> <$line>"; }`, binary(t)}
+	x := f.startOnTerminal(80, 24, p)
+	x.press("hello\r")
+	assert.Equal(t, 0, x.end())
+	x.shown.await(t, "pager got <one> <hello>")
 }
 
 // TestAnOperatorsNight is what the command is for, on one terminal: who has what, a holder that is killed, and how the item

@@ -58,6 +58,9 @@ func release(a *app, flags *flag.FlagSet) func(ctx context.Context, args []strin
 		if err := refuse(seen, *token, *holder); err != nil {
 			return err
 		}
+		if !seen.live(time.Now()) {
+			return say("%s: there is nothing to release: it %s\n", show(id), seen.describe(time.Now()))
+		}
 		warn("%s %s.", show(id), seen.describe(time.Now()))
 		warn("This frees it by force. %s learns of that with its next renewal; until then it and the next holder may both work on it.", show(seen.LesseeID))
 		if !*yes {

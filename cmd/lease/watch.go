@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -269,15 +270,20 @@ func (v *view) press(key string) (leave bool) {
 // lines lays the view out on a screen of that height.
 func (v *view) lines(height int) []line {
 	now := time.Now()
+	shownAt, status, old := now, "lease watch  "+v.title+"  q leaves", ""
+	if v.failure != "" {
+		old = "LOOKING FAILS, shown is what was %s ago: " + v.failure
+	} else if now.Sub(v.at) > v.mark {
+		old = "NO ANSWER YET, shown is what was %s ago"
+	}
+	if old != "" { // What was held then may be held still.
+		shownAt, status = v.at, strings.Replace(old, "%s", short(now.Sub(v.at)), 1)
+	}
 	sum := counts{Holders: make(map[string]int)}
 	for _, i := range v.items {
-		sum.add(i, now)
+		sum.add(i, shownAt)
 	}
-	status := "lease watch  " + v.title + "  q leaves"
-	if v.failure != "" {
-		status = fmt.Sprintf("LOOKING FAILS, shown is what was %s ago: %s", short(now.Sub(v.at)), v.failure)
-	}
-	lines := []line{{text: status, bold: v.failure != ""}, {text: fmt.Sprintf("%s; holders: %d", &sum, len(sum.Holders))}, {}}
+	lines := []line{{text: status, bold: old != ""}, {text: fmt.Sprintf("%s; holders: %d", &sum, len(sum.Holders))}, {}}
 	tail := []line{}
 	if room := min(latestEvents, (height-len(lines)-1)/3); room > 0 && len(v.events) > 0 {
 		tail = append(tail, line{})
@@ -290,7 +296,7 @@ func (v *view) lines(height int) []line {
 	shown := v.items[v.top:min(len(v.items), v.top+v.page)]
 	cells := [][]string{header}
 	for _, i := range shown {
-		cells = append(cells, i.columns(now))
+		cells = append(cells, i.columns(shownAt))
 	}
 	var c columns
 	c.fit(cells...)

@@ -48,7 +48,7 @@ func yield(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		few, until := make(chan struct{}, 16), time.Now().Add(*wait)
 		for _, id := range ids { // side by side: each has the whole time
 			all.Go(func() {
-				y := &yielding{client: c, id: id, to: *to, wait: *wait, until: until, few: few}
+				y := &yielding{app: a, client: c, id: id, to: *to, wait: *wait, until: until, few: few}
 				outcome, err := y.run(ctx)
 				if err == nil {
 					err = say("%s: %s\n", show(id), outcome)
@@ -70,6 +70,7 @@ func yield(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 // yielding is one item that is to be given up.
 type yielding struct {
 	*client
+	app     *app
 	id, to  string // to "" is whoever comes
 	wait    time.Duration
 	until   time.Time
@@ -93,6 +94,7 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 		return "", err
 	}
 	var freed time.Time
+	failed := ""
 	for pause := 200 * time.Millisecond; ; pause = min(time.Second, pause+50*time.Millisecond) {
 		if aws.SleepWithContext(ctx, min(pause, max(0, time.Until(y.until)))) != nil {
 			return "", context.Cause(ctx)
@@ -101,6 +103,11 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 		now, holder := time.Now(), show(i.LesseeID)
 		over := !now.Before(y.until)
 		switch {
+		case err != nil && !over && ctx.Err() == nil:
+			if failed == "" {
+				failed = y.app.explain(err)
+				warn("%s; it asks on", failed)
+			}
 		case err != nil:
 			return "", err
 		case !found:
@@ -111,18 +118,22 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 			if !i.live(now) && freed.IsZero() {
 				freed = now
 			}
-			if over && y.to != "" {
+			if over && y.to != "" && y.to == y.asked.LesseeID {
+				return "", fmt.Errorf("%s was reserved for %s, which has not taken it: it %s", show(y.id), show(y.to), i.describe(now))
+			} else if over && y.to != "" {
 				return "", fmt.Errorf("%s was given up by %s, but %s has not taken it", show(y.id), show(y.asked.LesseeID), show(y.to))
 			} else if over || y.to == "" && !freed.IsZero() && now.Sub(freed) > lookAround {
 				return fmt.Sprintf("%s gave it up, and nobody has it yet: it %s", show(y.asked.LesseeID), i.describe(now)), nil
 			}
 		case i.state(now) == reserved && i.LesseeID != y.asked.LesseeID:
-			if over {
+			if over && y.to != "" {
+				return "", fmt.Errorf("%s is reserved for %s, which has not taken it yet", show(y.id), holder)
+			} else if over {
 				return fmt.Sprintf("%s gave it up, and it is reserved for %s, which has not taken it yet", show(y.asked.LesseeID), holder), nil
 			}
 		case y.still(i):
 			if over && i.state(now) == reserved {
-				return fmt.Sprintf("is reserved for %s, which has not taken it yet", holder), nil
+				return "", fmt.Errorf("%s is reserved for %s, which has not taken it yet", show(y.id), holder)
 			} else if over {
 				return "", fmt.Errorf("%s was not given up: it %s; work may take longer, or the holder heeds no wishes", show(y.id), i.describe(now))
 			}
@@ -177,6 +188,8 @@ func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
 			return "", fmt.Errorf("there is no item %s in table %q", show(y.id), y.table)
 		case i.why != "":
 			return "", fmt.Errorf("%s %s", show(y.id), i.describe(now))
+		case (!i.live(now) || i.LesseeID == "") && y.to != "":
+			return "", fmt.Errorf("nobody holds %s, to hand it over to %s: it %s", show(y.id), show(y.to), i.describe(now))
 		case !i.live(now):
 			return "nobody holds it", nil
 		case i.LesseeID == "":

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/intercom/lease"
+)
+
+// stubName is what a process is called that becomes a command when its gate opens. Till then nothing of the command runs.
+const stubName = "lease-stub"
+
+func init() {
+	if os.Args[0] == stubName {
+		runtime.LockOSThread() // to the first thread: the death of the parent is told to that one, and to the command if it executes it
+	}
+}
+
+// gate is what a stub waits at: it reads a byte from the one pipe, and writes to the other why the command can't be run.
+type gate struct {
+	theirs []*os.File
+	enter  *os.File
+	why    *os.File
+}
+
+func newGate() (*gate, error) {
+	enter, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	why, theirs, err := os.Pipe()
+	if err != nil {
+		enter.Close()
+		ours.Close()
+		return nil, err
+	}
+	return &gate{theirs: []*os.File{enter, theirs}, enter: ours, why: why}, nil
+}
+
+// open lets the stub become the command, unless the tenure is over.
+func (g *gate) open(l *lease.Lease) error {
+	g.closeTheirs()
+	if !l.Valid() {
+		g.enter.Close()
+		return errors.New("the lease was over before the command began")
+	}
+	fmt.Fprint(g.enter, "\n")
+	why, err := io.ReadAll(g.why) // It ends when the command has begun.
+	if n, failed := strconv.Atoi(string(why)); failed == nil {
+		return syscall.Errno(n)
+	}
+	return err
+}
+
+func (g *gate) closeTheirs() {
+	for _, f := range g.theirs {
+		f.Close()
+	}
+}
+
+func (g *gate) close() {
+	g.closeTheirs()
+	g.enter.Close()
+	g.why.Close()
+}
+
+// runStub is the whole of a stub: its arguments are the command's path, and the command's own.
+func runStub() {
+	const enter, why = 3, 4
+	var b [1]byte
+	n, err := syscall.Read(enter, b[:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(enter, b[:])
+	}
+	if n <= 0 || err != nil {
+		os.Exit(statusCantHold)
+	}
+	syscall.CloseOnExec(enter)
+	syscall.CloseOnExec(why)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTTOU) // What "lease hold" ignores isn't ignored by the command.
+	err = syscall.Exec(os.Args[1], os.Args[2:], os.Environ())
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		syscall.Write(why, []byte(strconv.Itoa(int(errno))))
+	}
+	os.Exit(statusCantRun)
+}
