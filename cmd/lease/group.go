@@ -32,10 +32,17 @@ var own = struct {
 	pids map[int]bool
 }{pids: make(map[int]bool)}
 
-func startOwn(cmd *exec.Cmd) error {
+// startOwn starts a process, which gets these files under the numbers that they have here: others may be the command's.
+func startOwn(cmd *exec.Cmd, files ...*os.File) error {
 	own.Lock()
 	defer own.Unlock()
+	for _, f := range files {
+		unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
+	}
 	err := cmd.Start()
+	for _, f := range files {
+		f.Close()
+	}
 	if err == nil {
 		own.pids[cmd.Process.Pid] = true
 	}
@@ -62,8 +69,7 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 	}
 	defer gate.close()
 	cmd := exec.Command(self)
-	cmd.Args = append([]string{stubName, h.path}, h.args...)
-	cmd.ExtraFiles = gate.theirs
+	cmd.Args = append(append([]string{stubName}, gate.numbers()...), append([]string{h.path}, h.args...)...)
 	cmd.Env = append(os.Environ(), "LEASE_ID="+l.LeaseID, "LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10), "LEASE_LESSEE="+h.as.name)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -78,7 +84,7 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 		}
 	}
 	dieWithParent(cmd.SysProcAttr)
-	if err := startOwn(cmd); err != nil {
+	if err := startOwn(cmd, gate.theirs...); err != nil {
 		return nil, err
 	}
 	g.id = cmd.Process.Pid

@@ -26,6 +26,9 @@ func buryOrphans() {
 			children, _ := os.ReadFile(task)
 			for _, child := range strings.Fields(string(children)) {
 				if pid, err := strconv.Atoi(child); err == nil && !own.pids[pid] {
+					if group, err := unix.Getpgid(pid); err != nil || group == unix.Getpgrp() {
+						continue // The SDK may wait for it.
+					}
 					unix.Wait4(pid, nil, unix.WNOHANG, nil)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -132,7 +133,8 @@ func (g *guard) flush() {
 	defer g.writing.Unlock()
 	g.mu.Lock()
 	var lines strings.Builder
-	for group := range g.news {
+	news := maps.Clone(g.news)
+	for group := range news {
 		if end, ok := g.ends[group]; ok {
 			fmt.Fprintf(&lines, "%d %d %d\n", group, end.UnixNano(), int64(max(1, time.Until(end))))
 		} else {
@@ -141,8 +143,12 @@ func (g *guard) flush() {
 	}
 	clear(g.news)
 	g.mu.Unlock()
-	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped. It is told again each second.
-	io.WriteString(g.pipe, lines.String())
+	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped. Then it hears it with the next word.
+	if _, err := io.WriteString(g.pipe, lines.String()); err != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		maps.Copy(g.news, news)
+	}
 }
 
 // runGuard is the whole of the guard's process.

@@ -296,7 +296,11 @@ func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
 	switch name := show(l.LeaseID); {
 	case lost || l.Context().Err() != nil: // It may have been the guard that ended it.
 		h.gaveUp.Store(true)
-		warn("the lease of %s was lost, and its command was ended", name)
+		if g.foreign {
+			warn("the lease of %s was lost, and its command has ended by itself", name)
+		} else {
+			warn("the lease of %s was lost, and its command was ended", name)
+		}
 		return errAboutToBeLost
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -46,6 +46,18 @@ func TestHoldPassesStdinOn(t *testing.T) {
 	assert.Equal(t, result{stdout: "hello\n"}, p.wait())
 }
 
+func TestHoldPassesOtherDescriptorsOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare("hold")
+	p.Path, p.Args = "/bin/sh", []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'cat <&3; cat <&4' 3<"$1" 4<"$1"`, binary(t), filepath.Join(t.TempDir(), "file")}
+	require.NoError(t, os.WriteFile(p.Args[4], []byte("read\n"), 0o600))
+	p.begin()
+	r := p.wait()
+	assert.Equal(t, 0, r.status, r.stderr)
+	assert.Equal(t, "read\nread\n", r.stdout)
+}
+
 func TestHoldWaitsForAnItemAndCanBeStoppedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")

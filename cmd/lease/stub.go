@@ -43,9 +43,16 @@ func newGate() (*gate, error) {
 	return &gate{theirs: []*os.File{enter, theirs}, enter: ours, why: why}, nil
 }
 
+// numbers are those of the stub's files.
+func (g *gate) numbers() (numbers []string) {
+	for _, f := range g.theirs {
+		numbers = append(numbers, strconv.Itoa(int(f.Fd())))
+	}
+	return numbers
+}
+
 // open lets the stub become the command, unless the tenure is over.
 func (g *gate) open(l *lease.Lease) error {
-	g.closeTheirs()
 	if !l.Valid() {
 		g.enter.Close()
 		return errors.New("the lease was over before the command began")
@@ -58,21 +65,18 @@ func (g *gate) open(l *lease.Lease) error {
 	return err
 }
 
-func (g *gate) closeTheirs() {
+func (g *gate) close() {
 	for _, f := range g.theirs {
 		f.Close()
 	}
-}
-
-func (g *gate) close() {
-	g.closeTheirs()
 	g.enter.Close()
 	g.why.Close()
 }
 
-// runStub is the whole of a stub: its arguments are the command's path, and the command's own.
+// runStub is the whole of a stub: its arguments are the numbers of its files, the command's path, and the command's own.
 func runStub() {
-	const enter, why = 3, 4
+	enter, _ := strconv.Atoi(os.Args[1])
+	why, _ := strconv.Atoi(os.Args[2])
 	var b [1]byte
 	n, err := syscall.Read(enter, b[:])
 	for err == syscall.EINTR {
@@ -84,7 +88,7 @@ func runStub() {
 	syscall.CloseOnExec(enter)
 	syscall.CloseOnExec(why)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTTOU) // What "lease hold" ignores isn't ignored by the command.
-	err = syscall.Exec(os.Args[1], os.Args[2:], os.Environ())
+	err = syscall.Exec(os.Args[3], os.Args[4:], os.Environ())
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		syscall.Write(why, []byte(strconv.Itoa(int(errno))))
 	}

@@ -52,7 +52,7 @@ func watch(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 			return err
 		}
 		w := &watcher{client: c, seen: make(map[string]*sighting)}
-		if _, err := w.look(ctx); err != nil {
+		if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 		looks := w.start(ctx, *every)

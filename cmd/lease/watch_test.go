@@ -46,8 +46,8 @@ func TestWatchPrintsAnEventALine(t *testing.T) {
 		func() { require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute))) },
 		func() { l = f.lease("a", "w2", time.Hour) },
 		func() { require.NoError(t, f.ReleaseLease(l)) },
-		func() { f.lease("b", "w3", 100*time.Millisecond) },
-		func() { time.Sleep(150 * time.Millisecond) },
+		func() { f.lease("b", "w3", 2*time.Second) },
+		func() {}, // its end
 		func() { require.NoError(t, f.RemoveLeaseID("b")) },
 	}
 	lines := strings.Split(strings.TrimSpace(f.events(nil, happen[:6]...)), "\n")

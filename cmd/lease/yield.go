@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
 
 	"github.com/intercom/lease"
 )
@@ -140,7 +141,7 @@ func (y *yielding) run(ctx context.Context) (outcome string, err error) {
 			if i.wished(now) && (y.to == "" || i.WantedBy == y.to) {
 				continue
 			}
-			if outcome, err := y.ask(ctx); outcome != "" || err != nil {
+			if outcome, err := y.ask(ctx); outcome != "" || err != nil && !errors.As(err, new(awserr.Error)) {
 				return outcome, err
 			}
 		case y.to != "" && i.LesseeID != y.to:
