@@ -2,13 +2,14 @@ package sdkv2
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"hash/crc32"
 	"io"
-	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,12 +48,13 @@ func (b *bridge) send(r *request.Request) {
 	c := &call{bridge: b, request: r, result: operation.output()}
 	err := operation.call(r.Context(), b.client, r.Params, c.configure)
 	if c.attempts > 0 {
-		r.AttemptTime, r.RetryCount = c.sent, c.attempts-1
+		r.AttemptTime = c.sent
+		r.RetryCount += c.attempts - 1
 	}
 	if r.HTTPResponse = c.response; c.response == nil {
 		r.HTTPResponse = noResponse()
 	}
-	r.RequestID = r.HTTPResponse.Header.Get("X-Amzn-Requestid")
+	r.RequestID = cmp.Or(r.HTTPResponse.Header.Get("X-Amzn-Requestid"), r.HTTPResponse.Header.Get("X-Amz-Request-Id"))
 	r.Error = c.v1Error(err)
 }
 
@@ -80,7 +82,13 @@ func (c *call) middleware(stack *middleware.Stack) error {
 		return err
 	}
 	c.deserialize = deserialize
+	if err := stack.Deserialize.Add(transmission{c}, middleware.After); err != nil {
+		return err
+	}
 	if err := stack.Finalize.Insert(attempt{c}, "Retry", middleware.After); err != nil {
+		return err
+	}
+	if err := stack.Finalize.Insert(identity{c}, "GetIdentity", middleware.Before); err != nil {
 		return err
 	}
 	return stack.Finalize.Insert(identified{c}, "GetIdentity", middleware.After)
@@ -98,12 +106,17 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 		return out, md, errTransport
 	}
 	header := req.Header
-	req.Header = nil // SetStream would copy it.
+	req.Header = nil                                                                 // SetStream would copy it.
+	if _, err = s.request.Body.Seek(s.request.BodyStart, io.SeekStart); err != nil { // A handler may have read it.
+		return out, md, err
+	}
 	if req, err = req.SetStream(s.request.Body); err != nil {
 		return out, md, err
 	}
 	req.Method, req.URL.Path, req.Header = http.MethodPost, "/", header
-	maps.Copy(header, s.request.HTTPRequest.Header)
+	for name, values := range s.request.HTTPRequest.Header {
+		header[name] = slices.Clone(values) // v2 writes into them.
+	}
 	in.Request = req
 	return next.HandleSerialize(ctx, in)
 }
@@ -116,8 +129,20 @@ func (attempt) ID() string { return "sdkv2.Attempt" }
 func (a attempt) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	out middleware.FinalizeOutput, md middleware.Metadata, err error,
 ) {
-	a.response, a.identified = nil, false
-	if out, md, err = next.HandleFinalize(ctx, in); err != nil && !a.call.identified {
+	a.response = nil
+	return next.HandleFinalize(ctx, in)
+}
+
+// identity knows which errors are those of the credentials.
+type identity struct{ *call }
+
+func (identity) ID() string { return "sdkv2.Identity" }
+
+func (i identity) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	out middleware.FinalizeOutput, md middleware.Metadata, err error,
+) {
+	i.call.identified = false
+	if out, md, err = next.HandleFinalize(ctx, in); err != nil && !i.call.identified {
 		err = &credentialsError{err}
 	}
 	return out, md, err
@@ -142,12 +167,11 @@ func (deserializer) ID() string { return "OperationDeserializer" }
 func (d deserializer) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	middleware.DeserializeOutput, middleware.Metadata, error,
 ) {
-	d.attempts++
-	d.sent = time.Now()
+	d.response = nil // Middleware may come here more than once in an attempt.
 	out, md, err := next.HandleDeserialize(ctx, in)
 	resp, ok := out.RawResponse.(*smithyhttp.Response)
 	if !ok || resp.Response == nil {
-		return out, md, errors.Join(err, errTransport)
+		return out, md, cmp.Or(err, errTransport)
 	}
 	defer resp.Body.Close()
 	if err != nil {
@@ -165,6 +189,19 @@ func (d deserializer) HandleDeserialize(ctx context.Context, in middleware.Deser
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	out, md, err = d.deserialize.HandleDeserialize(ctx, in, answer{out, md})
 	return out, md, d.expired(err)
+}
+
+// transmission is the last step before the transport.
+type transmission struct{ *call }
+
+func (transmission) ID() string { return "sdkv2.Transmission" }
+
+func (t transmission) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+	middleware.DeserializeOutput, middleware.Metadata, error,
+) {
+	t.attempts++
+	t.sent = time.Now()
+	return next.HandleDeserialize(ctx, in)
 }
 
 // answer is a handler that has been called.

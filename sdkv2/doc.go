@@ -12,7 +12,7 @@
 // All settings are those of the v2 client: credentials, region, endpoint (AWS_ENDPOINT_URL_DYNAMODB, BaseEndpoint, that of
 // an account), retryer and attempts, HTTP client, middleware, logging, tracing, metrics. v1's own, in the Config of the client
 // that New returns, count for nothing; v1 never retries. Middleware of v2 sees each operation, but of its parameters
-// only the names of tables and other resources, and of a success an empty result; the raw response has the JSON. Handlers that
+// only the names of tables and other resources, and of a success an empty result. Handlers that
 // are added to the v1 client run; those of an attempt, Send and CompleteAttempt, once for all that v2 makes.
 // After a request, RetryCount is the number of attempts that reached the transport, less one, and AttemptTime
 // the start of the last of those: of these, and of the Date header, package lease learns of lost replies and wrong clocks.
@@ -30,18 +30,21 @@
 //	MissingRegion          the v2 client has no region; nothing was sent
 //	UnknownError           any other error of v2, or of middleware
 //
-// [errors.As] finds v2's error in all of them, but for v1's typed exceptions, which have no place for it. Package lease takes
+// [errors.As] finds v2's error in all of them where there is one, but for v1's typed exceptions, which have no place for it. Package lease takes
 // NoCredentialProviders and UnknownError for final, unless the v2 client's retryer holds the cause for transient, as where
 // the credentials service throttles or can't be reached.
 //
 // # What differs from plain v1
 //
 //   - Retries are v2's: three attempts in all where v1 made eleven (four, in newer releases, for DynamoDB), a backoff of up to 20 s, and
-//     a quota that all requests of a client share. What v2 holds for transient is tried again; that is a little more than in v1.
+//     a quota that all requests of a client share. What v2 holds for transient is tried again: a little more than in v1, and less of answers
+//     of status 400 to 429 whose body is no JSON.
 //   - A v2 client without credentials sends requests unsigned, where v1 fails with NoCredentialProviders.
 //   - Credentials that the service calls expired are dropped from v2's cache, and got anew for the next attempt, as in v1. v2
 //     alone doesn't.
 //   - A body that is JSON of a wrong shape is a SerializationError at once; one that is no JSON, or ends early, is retried first.
+//   - Rows are read by encoding/json, which is less strict about names, and more about types, than what DynamoDB sends needs; and
+//     written with maps in any order.
 //   - CRC32CheckFailed is a RequestFailure, is transient to package lease, and leaves the result empty.
 //   - A retry doesn't leave the status or the request ID of the attempt before in a request that got no response.
 //   - A request can't be presigned: the error is NotImplemented. Redirects, and compression if the v2 client enables

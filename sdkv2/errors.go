@@ -3,6 +3,8 @@ package sdkv2
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -47,6 +49,22 @@ type sdkError struct {
 
 func (e *sdkError) Unwrap() error { return e.v2 }
 
+// finalError is the same of an error that v2 holds for final, whatever is in it: package lease would take the error of a file
+// that isn't there for one of the network.
+type finalError struct {
+	awsError
+	v2 error
+}
+
+func (e *finalError) Is(target error) bool {
+	return target != io.ErrUnexpectedEOF && errors.Is(e.v2, target)
+}
+
+func (e *finalError) As(target any) bool {
+	_, network := target.(*net.Error)
+	return !network && errors.As(e.v2, target)
+}
+
 // answerError is the same for an answer of the service.
 type answerError struct {
 	awserr.RequestFailure
@@ -88,11 +106,10 @@ func (c *call) v1Error(err error) error {
 // sdkError returns an error that v1 and package lease take for one to be tried again, if v2 does: they do where there is
 // a cause that they don't know.
 func (c *call) sdkError(code, text string, err error) error {
-	var cause error
 	if c.settled.Retryer.IsErrorRetryable(err) {
-		cause = err
+		return &sdkError{awserr.New(code, text, err), err}
 	}
-	return &sdkError{awserr.New(code, text, cause), err}
+	return &finalError{awserr.New(code, text, nil), err}
 }
 
 // withV2 puts v2's error into an answer's. The typed exceptions of v1 have no place for it, and stay.

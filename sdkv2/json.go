@@ -32,8 +32,11 @@ func (b *bridge) read(r *request.Request) {
 	switch r.Data.(type) {
 	case *v1.DeleteItemOutput, *v1.GetItemOutput, *v1.PutItemOutput, *v1.QueryOutput, *v1.ScanOutput, *v1.UpdateItemOutput:
 		body, ok := r.HTTPResponse.Body.(*buffered)
-		if !ok || len(body.bytes) == 0 {
-			break
+		if !ok { // A handler has put another in its place.
+			b.unmarshal.Run(r)
+			return
+		} else if len(body.bytes) == 0 {
+			return
 		}
 		if err := json.Unmarshal(body.bytes, r.Data); err != nil {
 			r.Error = awserr.NewRequestFailure(awserr.New(request.ErrCodeSerialization, "failed decoding JSON RPC response", err),

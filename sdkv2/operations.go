@@ -90,6 +90,9 @@ var operations = map[string]operation{
 		return v2.GetResourcePolicyInput{ResourceArn: in.ResourceArn}
 	}),
 	"ImportTable": on((*v2.Client).ImportTable, func(in *v1.ImportTableInput) v2.ImportTableInput {
+		if in.TableCreationParameters == nil {
+			return v2.ImportTableInput{}
+		}
 		return v2.ImportTableInput{TableCreationParameters: &types.TableCreationParameters{TableName: in.TableCreationParameters.TableName}}
 	}),
 	"ListBackups": on((*v2.Client).ListBackups, func(in *v1.ListBackupsInput) v2.ListBackupsInput { return v2.ListBackupsInput{TableName: in.TableName} }),
@@ -188,7 +191,7 @@ func tableNames[V2, V1 any](items map[string]V1) map[string]V2 {
 func gets(items []*v1.TransactGetItem) []types.TransactGetItem {
 	named := make([]types.TransactGetItem, len(items))
 	for i, item := range items {
-		if item.Get != nil {
+		if item != nil && item.Get != nil {
 			named[i].Get = &types.Get{TableName: item.Get.TableName}
 		}
 	}
@@ -198,6 +201,9 @@ func gets(items []*v1.TransactGetItem) []types.TransactGetItem {
 func writes(items []*v1.TransactWriteItem) []types.TransactWriteItem {
 	named := make([]types.TransactWriteItem, len(items))
 	for i, item := range items {
+		if item == nil {
+			continue // The service says what is wrong with that.
+		}
 		if item.ConditionCheck != nil {
 			named[i].ConditionCheck = &types.ConditionCheck{TableName: item.ConditionCheck.TableName}
 		}

@@ -27,8 +27,8 @@ func New(client *v2.Client) *v1.DynamoDB {
 	h.Build = handler("sdkv2.Build", b.write)
 	h.Send = handler("sdkv2.Send", b.send)
 	h.Unmarshal = handler("sdkv2.Unmarshal", b.read)
-	h.Sign.Clear()          // v2 signs.
-	h.UnmarshalMeta.Clear() // send sets the request ID, and there is no more.
+	h.Sign = handler("sdkv2.Sign", refusePresigning) // v2 signs.
+	h.UnmarshalMeta.Clear()                          // send sets the request ID, and there is no more.
 	return ddb
 }
 
@@ -77,6 +77,9 @@ func (b *bridge) settings() settings {
 
 // endpoint is where requests go that name no table of another account: for who looks, too.
 func (b *bridge) endpoint() string {
+	if b.settled.EndpointResolverV2 == nil {
+		return "https://" + v1.ServiceName
+	}
 	resolved, err := b.settled.EndpointResolverV2.ResolveEndpoint(context.Background(), v2.EndpointParameters{
 		Region:       &b.settled.Region,
 		Endpoint:     b.settled.BaseEndpoint,
