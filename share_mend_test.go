@@ -22,6 +22,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/internal/race"
 	"github.com/intercom/lease/leasetest"
 )
 
@@ -286,6 +287,9 @@ func TestShareAWorkerThatAlwaysFails(t *testing.T) {
 
 // In large fleets all looks together cost less than the renewals of what they look at, however many lease ends they see.
 func TestShareLargeFleetsLookRarely(t *testing.T) {
+	if race.Enabled() {
+		t.Skip("with -race it takes long, and finds no other races")
+	}
 	simulate(t, 300, func(f *simulation) {
 		f.startAll(300, 0)
 		f.until("held", 5*time.Minute, f.held)
@@ -302,6 +306,9 @@ func TestShareLargeFleetsLookRarely(t *testing.T) {
 }
 
 func TestShareForeignShortLeasesCostNoLooks(t *testing.T) {
+	if race.Enabled() {
+		t.Skip("with -race it takes long, and finds no other races")
+	}
 	for _, d := range []time.Duration{time.Minute, 3 * time.Second, 300 * time.Millisecond} {
 		simulate(t, 100, func(f *simulation) {
 			f.returns = 0
