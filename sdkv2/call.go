@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -114,8 +113,10 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 		return out, md, err
 	}
 	req.Method, req.URL.Path, req.Header = http.MethodPost, "/", header
+	all := make([]string, 0, 2*len(s.request.HTTPRequest.Header)) // copies, as v2 writes into them
 	for name, values := range s.request.HTTPRequest.Header {
-		header[name] = slices.Clone(values) // v2 writes into them.
+		all = append(all, values...)
+		header[name] = all[len(all)-len(values) : len(all) : len(all)]
 	}
 	in.Request = req
 	return next.HandleSerialize(ctx, in)
