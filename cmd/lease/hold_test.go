@@ -58,6 +58,13 @@ func TestHoldPassesOtherDescriptorsOn(t *testing.T) {
 	assert.Equal(t, "read\nread\n", r.stdout)
 }
 
+func TestHoldOfAnItemWhoseNameNoEnvironmentCanHave(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a\x00b")
+	assertOneLine(t, f.run("hold", "-as", "w1", "true"), 125, `"a\x00b"`, "name")
+	assert.Empty(t, f.item("a\x00b").LesseeID, "it was released")
+}
+
 func TestHoldWaitsForAnItemAndCanBeStoppedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")

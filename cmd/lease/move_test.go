@@ -136,6 +136,41 @@ func TestYieldOfManyItemsWaitsForAllAtOnce(t *testing.T) {
 	assert.Equal(t, "w2", f.item("item-000007").WantedBy)
 }
 
+func TestYieldWaitsOutAnOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l := f.lease("a", "w1", time.Hour)
+	var down atomic.Bool
+	f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
+		if down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, nil)
+	p := f.start("yield", "a", "-wait", "30s")
+	p.stdout.await(t, "asked w1")
+	down.Store(true)
+	p.stderr.await(t, "it asks on")
+	require.NoError(t, f.ReleaseLease(l))
+	l = f.lease("a", "w2", time.Hour)
+	down.Store(false)
+	r := p.wait()
+	assert.Equal(t, 0, r.status, r.stderr)
+	assert.Contains(t, r.stdout, fmt.Sprintf("a: w2 has it, with the token %d\n", l.FencingToken()))
+	assert.Equal(t, 1, strings.Count(r.stderr, "\n"))
+}
+
+func TestAnAnswerWithoutACodeIsNotOfDynamoDB(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.env = f.through(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte(`{"message":"no Route matched with those values"}`))
+		return true
+	}, nil)
+	assertOneLine(t, f.run("list"), 1, "is no DynamoDB")
+}
+
 func TestYieldSaysWhenNobodyOrTheWrongOneHasIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")

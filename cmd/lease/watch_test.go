@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
 )
 
 // events starts "lease watch", lets things happen, one after the other is seen, and returns what it printed.
@@ -136,6 +138,18 @@ func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
 	events, err = w.look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, events)
+}
+
+func TestAScreenThatIsOldSaysSoAndFreesNothing(t *testing.T) {
+	t.Parallel()
+	looked := time.Now().Add(-10 * time.Second)
+	held := item{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: "w1", FencingToken: 1, Until: looked.Add(time.Second), LeaseUntil: looked.Add(time.Second).UnixNano()}}
+	v := &view{title: "t", mark: 5 * time.Second, items: []item{held}, at: looked}
+	lines := v.lines(24)
+	assert.Contains(t, lines[0].text, "NO ANSWER YET, shown is what was 10s ago")
+	assert.Contains(t, lines[1].text, "1 held, 0 reserved, 0 free")
+	v.at = time.Now()
+	assert.Contains(t, v.lines(24)[1].text, "0 held, 0 reserved, 1 free")
 }
 
 func TestWatchEndsWhenNobodyReadsIt(t *testing.T) {
