@@ -52,13 +52,9 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 	if c != anyClaim { // Each save moves the row's end on by a nanosecond: a late duplicate must not undo a later one.
 		end, set = c.ask(c.shown.Add(1)), ", #until = :until"
 	}
-	v, saved := mine.own(end), make(map[string]*string)
-	for i, name := range names {
-		if saved[fmt.Sprint("#s", i)] = &name; attributes[name] != nil {
-			v[fmt.Sprint(":s", i)] = attributes[name]
-		}
-	}
-	_, found, err := s.write(ctx, lease.LeaseID, v, saved, ownCondition, saving(attributes, names, set))
+	v := mine.own(end)
+	saved, update := saving(attributes, names, set, v)
+	_, found, err := s.write(ctx, lease.LeaseID, v, saved, ownCondition, update)
 	switch {
 	case found == nil || err != nil:
 		return err
@@ -80,17 +76,19 @@ func (s *LockStore) checkSave(leaseID string, mine row, names []string) error {
 	return nil
 }
 
-// saving returns the expression that saves attributes of these names, and sets what else is to be set.
-func saving(attributes attributes, names []string, set string) string {
-	remove := ""
+// saving returns the expression that saves attributes of these names, and sets what else is to be set, with the placeholders of
+// the names. Those of the values it adds to v.
+func saving(given attributes, names []string, set string, v attributes) (saved map[string]*string, update string) {
+	saved, remove := make(map[string]*string), ""
 	for i, name := range names {
-		if attributes[name] == nil {
-			remove += fmt.Sprintf(", #s%d", i)
-		} else {
-			set += fmt.Sprintf(", #s%d = :s%d", i, i)
+		n := fmt.Sprint("s", i)
+		if saved["#"+n] = &name; given[name] == nil {
+			remove += ", #" + n
+			continue
 		}
+		v[":"+n], set = given[name], set+", #"+n+" = :"+n
 	}
-	return strings.TrimSpace(strings.Replace(set, ",", "SET", 1) + strings.Replace(remove, ",", " REMOVE", 1))
+	return saved, strings.TrimSpace(strings.Replace(set, ",", "SET", 1) + strings.Replace(remove, ",", " REMOVE", 1))
 }
 
 func (s *LockStore) notOurs(leaseID, attribute string) error {

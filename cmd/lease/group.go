@@ -22,7 +22,7 @@ type group struct {
 	exited  chan struct{} // closed when the command itself has ended; what it has started may still run
 	tty     bool          // it has the terminal
 	item    string
-	told    bool // what to do about a command that was stopped in the background
+	warned  bool // that it has stopped in the background
 	foreign bool // it can't be signalled
 }
 
@@ -144,12 +144,12 @@ func (g *group) status() int {
 // has stopped it tells.
 func (g *group) resume() {
 	switch {
-	case (!g.tty && g.told) || !stopped(g.id):
+	case !g.tty && g.warned || !stopped(g.id):
 	case g.tty:
 		warn("a command that holds a lease can't be suspended")
 		g.signal(syscall.SIGCONT)
 	default:
-		g.told = true
+		g.warned = true
 		warn("the command for %s has stopped, and holds its lease; a command in the background can't read a terminal", show(g.item))
 	}
 }

@@ -133,7 +133,8 @@ func (g *guard) flush() {
 	defer g.writing.Unlock()
 	g.mu.Lock()
 	var lines strings.Builder
-	news := maps.Clone(g.news)
+	news := g.news
+	g.news = make(map[int]bool)
 	for group := range news {
 		if end, ok := g.ends[group]; ok {
 			fmt.Fprintf(&lines, "%d %d %d\n", group, end.UnixNano(), int64(max(1, time.Until(end))))
@@ -141,7 +142,6 @@ func (g *guard) flush() {
 			fmt.Fprintf(&lines, "%d 0 0\n", group)
 		}
 	}
-	clear(g.news)
 	g.mu.Unlock()
 	g.pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // It may be stopped. Then it hears it with the next word.
 	if _, err := io.WriteString(g.pipe, lines.String()); err != nil {

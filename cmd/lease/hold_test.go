@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -89,6 +88,16 @@ func children(pid int) (pids []int) {
 		}
 	}
 	return pids
+}
+
+// guards returns the guards of a holder.
+func guards(p *process) (found []int) {
+	for _, child := range children(p.Process.Pid) {
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
+			found = append(found, child)
+		}
+	}
+	return found
 }
 
 func TestHoldToldToStopWaitsForTheWholeGroupAndThenReleases(t *testing.T) {
@@ -212,20 +221,14 @@ func TestNobodyWorksAfterTheTenuresEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, "a")
-			var down atomic.Bool
-			f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
-				if down.Load() {
-					panic(http.ErrAbortHandler)
-				}
-				return false
-			}, nil)
+			down := f.outage()
 			ticks := filepath.Join(t.TempDir(), "ticks")
 			// A grandchild works, which heeds no SIGTERM.
 			p := f.hold("w1", "-duration", duration.String(), "sh", "-c",
 				`sh -c 'trap "" TERM; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done' & echo "w1: runs"; wait; sleep 100`)
 			await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
 			began := time.Now()
-			strike(p, &down)
+			strike(p, down)
 			until := f.item("a").Until
 			for time.Now().Before(until.Add(300 * time.Millisecond)) {
 				time.Sleep(50 * time.Millisecond)
@@ -257,13 +260,7 @@ func TestNobodyWorksAfterTheTenuresEnd(t *testing.T) {
 func TestInAnOutageACommandIsToldToStopBeforeItIsKilled(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
-	var down atomic.Bool
-	f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
-		if down.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	}, nil)
+	down := f.outage()
 	p := f.hold("w1", append([]string{"-duration", "3s"}, work(t.TempDir()+"/ticks")...)...)
 	down.Store(true)
 	p.stdout.await(t, "w1: TERM\n")
@@ -289,16 +286,11 @@ func TestAGuardThatWasStoppedKillsNoHealthyCommand(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	p := f.hold("w1", append([]string{"-duration", "2s"}, work(t.TempDir()+"/ticks")...)...)
-	guard := 0
-	for _, child := range children(p.Process.Pid) {
-		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
-			guard = child
-		}
-	}
-	require.NotZero(t, guard)
-	require.NoError(t, syscall.Kill(guard, syscall.SIGSTOP))
+	guard := guards(p)
+	require.Len(t, guard, 1)
+	require.NoError(t, syscall.Kill(guard[0], syscall.SIGSTOP))
 	time.Sleep(4 * time.Second) // two tenures, as it knows
-	require.NoError(t, syscall.Kill(guard, syscall.SIGCONT))
+	require.NoError(t, syscall.Kill(guard[0], syscall.SIGCONT))
 	time.Sleep(time.Second)
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Equal(t, 7, p.wait().status, "it could clean up")
@@ -326,14 +318,6 @@ func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
 func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a", "b")
-	guards := func(p *process) (found []int) {
-		for _, child := range children(p.Process.Pid) {
-			if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
-				found = append(found, child)
-			}
-		}
-		return found
-	}
 	ticks := filepath.Join(t.TempDir(), "ticks")
 	p := f.hold("w1", work(ticks)...)
 	await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })

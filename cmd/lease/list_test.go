@@ -222,6 +222,18 @@ func (f *fixture) through(answer func(w http.ResponseWriter, r *http.Request) bo
 	return append(f.env[:len(f.env):len(f.env)], "AWS_ENDPOINT_URL="+server.URL)
 }
 
+// outage has the command reach the table through a proxy, which breaks off all requests while that is true.
+func (f *fixture) outage() *atomic.Bool {
+	down := new(atomic.Bool)
+	f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
+		if down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, nil)
+	return down
+}
+
 func TestAReaderThatLeavesEndsListQuietly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

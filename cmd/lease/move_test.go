@@ -140,13 +140,7 @@ func TestYieldWaitsOutAnOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
-	var down atomic.Bool
-	f.env = f.through(func(http.ResponseWriter, *http.Request) bool {
-		if down.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	}, nil)
+	down := f.outage()
 	p := f.start("yield", "a", "-wait", "30s")
 	p.stdout.await(t, "asked w1")
 	down.Store(true)

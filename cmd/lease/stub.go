@@ -24,7 +24,7 @@ func init() {
 
 // gate is what a stub waits at: it reads a byte from the one pipe, and writes to the other why the command can't be run.
 type gate struct {
-	theirs []*os.File
+	theirs []*os.File // closed here when the stub is started
 	enter  *os.File
 	why    *os.File
 }
@@ -66,9 +66,6 @@ func (g *gate) open(l *lease.Lease) error {
 }
 
 func (g *gate) close() {
-	for _, f := range g.theirs {
-		f.Close()
-	}
 	g.enter.Close()
 	g.why.Close()
 }
