@@ -281,7 +281,7 @@ func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
 	p := f.prepare("hold")
 	path, err := exec.LookPath("sh")
 	require.NoError(t, err)
-	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo one' | { sleep 0.5; read -r x; read -r line </dev/tty; echo "pager got <$x> <$line>"; }`, binary(t)}
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo one; sleep 1' | { read -r x; read -r line </dev/tty; echo "pager got <$x> <$line>"; }`, binary(t)}
 	x := f.startOnTerminal(80, 24, p)
 	x.press("hello\r")
 	assert.Equal(t, 0, x.end())
