@@ -10,10 +10,10 @@ import (
 
 var base = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// reply is one exchange: when it was sent for and received, and what the header said.
-type reply struct{ sent, received, date time.Duration }
+// exchange is one exchange: when it was sent for and received, and what the header said.
+type exchange struct{ sent, received, date time.Duration }
 
-func observed(replies ...reply) *clock {
+func observed(replies ...exchange) *clock {
 	var c clock
 	for _, r := range replies {
 		c.learn(base.Add(r.sent), base.Add(r.received), base.Add(r.date))
@@ -29,31 +29,31 @@ const (
 
 func TestEstimate(t *testing.T) {
 	for name, c := range map[string]struct {
-		replies []reply
+		replies []exchange
 		want    time.Duration
 	}{
-		"nothing seen":                    {nil, 0},
-		"right":                           {[]reply{{0, 10 * ms, 0}}, 0},
-		"right, at the end of a second":   {[]reply{{999 * ms, 1001 * ms, 0}}, 0},
-		"a second fast, perhaps":          {[]reply{{1500 * ms, 1510 * ms, 0}}, 0},
-		"0.9 s fast, often seen":          {[]reply{{900 * ms, 901 * ms, 0}, {1899 * ms, 1900 * ms, 0}}, 0},
-		"0.9 s slow, often seen":          {[]reply{{100 * ms, 101 * ms, sec}, {1099 * ms, 1100 * ms, sec}}, 0},
-		"a minute fast":                   {[]reply{{60 * sec, 60*sec + 10*ms, 0}}, -59505 * ms},
-		"a minute slow":                   {[]reply{{0, 10 * ms, 60 * sec}}, 60495 * ms},
-		"a minute fast, narrowed down":    {[]reply{{60 * sec, 60*sec + 10*ms, 0}, {60900 * ms, 60910 * ms, 0}}, -59955 * ms},
-		"a slow reply proves less":        {[]reply{{0, 90 * sec, 60 * sec}}, 0},
-		"a slow reply after a quick one":  {[]reply{{0, 10 * ms, 60 * sec}, {sec, 90 * sec, 61 * sec}}, 60495 * ms},
-		"one that contradicts":            {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}}, 0},
-		"two that agree":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 62 * sec}}, 60495 * ms},
-		"two that don't":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, -60 * sec}}, 0},
-		"one in between":                  {[]reply{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 2 * sec}, {3 * sec, 3*sec + 10*ms, 63 * sec}}, 0},
-		"and back":                        {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, sec}, {sec, sec + 10*ms, sec}}, 0},
-		"years off is not a clock":        {[]reply{{0, 10 * ms, 10 * 365 * 24 * hour}}, 0},
-		"1970 is not a clock":             {[]reply{{0, 10 * ms, -56 * 365 * 24 * hour}}, 0},
-		"absurd after a true one":         {[]reply{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, -1000 * hour}}, 60495 * ms},
-		"drift is no contradiction":       {[]reply{{0, ms, 60 * sec}, {999 * ms, sec, 60 * sec}, {hour, hour + ms, hour + 59900*ms}}, 60 * sec},
-		"hours off is a clock":            {[]reply{{0, 0, 5 * hour}}, 5*hour + 500*ms},
-		"an hour in a reply proves a bit": {[]reply{{0, hour, 2 * hour}}, 90*60*sec + 500*ms},
+		"nothing seen":                       {nil, 0},
+		"right":                              {[]exchange{{0, 10 * ms, 0}}, 0},
+		"right, at the end of a second":      {[]exchange{{999 * ms, 1001 * ms, 0}}, 0},
+		"a second fast, perhaps":             {[]exchange{{1500 * ms, 1510 * ms, 0}}, 0},
+		"0.9 s fast, often seen":             {[]exchange{{900 * ms, 901 * ms, 0}, {1899 * ms, 1900 * ms, 0}}, 0},
+		"0.9 s slow, often seen":             {[]exchange{{100 * ms, 101 * ms, sec}, {1099 * ms, 1100 * ms, sec}}, 0},
+		"a minute fast":                      {[]exchange{{60 * sec, 60*sec + 10*ms, 0}}, -59505 * ms},
+		"a minute slow":                      {[]exchange{{0, 10 * ms, 60 * sec}}, 60495 * ms},
+		"a minute fast, narrowed down":       {[]exchange{{60 * sec, 60*sec + 10*ms, 0}, {60900 * ms, 60910 * ms, 0}}, -59955 * ms},
+		"a slow exchange proves less":        {[]exchange{{0, 90 * sec, 60 * sec}}, 0},
+		"a slow exchange after a quick one":  {[]exchange{{0, 10 * ms, 60 * sec}, {sec, 90 * sec, 61 * sec}}, 60495 * ms},
+		"one that contradicts":               {[]exchange{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}}, 0},
+		"two that agree":                     {[]exchange{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 62 * sec}}, 60495 * ms},
+		"two that don't":                     {[]exchange{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, -60 * sec}}, 0},
+		"one in between":                     {[]exchange{{0, 10 * ms, 0}, {sec, sec + 10*ms, 61 * sec}, {2 * sec, 2*sec + 10*ms, 2 * sec}, {3 * sec, 3*sec + 10*ms, 63 * sec}}, 0},
+		"and back":                           {[]exchange{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, sec}, {sec, sec + 10*ms, sec}}, 0},
+		"years off is not a clock":           {[]exchange{{0, 10 * ms, 10 * 365 * 24 * hour}}, 0},
+		"1970 is not a clock":                {[]exchange{{0, 10 * ms, -56 * 365 * 24 * hour}}, 0},
+		"absurd after a true one":            {[]exchange{{0, 10 * ms, 60 * sec}, {sec, sec + 10*ms, -1000 * hour}}, 60495 * ms},
+		"drift is no contradiction":          {[]exchange{{0, ms, 60 * sec}, {999 * ms, sec, 60 * sec}, {hour, hour + ms, hour + 59900*ms}}, 60 * sec},
+		"hours off is a clock":               {[]exchange{{0, 0, 5 * hour}}, 5*hour + 500*ms},
+		"an hour in a exchange proves a bit": {[]exchange{{0, hour, 2 * hour}}, 90*60*sec + 500*ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			least, most := observed(c.replies...).sure.correction()
@@ -66,10 +66,10 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestAnUnsureCorrectionHarmsNobody: what the chaos suite found. After a slow reply, the truth may be
+// TestAnUnsureCorrectionHarmsNobody: what the chaos suite found. After a slow exchange, the truth may be
 // anywhere in between; what others wrote is compared with the least, ours is written with the most.
 func TestAnUnsureCorrectionHarmsNobody(t *testing.T) {
-	least, most := observed(reply{60 * sec, 66 * sec, 0}).sure.correction()
+	least, most := observed(exchange{60 * sec, 66 * sec, 0}).sure.correction()
 	assert.Equal(t, -66*sec, least)
 	assert.Equal(t, -59*sec, most)
 }
@@ -111,7 +111,7 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		assert.Equal(t, right, least, header)
 	}
 	var c clock
-	assert.False(t, c.known(), "before the first reply")
+	assert.False(t, c.known(), "before the first exchange")
 }
 
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
 	assert.Equal(t, e, after, "a step during a request proves nothing")
 }
 
-// TestOneWrongDateTeachesNothing: a reply that contradicts what was proved makes others' rows look longer
+// TestOneWrongDateTeachesNothing: a exchange that contradicts what was proved makes others' rows look longer
 // held at most, until a second one says the same.
 func TestOneWrongDateTeachesNothing(t *testing.T) {
 	for _, wrong := range []time.Duration{time.Minute, -time.Minute} {

@@ -1,19 +1,20 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// The errors of this package. One that is called bare is returned as it is, to be compared with ==; else use [errors.Is].
+// The errors of this package. One that is called bare is returned as it is, to be compared with
+// ==; else use [errors.Is].
 var (
 	LeaseLostError                = errors.New("Lease Lost")          // the tenure is over: the item is another's, retired, or not renewed in time
 	LeaseNotObtainedError         = errors.New("Lease Not Obtained")  // the item, or every item, is held by someone else
@@ -25,17 +26,22 @@ var (
 	LeaseExpiredError       error = lostError("Lease Expired")        // the same when its time was up; a LeaseLostError for [errors.Is]
 )
 
-type (
-	lostError  string          // a way of losing a lease
-	setupError struct{ error } // what no waiting makes good: there is no store, or its table can't hold lease items
-	rowError   struct{ error } // a row can't be leased, whoever tries, while others may be
-)
+// lostError is a way of losing a lease.
+type lostError string
 
-func (e lostError) Error() string             { return string(e) }
-func (e lostError) Is(target error) bool      { return target == LeaseLostError }
+func (e lostError) Error() string        { return string(e) }
+func (e lostError) Is(target error) bool { return target == LeaseLostError }
+
+// setupError is what no waiting makes good: there is no store, or its table can't hold lease items.
+type setupError struct{ error }
+
 func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
 
-// requestError is an error of the SDK with the request named before it. It still is an awserr.RequestFailure.
+// rowError says that a row can't be leased, whoever tries, while others may be.
+type rowError struct{ error }
+
+// requestError is an error of the SDK with the request named before it. It still is an
+// awserr.RequestFailure.
 type requestError struct {
 	awserr.RequestFailure
 	text   string
@@ -47,21 +53,41 @@ func (e *requestError) Error() string   { return e.text + ": " + e.causes[0].Err
 func (e *requestError) Unwrap() []error { return e.causes }
 
 func newRequestError(text string, logged bool, causes ...error) error {
-	e, sdk := &requestError{text: text, causes: causes, logged: logged}, awserr.Error(nil)
-	if !errors.As(causes[0], &e.RequestFailure) { // Of a handler that the user gave the SDK, it may be any error.
-		errors.As(causes[0], &sdk)
-		e.RequestFailure = awserr.NewRequestFailure(cmp.Or(sdk, awserr.New("UnknownError", causes[0].Error(), causes[0])), 0, "")
+	return &requestError{
+		RequestFailure: requestFailure(causes[0]),
+		text:           text,
+		causes:         causes,
+		logged:         logged,
 	}
-	return e
 }
 
-// says tells whether an error is the store's word: the cause of a context that is done may be that of another lease.
+// requestFailure returns an error as the SDK's kind: that of a handler that the user gave the SDK
+// may be of any.
+func requestFailure(err error) awserr.RequestFailure {
+	var failure awserr.RequestFailure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	var sdk awserr.Error
+	if !errors.As(err, &sdk) {
+		sdk = awserr.New("UnknownError", err.Error(), err)
+	}
+	return awserr.NewRequestFailure(sdk, 0, "")
+}
+
+// says tells whether an error is the store's word: the cause of a context that is done may be that
+// of another lease.
 func says(ctx context.Context, err, word error) bool {
-	return err == word || ctx.Err() == nil && errors.Is(err, word)
+	if err == word {
+		return true
+	}
+	return ctx.Err() == nil && errors.Is(err, word)
 }
 
+// contextError is the error of a context that is done, with its cause.
 func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
+	err := ctx.Err()
+	cause := context.Cause(ctx)
 	if errors.Is(cause, err) {
 		return cause
 	}
@@ -76,15 +102,32 @@ func errorCode(err error) string {
 	return ""
 }
 
-// transient tells whether another try may succeed: the SDK doesn't look for all such errors inside of its own.
+// transient tells whether another try may succeed.
 func transient(err error) bool {
 	var failure awserr.RequestFailure
-	var sdk awserr.Error
-	switch {
-	case errors.As(err, &failure) && (failure.StatusCode() >= 500 && failure.StatusCode() != 501 || failure.StatusCode() == 429),
-		errors.As(err, &sdk) && (request.IsErrorThrottle(sdk) || request.IsErrorRetryable(sdk) ||
-			sdk.Code() == dynamodb.ErrCodeTransactionConflictException || transient(sdk.OrigErr())):
+	if errors.As(err, &failure) && isTransientStatus(failure.StatusCode()) {
 		return true
 	}
-	return errors.As(err, new(net.Error)) /* a *url.Error, Errno or deadline, too */ || errors.Is(err, io.ErrUnexpectedEOF)
+	var sdk awserr.Error
+	if errors.As(err, &sdk) && isTransientCode(sdk) {
+		return true
+	}
+	var network net.Error // also a *url.Error, a syscall.Errno or the error of a deadline
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func isTransientStatus(status int) bool {
+	if status == http.StatusNotImplemented {
+		return false
+	}
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+}
+
+// isTransientCode looks inside of the SDK's errors too, which the SDK doesn't for all that matters.
+func isTransientCode(err awserr.Error) bool {
+	if request.IsErrorThrottle(err) || request.IsErrorRetryable(err) {
+		return true
+	}
+	isConflict := err.Code() == dynamodb.ErrCodeTransactionConflictException
+	return isConflict || transient(err.OrigErr())
 }

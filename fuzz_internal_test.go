@@ -3,6 +3,7 @@ package lease
 import (
 	"math"
 	"math/big"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func FuzzParseWish(f *testing.F) {
 			t.Fatalf("%v is read as %+v, %v", item, r, err)
 		}
 		const d = 30 * time.Second
-		live := r.wanted(d)
+		live := r.wantedUntil(time.Now(), d)
 		exact, _, err := big.ParseFloat(until, 10, 512, big.ToNearestEven)
 		switch number := item[wantedUntilAttribute] != nil && item[wantedUntilAttribute].N != nil && err == nil; {
 		case live.IsZero():
@@ -148,8 +149,8 @@ func FuzzParseWish(f *testing.F) {
 		case !number || r.WantedBy == "w1" || live.Before(now) || live.After(now.Add(10*time.Minute+time.Minute)):
 			t.Errorf("the wish of %v counts until %v", item, live)
 		}
-		s := &share{Locker: NewLocker(new(LockStore)), terms: terms{lessee: "w3", duration: d}, period: d / 3}
-		counts := s.count([]LeaseItem{r.LeaseItem})
+		p := newPlanner(requested{lessee: "w3", duration: d}, 0, rand.New(rand.NewPCG(1, 2)))
+		counts := p.count(now, []LeaseItem{r.LeaseItem})
 		sum := 0
 		for _, n := range counts {
 			sum += n
@@ -157,8 +158,7 @@ func FuzzParseWish(f *testing.F) {
 		if _, me := counts["w3"]; !me || sum > 1 || len(counts) > 2 {
 			t.Errorf("%v counts as %v", item, counts)
 		}
-		s.listen([]LeaseItem{r.LeaseItem})
-		s.next([]LeaseItem{r.LeaseItem}, len(counts), false)
+		p.looked(now, []LeaseItem{r.LeaseItem}, func(string) bool { return false })
 	})
 }
 

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,119 +8,186 @@ import (
 	"time"
 )
 
-// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the tenure is over. A third
-// of the lease's duration is good; more than two thirds counts as that, which is logged. A lease may have several Heartbeats
-// at once. A panic of the store or the request goes through it. It returns
+// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the
+// tenure is over. A third of the lease's duration is good; more than two thirds counts as that,
+// which is logged. A lease may have several Heartbeats at once. A panic of the store or the request
+// goes through it. It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
-//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up without a failed renewal;
-//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended in an outage: throttling,
-//     server, connection, timeout and hanging requests are logged and retried till then;
+//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
+//     without a failed renewal;
+//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended
+//     in an outage: throttling, server, connection, timeout and hanging requests are logged and
+//     retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
 }
 
-// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's, and the tenure goes on.
+// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's,
+// and the tenure goes on.
 func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbeatDuration time.Duration) error {
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
 	}
-	t, err := l.tenureOf(ctx, lease, true)
+	t, err := l.tenureOf(ctx, lease)
 	if err != nil {
 		return err
 	}
-	l.tenures.use(t.holding, 1)
-	defer l.tenures.use(t.holding, -1)
+	l.enter(t.holding)
+	defer l.leave(t.holding)
 	return l.heartbeat(ctx, t, heartbeatDuration, heartbeatDuration)
 }
 
+// heartbeat renews a lease, the first time after first.
 func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Duration) error {
-	minBackoff, maxBackoff := max(10*time.Millisecond, t.terms.duration/300), max(time.Second, t.terms.duration/6)
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
-	if longest := t.terms.duration / 3 * 2; every > longest {
-		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID, "heartbeat_duration", every, "used", longest)
+	if longest := t.request.duration / 3 * 2; every > longest {
+		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID,
+			"heartbeat_duration", every, "used", longest)
 	}
-	var failed error // since the last renewal: the last error that says more than that the tenure is over
-	for sent, backoff := time.Now().Add(first-every), minBackoff; ; backoff *= 2 {
-		// Two thirds leave time for further tries, also of an old lease; but a store that grants less is asked no sooner.
-		now := t.state()
-		next := sent.Add(min(every, now.rowEnd().Sub(sent)/3*2, max(now.rowEnd().Sub(sent)-now.duration/3, now.end.Sub(sent)/4)))
-		if failed != nil {
-			backoff = min(backoff, maxBackoff, max(t.expire()/4, minBackoff))
-			next = time.Now().Add(backoff/2 + mathrand.N(backoff/2))
+	pulse := newPulse(time.Now(), first, every, t.request.duration)
+	var failure error // since the last renewal: the last one that says more than that the tenure is over
+	for {
+		next := pulse.next(time.Now(), t.state().term, mathrand.N[time.Duration])
+		isDue := sleepUntil(both, next)
+		if !isDue || t.over() != nil {
+			return t.outcome(ctx, failure)
 		}
-		if !sleepUntil(both, next) || t.over() != nil {
-			return t.outcome(ctx, failed)
-		}
-		sent = time.Now()
+		begun := time.Now()
 		err := l.renew(both, t)
-		switch {
-		case err == nil:
-			failed, backoff = nil, minBackoff
+		if err == nil {
+			failure = nil
+			pulse = pulse.succeeded(begun)
 			continue
-		case failed == nil || !errors.Is(err, LeaseExpiredError):
-			failed = err
 		}
-		if t.over() != nil || both.Err() != nil || !transient(err) && !t.terms.keep {
-			return t.outcome(ctx, failed)
+		if failure == nil || !errors.Is(err, LeaseExpiredError) {
+			failure = err
+		}
+		if !t.goesOn(both, err) {
+			return t.outcome(ctx, failure)
 		}
 		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
+		pulse = pulse.failed(begun, t.left())
 	}
 }
 
-func (t *tenure) outcome(ctx context.Context, err error) error {
-	switch over := t.over(); {
-	case over == LeaseReleasedError:
+// goesOn tells whether a renewal that failed so is tried again. Work is not to end for an error that
+// may pass; who calls Heartbeat is told of it.
+func (t *tenure) goesOn(ctx context.Context, err error) bool {
+	isOver := t.over() != nil || ctx.Err() != nil
+	if isOver {
+		return false
+	}
+	return t.purpose == forWork || transient(err)
+}
+
+// outcome is what a heartbeat returns that ends after that failure, or nil.
+func (t *tenure) outcome(ctx context.Context, failure error) error {
+	over := t.over()
+	if over == LeaseReleasedError {
 		return nil
-	case over == LeaseExpiredError && err != nil && err != over && err != LeaseLostError:
-		return fmt.Errorf("%w: the lease of %q ended before it could be renewed: %w", LeaseLostError, t.leaseID, err)
-	case over != nil || err == LeaseLostError:
+	}
+	if over == LeaseExpiredError && isCause(failure) {
+		return fmt.Errorf("%w: the lease of %q ended before it could be renewed: %w",
+			LeaseLostError, t.leaseID, failure)
+	}
+	if over != nil || failure == LeaseLostError {
 		return LeaseLostError
-	case ctx.Err() != nil:
+	}
+	if ctx.Err() != nil {
 		return fmt.Errorf("lease: the heartbeat of %q was stopped: %w", t.leaseID, contextError(ctx))
 	}
+	return failure
+}
+
+// isCause tells that a failure says more than that the lease is over.
+func isCause(failure error) bool {
+	isBare := failure == LeaseLostError || failure == LeaseExpiredError
+	return failure != nil && !isBare
+}
+
+// renew makes one renewal. ctx is done when the tenure is.
+func (l *Locker) renew(ctx context.Context, t *tenure) error {
+	patience := l.store.patience(t.check().patience(time.Now()))
+	got, err := await(ctx, patience, func(ctx context.Context) (renewal, error) {
+		return l.sendRenewal(ctx, t)
+	})
+	err = l.renewed(ctx, t, got, err)
+	if err != nil {
+		l.countFailedRenewal(ctx, t, err)
+	}
 	return err
 }
 
-// renew makes one renewal, which gets a third of the time that is left. ctx is done when the tenure is.
-func (l *Locker) renew(ctx context.Context, t *tenure) error {
-	var now terms
-	var until time.Time
-	got, item := (*Lease)(nil), LeaseItem{}
-	err := l.await(ctx, t.expire()/3, func(ctx context.Context) (err error) {
-		now = t.terms
-		now.duration = now.request.LeaseDuration()
-		if err := checkDuration(now.duration); err != nil {
-			now.duration = t.state().duration
-			logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err, "used", now.duration)
-		}
-		if until = time.Now().Add(now.duration); until.Before(t.state().rowEnd()) {
-			until = t.state().rowEnd() // A shorter duration must not take away what others rely on: leasing anew would.
-		}
-		if got = t.lease(); l.adapted || got.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
-			got, err = l.store.LeaseWithContext(ctx, t.leaseID, now, until)
-			return err
-		}
-		item, err = l.store.RenewLeaseItem(ctx, got, until, t.prolonged())
-		return err
-	})
+// renewal is what a store has granted, and shown, to a renewal.
+type renewal struct {
+	granted *Lease
+	asked   grant
+	item    LeaseItem
+}
+
+func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
+	request := t.requestedNow()
+	now := time.Now()
+	term := t.state().term
+	until := term.renewedUntil(now, request.duration)
+	var wanted time.Time
+	if t.handsOver() {
+		wanted = term.prolonged(now)
+	}
+	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wanted)
+	return renewal{
+		granted: granted,
+		asked:   grant{duration: request.duration, asked: until},
+		item:    item,
+	}, err
+}
+
+// requestedNow returns what the tenure's request asks for by now: its duration may have changed.
+func (t *tenure) requestedNow() requested {
+	r := t.request
+	r.duration = r.original.LeaseDuration()
+	if err := checkDuration(r.duration); err != nil {
+		r.duration = t.state().duration
+		logError("Lease Request Refused", "lessee_id", t.lessee, "lease_id", t.leaseID,
+			"error", err, "used", r.duration)
+	}
+	return r
+}
+
+// renewed changes the tenure by what a renewal came to.
+func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error) error {
+	var granted *Lease
 	if err == nil {
-		got, err = complete(got, t.leaseID, now, until)
+		granted, err = complete(got.granted, t.leaseID, t.request, got.asked.asked)
 	}
-	left, over := t.expire(), t.over()
-	switch {
-	case over != nil:
-		err = cmp.Or(err, over)
-	case says(ctx, err, LeaseLostError) || says(ctx, err, LeaseNotObtainedError):
-		t.finish(LeaseLostError)
-		err = LeaseLostError
-	case err == nil && !t.extend(got, now.duration, until):
-		err = t.over()
+	if over := t.over(); over != nil {
+		return firstOf(err, over)
 	}
-	if l.stats.renewal(ctx, t, left, err); err == nil {
-		logInfo("Renewed Lease", "lessee_id", t.lessee, "lease_id", t.leaseID)
-		t.yield(item)
+	isLost := says(ctx, err, LeaseLostError) || says(ctx, err, LeaseNotObtainedError)
+	if isLost {
+		t.happen(event{kind: lossSeen})
+		return LeaseLostError
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	g := got.asked
+	g.token = granted.FencingToken()
+	g.until = granted.Until
+	if _, is := t.renew(g, granted); !is.live() {
+		return is.cause()
+	}
+	t.heed(got.item)
+	return nil
+}
+
+// heed notes that somebody else wants the item, if it is so.
+func (t *tenure) heed(item LeaseItem) {
+	until := item.wantedUntil(time.Now(), t.state().duration)
+	if until.IsZero() || item.WantedBy == t.lessee {
+		return
+	}
+	t.happen(event{kind: wishSeen, wish: wish{by: item.WantedBy, until: until}})
 }

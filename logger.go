@@ -8,43 +8,74 @@ import (
 	"github.com/aws/aws-sdk-go/aws/awserr"
 )
 
-// LeaseLogger takes the package's log events: a message and, after it, keys and values in turn. Its methods are
-// called from many goroutines at once, should return soon, and must not release the lease that their event is about.
+// LeaseLogger takes the package's log events: a message and, after it, keys and values in turn.
+// Its methods are called from many goroutines at once, should return soon, and must not release
+// the lease that their event is about.
 type LeaseLogger interface {
 	LogInfoMessage(message string, keyvals ...interface{})
 	LogErrorMessage(message string, keyvals ...interface{})
 }
 
-var current atomic.Pointer[LeaseLogger] // nil before SetLogger, and then perhaps a pointer to a nil logger
+// current is nil before SetLogger. After that it may point to a nil LeaseLogger.
+var current atomic.Pointer[LeaseLogger]
 
-// SetLogger replaces the package's logger, which is [slog.Default], with information at level Debug; nil makes it silent.
+// SetLogger replaces the package's logger, which is [slog.Default], with information at level
+// Debug; nil makes it silent. It may be called at any time.
 func SetLogger(logger LeaseLogger) { current.Store(&logger) }
 
-func logInfo(msg string, kv ...any)  { emit(LeaseLogger.LogInfoMessage, slog.Debug, msg, kv) }
-func logError(msg string, kv ...any) { emit(LeaseLogger.LogErrorMessage, slog.Error, msg, kv) }
-
-func emit(ours func(LeaseLogger, string, ...any), standard func(string, ...any), msg string, kv []any) {
-	if logger := current.Load(); logger == nil {
-		standard(msg, kv...)
-	} else if *logger != nil {
-		ours(*logger, msg, kv...)
+func logInfo(message string, keyvals ...any) {
+	logger := current.Load()
+	if logger == nil {
+		slog.Debug(message, keyvals...)
+		return
+	}
+	if *logger != nil {
+		(*logger).LogInfoMessage(message, keyvals...)
 	}
 }
 
-// logFailure logs an error in the words of the original, unless the LockStore did, or it only says who has an item.
-func logFailure(err error, keyvals ...any) {
-	var ours *requestError
-	var failure awserr.RequestFailure
-	var sdk awserr.Error
-	if errors.As(err, &ours) && ours.logged || err == nil || errors.Is(err, LeaseNotObtainedError) || err == LeaseLostError {
+func logError(message string, keyvals ...any) {
+	logger := current.Load()
+	if logger == nil {
+		slog.Error(message, keyvals...)
 		return
 	}
-	event := []any{"error", err}
-	if errors.As(err, &failure) && failure.StatusCode() != 0 {
-		event = []any{"Code", failure.Code(), "AWSMessage", failure.Message(),
-			"StatusCode", failure.StatusCode(), "DDBRequestID", failure.RequestID()}
-	} else if errors.As(err, &sdk) {
-		event = []any{"Code", sdk.Code(), "AWSMessage", sdk.Message(), "OriginalError", sdk.OrigErr()}
+	if *logger != nil {
+		(*logger).LogErrorMessage(message, keyvals...)
 	}
-	logError("AWS Error", append(event, keyvals...)...)
+}
+
+// logFailure logs an error in the words of the original, unless the LockStore did, or it only says
+// who has an item.
+func logFailure(err error, keyvals ...any) {
+	if err == nil || err == LeaseLostError || errors.Is(err, LeaseNotObtainedError) {
+		return
+	}
+	var ours *requestError
+	if errors.As(err, &ours) && ours.logged {
+		return
+	}
+	logError("AWS Error", append(describe(err), keyvals...)...)
+}
+
+// describe returns the keys and values that tell of an error.
+func describe(err error) []any {
+	var failure awserr.RequestFailure
+	if errors.As(err, &failure) && failure.StatusCode() != 0 {
+		return []any{
+			"Code", failure.Code(),
+			"AWSMessage", failure.Message(),
+			"StatusCode", failure.StatusCode(),
+			"DDBRequestID", failure.RequestID(),
+		}
+	}
+	var sdk awserr.Error
+	if errors.As(err, &sdk) {
+		return []any{
+			"Code", sdk.Code(),
+			"AWSMessage", sdk.Message(),
+			"OriginalError", sdk.OrigErr(),
+		}
+	}
+	return []any{"error", err}
 }

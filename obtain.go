@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -13,36 +12,34 @@ import (
 
 const (
 	minErrorWait      = 100 * time.Millisecond // after an error of the store
-	maxRacesLost      = 3                      // after so many lost races a page counts as stale
-	firstLook         = 1024                   // rows of a pass's first page while one may be free: a full one costs more
-	maxStrike         = 50 * time.Millisecond  // after a lease's end, at random: a crowd doesn't strike at once
-	minLookTime       = 10 * time.Second       // a scan may take so long, or a lease's duration: a connection may hang
-	maxLookTime       = 30 * time.Second       // but no longer
 	defaultWaitPeriod = time.Second            // for one that is not positive
 	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
 )
 
-// ObtainLease leases any one of the store's items to the request's lessee: own ones first, then free ones at random, and last
-// those that it holds through this Locker, but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
-// different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write; more where races are lost or pages are
-// all held. The error is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
+// ObtainLease leases any one of the store's items to the request's lessee: own ones first, then free
+// ones at random, and last those that it holds through this Locker, but none with a running
+// Heartbeat or Hold: goroutines that share a LesseeID get different items. It costs one Scan, of at
+// most 1024 rows and 1 MB, and one write; more where races are lost or pages are all held. The error
+// is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
 }
 
-// ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error wraps the context's.
+// ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error wraps the
+// context's.
 func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseRequest) (*Lease, error) {
-	terms, err := checkRequest(request)
-	if err = cmp.Or(l.check(ctx), err); err != nil {
+	r, err := l.checked(ctx, request)
+	if err != nil {
 		return nil, err
 	}
-	p := l.obtain(ctx, terms, 0)
-	return p.got, p.err
+	p := l.newPass(r, forCaller, 0)
+	return p.run(ctx)
 }
 
-// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod (0 counts as a second, less
-// than 10 ms as that), and once more when the first lease that it saw ends. Errors are logged and waited out, indefinitely;
-// where no waiting would make good (a bad request, no store, a misfit table), that is logged, and the Lease is nil.
+// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod (0
+// counts as a second, less than 10 ms as that), and once more when the first lease that it saw ends.
+// Errors are logged and waited out, indefinitely; where no waiting would make good (a bad request,
+// no store, a misfit table), that is logged, and the Lease is nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
 	lease, err := l.WaitUntilLeaseObtainedWithContext(always, request, waitPeriod)
 	if err != nil {
@@ -51,166 +48,218 @@ func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Du
 	return lease
 }
 
-// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is done: then its error wraps the context's.
+// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is done: then its
+// error wraps the context's.
 func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request LeaseRequest, waitPeriod time.Duration) (*Lease, error) {
-	terms, err := checkRequest(request)
-	if err = cmp.Or(l.check(ctx), err); err != nil {
+	r, err := l.checked(ctx, request)
+	if err != nil {
 		return nil, err
 	}
 	if waitPeriod <= 0 {
-		logInfo("Wait Period Replaced", "lessee_id", terms.lessee, "wait_period", waitPeriod, "used", defaultWaitPeriod)
+		logInfo("Wait Period Replaced", "lessee_id", r.lessee,
+			"wait_period", waitPeriod, "used", defaultWaitPeriod)
 		waitPeriod = defaultWaitPeriod
 	}
-	l.stats.note(func(now *LockerStats) { now.Waiting++ })
-	defer l.stats.note(func(now *LockerStats) { now.Waiting-- })
+	return l.waitUntilObtained(ctx, r, forCaller, waitPeriod)
+}
+
+func (l *Locker) waitUntilObtained(ctx context.Context, r requested, purpose purpose, waitPeriod time.Duration) (*Lease, error) {
+	l.count(func(s *LockerStats) { s.Waiting++ })
+	defer l.count(func(s *LockerStats) { s.Waiting-- })
 	for {
-		p := l.obtain(ctx, terms, waitPeriod)
-		if p.err == nil || errors.As(p.err, new(setupError)) {
-			return p.got, p.err
+		p := l.newPass(r, purpose, waitPeriod)
+		lease, err := p.run(ctx)
+		if err == nil {
+			return lease, nil
 		}
-		least := minWaitPeriod
-		if p.err != LeaseNotObtainedError {
-			least = minErrorWait
+		if isFinal(err) {
+			return nil, err
 		}
-		next := time.Now().Add(max(waitPeriod, least))
+		next := time.Now().Add(waitAfter(err, waitPeriod))
 		if ctx.Err() == nil {
-			logFailure(p.err)
-			if lease := p.takeover(ctx, next); lease != nil {
+			logFailure(err)
+			lease, err := p.takeOver(ctx, next)
+			if err == nil {
 				return lease, nil
 			}
 		}
 		if !sleepUntil(ctx, next) {
-			return nil, fmt.Errorf("lease: gave up obtaining a lease for %q: %w", terms.lessee, contextError(ctx))
+			return nil, fmt.Errorf("lease: gave up obtaining a lease for %q: %w", r.lessee, contextError(ctx))
 		}
 	}
 }
 
-func sleepUntil(ctx context.Context, then time.Time) bool {
-	both, cancel := context.WithDeadline(ctx, then)
-	defer cancel()
-	<-both.Done()
-	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
-		<-ctx.Done() // Where both end at once, nothing is begun that would be given up at once.
+// isFinal tells of an error that no waiting makes good.
+func isFinal(err error) bool {
+	var setup setupError
+	return errors.As(err, &setup)
+}
+
+// waitAfter is how long to wait after a pass that ended with that error.
+func waitAfter(err error, waitPeriod time.Duration) time.Duration {
+	if err == LeaseNotObtainedError {
+		return max(waitPeriod, minWaitPeriod)
 	}
-	return ctx.Err() == nil
+	return max(waitPeriod, minErrorWait)
 }
 
 // pass is one look at all items, page by page, with a try at each item that is to be had.
 type pass struct {
 	*Locker
-	terms   terms
-	horizon time.Time
-	limit   int             // how many rows the next page is to have; 0 for a full one
-	tried   map[[2]any]bool // by item and end: not again on the word of the same stale read
-	idle    []LeaseItem     // own items with a live tenure of this Locker that aren't in use: tried last
-	ending  []LeaseItem     // held items whose leases end before the horizon
-	got     *Lease
-	err     error // LeaseNotObtainedError until the pass is over
+	looker
+	request requested
+	purpose purpose
+	limit   int               // how many rows the next page is to have; 0 for a full one
+	tried   map[sighting]bool // not again on the word of the same stale read
+	unused  []LeaseItem       // own items with a live tenure of this Locker: tried last
+	ending  []LeaseItem       // held items whose leases end before the horizon
+
+	isOver bool
+	lease  *Lease // what was obtained
+	err    error  // what has ended the pass, or LeaseNotObtainedError
 }
 
-func (l *Locker) obtain(ctx context.Context, terms terms, within time.Duration) *pass {
-	p := &pass{Locker: l, terms: terms, horizon: time.Now().Add(within), tried: make(map[[2]any]bool), err: LeaseNotObtainedError}
-	if !l.crowded.Load() {
+// sighting is an item as a scan has shown it.
+type sighting struct {
+	leaseID    string
+	leaseUntil int64
+}
+
+// newPass returns a pass of one who waits for so long, until the next.
+func (l *Locker) newPass(request requested, purpose purpose, waits time.Duration) *pass {
+	const firstLook = 1024 // rows, while one of them may be free: a full page costs more
+	p := &pass{
+		Locker:  l,
+		looker:  looker{me: request.lessee, horizon: time.Now().Add(waits)},
+		request: request,
+		purpose: purpose,
+		tried:   make(map[sighting]bool),
+		err:     LeaseNotObtainedError,
+	}
+	p.looker.usage = func(leaseID string) usage {
+		return l.usage(holding{leaseID: leaseID, lessee: request.lessee})
+	}
+	if !l.allHeld.Load() {
 		p.limit = firstLook
 	}
-	if p.walk(ctx); p.err == LeaseNotObtainedError {
-		p.try(ctx, p.idle, len(p.idle)+1, true)
-	}
-	l.crowded.Store(p.got == nil)
 	return p
 }
 
-// walk reads the pages until the pass is over: of many from a random place on, as not all are to read the same held ones first.
+func (p *pass) run(ctx context.Context) (*Lease, error) {
+	p.walk(ctx)
+	if !p.isOver {
+		p.tryUnused(ctx)
+	}
+	p.allHeld.Store(p.lease == nil)
+	return p.lease, p.err
+}
+
+func (p *pass) end(lease *Lease, err error) {
+	p.isOver = true
+	p.lease = lease
+	p.err = err
+}
+
+// walk reads the pages until the pass is over: of many from a random place on, as not all are to
+// read the same held ones first.
 func (p *pass) walk(ctx context.Context) {
-	var first, items []LeaseItem
-	var left, landed string
-	isThere := func(item LeaseItem) bool { return item.LeaseID == landed }
+	var head page
 	if !p.manyPages.Load() {
-		if first, left = p.page(ctx, ""); left == "" || p.err != LeaseNotObtainedError {
+		head = p.tryPage(ctx, "")
+		if p.isOver || head.next == "" {
 			return
 		}
 	}
-	for _, after := range []string{rand.Text(), left} {
-		for more := true; more; more = after != "" {
-			items, after = p.page(ctx, after)
-			if p.err != LeaseNotObtainedError || slices.ContainsFunc(items, isThere) {
-				return
-			}
-			if landed == "" && len(items) > 0 {
-				landed = items[0].LeaseID
-			}
-		}
-		if slices.ContainsFunc(first, isThere) {
-			return // The walk has seen all that comes after the first page.
-		}
+	landed := p.walkFrom(ctx, rand.Text(), "")
+	if p.isOver || head.has(landed) {
+		return // It has landed on the first page, and so has seen all.
 	}
+	p.walkFrom(ctx, head.next, landed)
 }
 
-// page reads the page after a place and tries what is to be had on it, again when it has lost races.
-func (p *pass) page(ctx context.Context, after string) ([]LeaseItem, string) {
+// walkFrom reads pages from a place on, to the table's end or to the page that has that item. It
+// returns the first item that it saw, or "".
+func (p *pass) walkFrom(ctx context.Context, after, stop string) (landed string) {
 	for {
-		limit, races := p.limit, maxRacesLost
+		now := p.tryPage(ctx, after)
+		if p.isOver || now.has(stop) {
+			return landed
+		}
+		if landed == "" && len(now.items) > 0 {
+			landed = now.items[0].LeaseID
+		}
+		if now.next == "" {
+			return landed
+		}
+		after = now.next
+	}
+}
+
+func (p page) has(leaseID string) bool {
+	return slices.ContainsFunc(p.items, func(item LeaseItem) bool { return item.LeaseID == leaseID })
+}
+
+// tryPage reads the page after a place and tries what is to be had on it; again, when so many races
+// were lost that what it saw is stale.
+func (p *pass) tryPage(ctx context.Context, after string) page {
+	for {
+		limit := p.limit
 		p.limit = 0
-		items, next, err := p.scan(ctx, p.terms, after, limit)
+		now, err := p.scan(ctx, p.request, after, limit)
 		if err != nil {
-			p.err = err
-			return nil, ""
+			p.end(nil, err)
+			return page{}
 		}
-		switch {
-		case p.adapted:
-			races = len(items) + 1 // There is nothing more to see.
-		case limit > 0 && next != "":
-			races = 1 // There are more rows, and a crowd is after these few.
-		}
-		if next != "" && limit == 0 || next == "" && after == "" {
-			p.manyPages.Store(next != "")
-		}
-		if stale := p.try(ctx, p.choose(items), races, false); !stale {
-			return items, next
+		p.noteSize(after, limit, now)
+		if isStale := p.tryAll(ctx, p.sort(now), p.races(limit, now)); !isStale {
+			return now
 		}
 	}
 }
 
-// choose returns what is to be tried, in order. Of an adapter's items it is only known that they are there.
-func (p *pass) choose(items []LeaseItem) []LeaseItem {
-	var own, free []LeaseItem
-	now := time.Now()
-	for _, item := range items {
-		uses, last := p.tenures.use(holding{item.LeaseID, p.terms.lessee}, 0)
-		switch {
-		case uses > 0:
-		case last.Valid() && (item.LesseeID == p.terms.lessee || item.Until.Before(now)):
-			p.idle = append(p.idle, item)
-		case item.LesseeID == p.terms.lessee:
-			own = append(own, item)
-		case item.Until.Before(now):
-			free = append(free, item)
-		case item.Until.Before(p.horizon):
-			p.ending = append(p.ending, item)
-		}
+// noteSize notes whether the table has many pages, if a page has shown that.
+func (p *pass) noteSize(after string, limit int, now page) {
+	isFull := limit == 0 && now.next != ""
+	isAll := after == "" && now.next == ""
+	if isFull || isAll {
+		p.manyPages.Store(isFull)
 	}
-	if !p.adapted {
-		mathrand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
-	}
-	return append(own, free...)
 }
 
-// try tries items until the pass is over, or so many races were lost that what was seen is stale.
-func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle bool) (stale bool) {
+// races is how many may be lost on a page before it counts as stale.
+func (p *pass) races(limit int, now page) int {
+	const most = 3
+	if len(now.items) > 0 && now.items[0].unseen {
+		return len(now.items) + 1 // There is nothing more to see.
+	}
+	if limit > 0 && now.next != "" {
+		return 1 // There are more rows, and a crowd is after these few.
+	}
+	return most
+}
+
+// sort returns what is to be tried of a page, and keeps what is to be tried later.
+func (p *pass) sort(now page) []LeaseItem {
+	p.now = time.Now()
+	c := p.choose(now.items)
+	p.unused = append(p.unused, c.unused...)
+	p.ending = append(p.ending, c.ending...)
+	return c.inOrder(mathrand.Shuffle)
+}
+
+// tryAll tries items until the pass is over, or until so many races were lost that what was seen is
+// stale.
+func (p *pass) tryAll(ctx context.Context, items []LeaseItem, races int) (isStale bool) {
 	for _, item := range items {
-		sighting := [2]any{item.LeaseID, item.LeaseUntil}
-		if p.tried[sighting] && !evenIdle {
+		if !p.isNew(item) {
 			continue // A store of two methods may list an ID twice.
 		}
-		p.tried[sighting] = true
-		switch lease, err := p.lease(ctx, item, nil, p.terms, evenIdle); {
-		case says(ctx, err, LeaseNotObtainedError):
-			races--
-		case errors.As(err, new(rowError)) || errorCode(err) == "ValidationException": // of a row that is too large, say
-			logFailure(err, "lease_id", item.LeaseID)
-		default:
-			p.got, p.err = lease, err
+		isLost := p.try(ctx, attempt{seen: item})
+		if p.isOver {
 			return false
+		}
+		if isLost {
+			races--
 		}
 		if races == 0 {
 			return true
@@ -219,20 +268,66 @@ func (p *pass) try(ctx context.Context, items []LeaseItem, races int, evenIdle b
 	return false
 }
 
-// takeover waits for the first lease that ends before the next look, and tries an item whose lease has ended by then.
-func (p *pass) takeover(ctx context.Context, next time.Time) *Lease {
+// isNew tells that an item wasn't tried as it was seen, and notes that it is.
+func (p *pass) isNew(item LeaseItem) bool {
+	s := sighting{leaseID: item.LeaseID, leaseUntil: item.LeaseUntil}
+	isNew := !p.tried[s]
+	p.tried[s] = true
+	return isNew
+}
+
+// tryUnused tries the items that this Locker holds, and doesn't renew.
+func (p *pass) tryUnused(ctx context.Context) {
+	for _, item := range p.unused {
+		p.try(ctx, attempt{seen: item, anew: true})
+		if p.isOver {
+			return
+		}
+	}
+}
+
+// try tries one item. The pass is over by it unless another was faster, or the row can't be leased.
+func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
+	a.request = p.request
+	a.purpose = p.purpose
+	lease, err := p.Locker.lease(ctx, a)
+	if says(ctx, err, LeaseNotObtainedError) {
+		return true
+	}
+	if isOfRow(err) {
+		logFailure(err, "lease_id", a.seen.LeaseID)
+		return false
+	}
+	p.end(lease, err)
+	return false
+}
+
+// isOfRow tells of an error that other items need not have: a row is too large, say.
+func isOfRow(err error) bool {
+	var row rowError
+	return errors.As(err, &row) || errorCode(err) == "ValidationException"
+}
+
+// takeOver waits for the first lease that ends before the next look, and tries an item whose lease
+// has ended by then.
+func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
+	const spread = 50 * time.Millisecond // A crowd doesn't strike at once.
 	if len(p.ending) == 0 {
-		return nil
+		return nil, LeaseNotObtainedError
 	}
-	first := slices.MinFunc(p.ending, func(a, b LeaseItem) int { return a.Until.Compare(b.Until) })
-	strike := first.Until.Add(time.Millisecond + mathrand.N(maxStrike))
-	if !strike.Before(next) || !sleepUntil(ctx, strike) {
-		return nil
+	strike := firstEnd(p.ending).Until.Add(time.Millisecond + mathrand.N(spread))
+	isInTime := strike.Before(next) && sleepUntil(ctx, strike)
+	if !isInTime {
+		return nil, LeaseNotObtainedError
 	}
-	ended := slices.DeleteFunc(p.ending, func(item LeaseItem) bool { return !item.Until.Before(strike) })
-	lease, err := p.lease(ctx, ended[mathrand.IntN(len(ended))], nil, p.terms, false)
+	ended := endedBy(p.ending, strike)
+	lease, err := p.Locker.lease(ctx, attempt{
+		seen:    ended[mathrand.IntN(len(ended))],
+		request: p.request,
+		purpose: p.purpose,
+	})
 	if ctx.Err() == nil {
 		logFailure(err)
 	}
-	return lease
+	return lease, err
 }

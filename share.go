@@ -1,334 +1,362 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws/request"
 )
 
-// atOnce is a timer's time. Many of 0 side by side crash the race detector of Go 1.26 in synctest bubbles.
+// atOnce is a timer's time. Many of 0 side by side crash the race detector of Go 1.26 in synctest
+// bubbles.
 const atOnce = time.Nanosecond
 
-// HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no limit), and runs work for
-// each in a goroutine of its own, until ctx is done. What it is short of it wishes for, and who has more hands it over. Call it
-// once for a LesseeID. It looks every third of the lease's duration, more often while items move, less in fleets of over 100.
-// On a store of two methods it takes what is free. work must stop when its context is done: see [Locker.Hold]. An item whose work
-// returns unasked is released, and rests here for a third of the lease's duration, or after errors with backoff up to 5 minutes
-// (or that third); that is logged, as are errors of the store, which are waited out. HoldShare blocks until all works have
-// returned and their items are released, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
-// once what is wrong with an argument, or with the store until the first look succeeds. A panic goes through it.
+// HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no
+// limit), and runs work for each in a goroutine of its own, until ctx is done. What it is short of it
+// wishes for, and who has more hands it over. Call it once for a LesseeID.
+//
+// It looks every third of the lease's duration, more often while items move, less in fleets of over
+// 100. On a store of two methods it takes what is free. work must stop when its context is done: see
+// [Locker.Hold]. An item whose work returns unasked is released, and rests here for a third of the
+// lease's duration, or after errors with backoff up to 5 minutes (or that third); that is logged, as
+// are errors of the store, which are waited out.
+//
+// HoldShare blocks until all works have returned and their items are released, in 10 seconds at
+// most. It returns the cause of ctx, wrapped if items stay leased; or at once what is wrong with an
+// argument, or with the store until the first look succeeds. A panic goes through it.
 func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
-	terms, err := checkRequest(request)
-	switch err = cmp.Or(l.check(ctx), err); {
-	case err != nil:
+	r, err := l.checked(ctx, request)
+	if err != nil {
 		return err
-	case most < 0:
+	}
+	if most < 0 {
 		return fmt.Errorf("lease: most is %d; want the number of items to hold, or 0 for no limit", most)
-	case work == nil:
+	}
+	if work == nil {
 		return errors.New("lease: the work to hold a share for is nil")
 	}
-	terms.keep = true
+	random := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64()))
 	ctx, cancel := context.WithCancel(ctx)
-	s := &share{Locker: l, terms: terms, period: max(terms.duration/3, 1), most: cmp.Or(most, math.MaxInt), work: work, batch: 1,
-		patience: min(max(time.Second, terms.duration/6), 5*time.Second), ended: make(chan func()),
-		held: make(map[string]bool), resting: make(map[string]pause), deaf: make(map[string]pause)}
-	defer func() { // also when a work has panicked
-		cancel()
-		go func() { s.works.Wait(); close(s.ended) }()
-		for range s.ended {
-		}
-	}()
-	for timer, done, first := time.After(atOnce), ctx.Done(), true; done != nil || len(s.held) > 0; {
+	defer cancel()
+	s := &share{
+		Locker:  l,
+		cancel:  cancel,
+		request: r,
+		work:    work,
+		plan:    newPlanner(r, most, random),
+		timer:   time.NewTimer(atOnce),
+		answers: make(chan answered),
+		ended:   make(chan workOn),
+	}
+	defer s.timer.Stop()
+	return s.run(ctx)
+}
+
+// share is one HoldShare: a loop over what happens. All of it belongs to the goroutine that called
+// it, but for the requests and the works, which send what came of them. The planner decides.
+type share struct {
+	*Locker
+	cancel  context.CancelFunc
+	request requested
+	work    func(ctx context.Context, lease *Lease) error
+	plan    *planner
+
+	timer   *time.Timer                // it is time to look
+	looking <-chan result[[]LeaseItem] // the look that is under way; nil if none is
+	sending <-chan result[bool]        // the step that is under way, likewise: did the store answer?
+	answers chan answered              // a request of the step has ended
+	ended   chan workOn                // a work has ended
+
+	hasLooked bool      // a look has succeeded
+	failure   error     // what ends the share, whatever ctx says
+	panicked  any       // what one of the caller's functions panicked with
+	stay      int       // how many items could not be released
+	stayUntil time.Time // until when they stay leased
+}
+
+// run is the loop. It ends when ctx is done, and nothing is under way.
+func (s *share) run(ctx context.Context) error {
+	done := ctx.Done()
+	for ctx.Err() == nil || s.isBusy() {
 		select {
-		case rest := <-s.ended:
-			rest()
+		case <-s.timer.C:
+			s.look(ctx)
+		case look := <-s.looking:
+			s.guard(func() { s.looked(ctx, look) })
+		case a := <-s.answers:
+			s.guard(func() { s.heard(ctx, a) })
+		case step := <-s.sending:
+			s.guard(func() { s.stepped(ctx, step) })
+		case end := <-s.ended:
+			s.guard(func() { s.workEnded(ctx, end) })
 		case <-done:
-			timer, done = nil, nil
-		case <-timer:
-			next, err := s.look(ctx)
-			if err != nil && first && !transient(err) && ctx.Err() == nil {
-				return err
-			} else if ctx.Err() == nil {
-				logFailure(err, "lessee_id", terms.lessee)
-			}
-			timer, first = time.After(max(minWaitPeriod, time.Until(next))), first && err != nil
+			done = nil
+			s.timer.Stop()
 		}
 	}
+	if s.panicked != nil {
+		panic(s.panicked)
+	}
+	if s.failure != nil {
+		return s.failure
+	}
 	if s.stay > 0 {
-		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w", s.stay, terms.lessee, s.until.Round(0), contextError(ctx))
+		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w",
+			s.stay, s.request.lessee, s.stayUntil.Round(0), contextError(ctx))
 	}
 	return context.Cause(ctx)
 }
 
-// share is one HoldShare. All of it belongs to the goroutine that called it; works only send that they have ended.
-type share struct {
-	*Locker
-	terms            terms
-	period, patience time.Duration // patience with a write, as that holds up the looks
-	most             int
-	work             func(ctx context.Context, lease *Lease) error
-	works            sync.WaitGroup
-	ended            chan func() // what to do about a work that has ended
-	held             map[string]bool
-	resting          map[string]pause     // items whose work has returned unasked
-	deaf             map[string]pause     // holders that let a wish run out; and oneself, while work soon ends on what was wished for
-	free             map[string]time.Time // since when the looks have shown an item free
-	ends             map[string]int64     // of the leases at the last look
-	wishes           map[string]LeaseItem // as they were when this worker wished for them
-	batch            int                  // how many free items the next look may take
-	stay             int                  // how many items could not be released
-	until            time.Time            // until when they stay leased
+// isBusy tells that works or requests are under way.
+func (s *share) isBusy() bool {
+	isSending := s.looking != nil || s.sending != nil
+	return isSending || len(s.plan.working) > 0
 }
 
-type pause struct {
-	until time.Time
-	last  time.Duration
-}
-
-func (p pause) on() bool { return p.until.After(time.Now()) }
-
-// longer returns the pause from now on after one more failure: twice the last one, within bounds.
-func (p pause) longer(least, most time.Duration) pause {
-	p.last = max(least, min(2*p.last, most))
-	return pause{time.Now().Add(p.last), p.last}
-}
-
-// rest leaves an item to others for a while whose work has ended, unless it was lost, or ctx is done.
-func (s *share) rest(ctx context.Context, t *tenure, began time.Time, wished bool, result func() error) {
-	id, retired := t.leaseID, t.discarded.Load()
-	delete(s.held, id)
-	err, after := result(), pause{time.Now().Add(s.period), s.resting[id].last}
-	asked, lasted := ctx.Err() != nil || t.wish.Load() != nil, time.Since(began) >= max(time.Minute, 3*s.terms.duration)
-	if lasted {
-		after.last = 0
-		delete(s.deaf, t.lessee)
-	}
-	switch {
-	case t.lost.Load() || t.over() != LeaseReleasedError || retired && err == nil:
-		if t.over() == LeaseExpiredError || s.adapted { // else the store has logged it
-			logError("Lease Lost", "lessee_id", s.terms.lessee, "lease_id", id, "error", err)
+// guard has a panic end the share, when all works have returned.
+func (s *share) guard(handle func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked = p
+			s.cancel() // so that the works return
 		}
+	}()
+	handle()
+}
+
+// look begins to scan all items.
+func (s *share) look(ctx context.Context) {
+	s.looking = begin(func() ([]LeaseItem, error) {
+		var items []LeaseItem
+		for after := ""; ; {
+			page, err := s.scan(ctx, s.request, after, 0)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, page.items...)
+			if page.next == "" {
+				return items, nil
+			}
+			after = page.next
+		}
+	})
+}
+
+// looked goes on after a look.
+func (s *share) looked(ctx context.Context, look result[[]LeaseItem]) {
+	s.looking = nil
+	items, err := look.returned()
+	if ctx.Err() != nil {
 		return
-	case !asked && err != nil:
-		after = after.longer(s.period, 5*time.Minute)
-		fallthrough
-	case !asked || !(err == nil || errors.Is(err, LeaseWantedError) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, context.Cause(ctx)) || errorCode(err) == request.CanceledErrorCode):
-		logError("Work Ended", "lessee_id", s.terms.lessee, "lease_id", id, "error", err, "rests", time.Until(after.until))
 	}
-	if wished && !asked && !lasted { // Others could have gone on with it.
-		s.deaf[t.lessee] = s.deaf[t.lessee].longer(s.period, 5*time.Minute)
+	if err == nil {
+		s.hasLooked = true
+		s.do(ctx, s.plan.looked(time.Now(), items, s.isUsed))
+		return
 	}
-	if end := later(t.state().rowEnd(), time.Unix(0, t.state().claim.older)); ctx.Err() != nil && !t.released.Load() && !retired && end.After(time.Now()) {
-		s.stay, s.until = s.stay+1, later(s.until, end)
+	if !s.hasLooked && !transient(err) {
+		s.failure = err
+		s.cancel()
+		return
 	}
-	s.resting[id] = after
+	s.lookAt(s.plan.lookFailed(time.Now()))
+	logFailure(err, "lessee_id", s.request.lessee)
 }
 
-// look scans all items once, takes, wishes, and returns when to look again.
-func (s *share) look(ctx context.Context) (next time.Time, err error) {
-	var items []LeaseItem
-	for after, more := "", true; more; more = after != "" {
-		page, following, err := s.scan(ctx, s.terms, after, 0)
-		if err != nil {
-			return time.Now().Add(min(max(s.period, minErrorWait), 10*time.Second)), err
+func (s *share) isUsed(leaseID string) bool {
+	return s.usage(holding{leaseID: leaseID, lessee: s.request.lessee}) == inUse
+}
+
+func (s *share) lookAt(then time.Time) {
+	s.timer.Reset(max(minWaitPeriod, time.Until(then)))
+}
+
+// do begins a step.
+func (s *share) do(ctx context.Context, next step) {
+	switch next.kind {
+	case lookAgain:
+		s.lookAt(next.look)
+	case leaseItems:
+		s.send(next, func(c candidate) (*Lease, error) { return s.leaseFor(ctx, c) })
+	case makeWishes:
+		s.send(next, func(c candidate) (*Lease, error) { return nil, s.wishFor(ctx, c) })
+	}
+}
+
+// stepped goes on after a step, all of whose answers have been heard.
+func (s *share) stepped(ctx context.Context, end result[bool]) {
+	s.sending = nil
+	isAnswered, _ := end.returned()
+	if ctx.Err() == nil {
+		s.do(ctx, s.plan.next(time.Now(), isAnswered))
+	}
+}
+
+// send sends a request for each item of a step, 16 at a time, until all of a time have failed.
+func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
+	const width = 16
+	s.sending = begin(func() (isAnswered bool, err error) {
+		for wave := range slices.Chunk(now.items, width) {
+			if !s.sendWave(now.kind, wave, request) {
+				return false, nil
+			}
 		}
-		items, after = append(items, page...), following
-	}
-	mathrand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-	s.listen(items)
-	counts := s.count(items)
-	took, left := s.take(ctx, items, counts)
-	s.wish(ctx, items, counts, left)
-	return s.next(items, len(counts), took), nil
+		return true, nil
+	})
 }
 
-// next tells when to look again: soon while items move, when a foreign lease ends unrenewed, and rarely in large, quiet fleets.
-func (s *share) next(items []LeaseItem, workers int, took bool) time.Time {
-	d, ends := s.period, make(map[string]int64)
-	switch {
-	case took:
-		d = d/30 + mathrand.N(d/30+1)
-	case len(s.wishes) > 0:
-		d = min(d/3, 20*time.Second) // Others' leases may be much shorter.
-	case workers > 100 && len(s.free) == 0:
-		d = max(d, min(d, time.Hour)/100*time.Duration(workers))
-	}
-	next := time.Now().Add(d - d/20 + mathrand.N(d/10+1))
-	for _, item := range items {
-		ends[item.LeaseID] = item.LeaseUntil
-		if end := item.Until.Add(time.Millisecond + mathrand.N(s.period/10+1)); item.LesseeID != s.terms.lessee &&
-			item.LeaseUntil == s.ends[item.LeaseID] && item.Until.After(time.Now()) && end.Before(next) {
-			next = end
-		}
-	}
-	s.ends = ends
-	return next
-}
-
-// owner tells who is to have an item: who wants it, else who holds it; nobody if it is free, or to be freed.
-func (s *share) owner(item LeaseItem) string {
-	switch {
-	case item.Until.Before(time.Now()):
-		return ""
-	case !item.wanted(s.terms.duration).IsZero():
-		return item.WantedBy
-	}
-	return item.LesseeID
-}
-
-// count counts the items that each worker is to have, with oneself among the workers.
-func (s *share) count(items []LeaseItem) map[string]int {
-	counts := map[string]int{s.terms.lessee: 0}
-	for _, item := range items {
-		counts[s.owner(item)]++
-	}
-	delete(counts, "")
-	return counts
-}
-
-// take leases own items, then free ones up to the share, in growing batches, and beyond it those that have long been free.
-func (s *share) take(ctx context.Context, items []LeaseItem, counts map[string]int) (took bool, left int) {
-	var own, free, old []LeaseItem
-	now, since, resting, me := time.Now(), make(map[string]time.Time), make(map[string]pause), s.terms.lessee
-	for _, item := range items {
-		id := item.LeaseID
-		resting[id] = s.resting[id] // those of items that are there no more are forgotten
-		uses, _ := s.tenures.use(holding{id, me}, 0)
-		switch {
-		case s.held[id] || uses > 0 || s.resting[id].on():
-		case item.Until.Before(now):
-			since[id] = cmp.Or(s.free[id], now)
-			if now.Sub(since[id]) >= s.period/5*4 {
-				old = append(old, item)
-			} else {
-				free = append(free, item)
-			}
-		case item.LesseeID == me && s.owner(item) == me:
-			own = append(own, item)
-		}
-	}
-	s.free, s.resting = since, resting
-	room := max(0, s.most-len(s.held))
-	got := s.lease(ctx, own, room)
-	share := (len(items) + len(counts) - 1) / len(counts)
-	n := min(s.batch, len(old)+max(0, min(len(free), share-counts[me]-len(old))))
-	if s.adapted { // which shows nothing of others
-		n = len(old) + len(free)
-	}
-	n = s.lease(ctx, append(old, free...), min(n, room-got-len(s.wishes)))
-	counts[me] += n
-	s.batch = max(1, min(2*s.batch*min(got+n, 1), 1<<20)) // doubled as long as there is something to take
-	return got+n > 0, len(old) + len(free) - n
-}
-
-// lease leases up to n of the items, and starts their work. In place of those that others took first it tries others, twice.
-func (s *share) lease(ctx context.Context, items []LeaseItem, n int) (got int) {
-	for tries, ok := 0, true; (tries < 3 || ok && s.adapted) && got < n && len(items) > 0; tries++ {
-		now := items[:min(n-got, len(items))]
-		items = items[len(now):]
-		ok = s.each(s.terms.lessee, now, func(item LeaseItem) error {
-			if ctx.Err() != nil {
-				return LeaseNotObtainedError
-			}
-			writes, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience) // What was written isn't left behind.
-			defer cancel()
-			lease, err := s.Locker.lease(writes, item, s.known(item), s.terms, false)
-			if err == nil {
-				_, wished := s.wishes[item.LeaseID]
-				t, began := lease.tenure, time.Now() // work may change the lease
-				end := begin(func() error { return s.hold(ctx, lease, mathrand.N(s.period)+1, s.work) }, true)
-				s.works.Go(func() {
-					result := <-end
-					s.ended <- func() { s.rest(ctx, t, began, wished, result) }
-				})
-			}
-			return err
-		}, func(item LeaseItem, err error) {
-			if err == nil {
-				got++
-				s.held[item.LeaseID] = true
-				delete(s.wishes, item.LeaseID)
-			} else if !errors.Is(err, LeaseNotObtainedError) {
-				s.resting[item.LeaseID] = pause{time.Now().Add(s.period), s.resting[item.LeaseID].last}
-			}
+// sendWave sends requests side by side, and tells whether the store has answered one.
+func (s *share) sendWave(kind stepKind, wave []candidate, request func(c candidate) (*Lease, error)) bool {
+	var all sync.WaitGroup
+	all.Add(len(wave))
+	isAnswered := make([]bool, len(wave))
+	for i, c := range wave {
+		call := func() (*Lease, error) { return request(c) }
+		start(call, func(r result[*Lease]) {
+			defer all.Done()
+			isAnswered[i] = r.err == nil || errors.Is(r.err, LeaseNotObtainedError)
+			s.answers <- answered{kind: kind, candidate: c, result: r}
 		})
 	}
-	return got
+	all.Wait()
+	return slices.Contains(isAnswered, true)
 }
 
-// known returns the lease that a reservation amounts to: as this worker saw its token with another holder, no namesake has it.
-func (s *share) known(item LeaseItem) *Lease {
-	if asked, ok := s.wishes[item.LeaseID]; !ok || asked.FencingToken != item.FencingToken || item.LesseeID != s.terms.lessee {
-		return nil
+// leaseFor tries to lease an item. What was written isn't left behind when ctx is done meanwhile.
+func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
+	if ctx.Err() != nil {
+		return nil, LeaseNotObtainedError
 	}
-	c := &claim{}
-	c.ask(item.LeaseUntil)
-	return &Lease{LeaseID: item.LeaseID, AttributeValues: attributes{tokenAttribute: number(item.FencingToken)}, Request: s.terms, claim: c}
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.patience())
+	defer cancel()
+	a := attempt{seen: c.LeaseItem, request: s.request, purpose: forWork}
+	if c.reserved {
+		a.predecessor = leftAs(c.LeaseItem, s.request)
+	}
+	return s.lease(lasting, a)
 }
 
-// listen finds out what became of the wishes. A holder that let one run out is passed over, for longer each time.
-func (s *share) listen(items []LeaseItem) {
-	asked := s.wishes
-	s.wishes = make(map[string]LeaseItem)
-	for _, item := range items {
-		was, ok := asked[item.LeaseID]
-		switch holder := was.LesseeID; {
-		case !ok || item.FencingToken != was.FencingToken: // leased by another
-		case item.LesseeID == s.terms.lessee && item.Until.After(time.Now()):
-			s.wishes[item.LeaseID] = was
-			delete(s.deaf, holder)
-		case item.LesseeID != holder || item.WantedBy != s.terms.lessee: // released, or wanted by another
-		case !item.wanted(s.terms.duration).IsZero():
-			s.wishes[item.LeaseID] = was
-		case !s.deaf[holder].on():
-			s.deaf[holder] = s.deaf[holder].longer(8*s.period, 64*s.period)
-		}
+// wishFor asks the holder of an item for it.
+func (s *share) wishFor(ctx context.Context, c candidate) error {
+	until := s.plan.wishUntil(time.Now(), c.LeaseItem)
+	patience := s.store.patience(s.plan.patience())
+	err := awaitError(ctx, patience, func(ctx context.Context) error {
+		return s.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
+	})
+	s.countWrite(ctx, err)
+	return err
+}
+
+// answered is what came of one request.
+type answered struct {
+	kind stepKind // leaseItems or makeWishes
+	candidate
+	result[*Lease]
+}
+
+// heard notes what came of a request, and begins the work on an item that was leased.
+func (s *share) heard(ctx context.Context, a answered) {
+	isLeased := a.kind == leaseItems && a.err == nil && a.panicked == nil
+	hasFailed := a.kind == leaseItems && a.err != nil && !errors.Is(a.err, LeaseNotObtainedError)
+	if isLeased {
+		s.plan.leased(a.LeaseID)
+		s.startWork(ctx, a.candidate, a.value)
+	}
+	if hasFailed {
+		s.plan.failed(time.Now(), a.LeaseID)
+	}
+	if a.kind == makeWishes {
+		s.plan.wished(a.LeaseItem)
+	}
+	_, err := a.returned()
+	logFailure(err, "lessee_id", s.request.lessee, "lease_id", a.LeaseID)
+}
+
+// workOn is the work on one item.
+type workOn struct {
+	candidate
+	tenure *tenure // whatever work does to its lease
+	began  time.Time
+	end    result[nothing]
+}
+
+func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
+	w := workOn{candidate: c, tenure: lease.tenure, began: time.Now()}
+	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
+	hold := func() (nothing, error) {
+		defer logPanic()
+		return nothing{}, s.hold(ctx, lease, first, s.work)
+	}
+	start(hold, func(r result[nothing]) {
+		w.end = r
+		s.ended <- w
+	})
+}
+
+// workEnded notes how the work on an item has ended.
+func (s *share) workEnded(ctx context.Context, w workOn) {
+	now := time.Now()
+	is := w.tenure.check()
+	err := w.end.err
+	isRetired := is.fate == discarded && err == nil
+	isLost := is.fate == taken || is.phase != released
+	end := workEnd{
+		leaseID: w.LeaseID,
+		lasted:  now.Sub(w.began),
+		asked:   ctx.Err() != nil || is.isWanted(),
+		wished:  w.wished,
+		failed:  err != nil,
+		lost:    isLost || isRetired,
+	}
+	rest := s.plan.workEnded(now, end)
+	if w.end.panicked != nil {
+		panic(w.end.panicked)
+	}
+	if end.lost {
+		s.logLoss(w, is)
+		return
+	}
+	s.noteStay(ctx, w.tenure)
+	isAsExpected := end.asked && isEnd(ctx, err)
+	if !isAsExpected {
+		logError("Work Ended", "lessee_id", s.request.lessee, "lease_id", w.LeaseID,
+			"error", err, "rests", rest.until.Sub(now))
 	}
 }
 
-// wish asks for items of who is to have most, those on their way to it first, while that is two more than oneself with those left.
-func (s *share) wish(ctx context.Context, items []LeaseItem, counts map[string]int, left int) {
-	me, of := s.terms.lessee, make(map[string][]LeaseItem)
-	for _, onTheWay := range []bool{true, false} {
-		for _, item := range items {
-			owner, holder := s.owner(item), item.LesseeID
-			reserved := item.WantedBy == holder && !item.wanted(s.terms.duration).IsZero()
-			if owner != "" && owner != me && holder != "" && holder != me && onTheWay == (owner != holder) &&
-				!reserved && !s.deaf[holder].on() && !s.resting[item.LeaseID].on() {
-				of[owner] = append(of[owner], item)
-			}
+// isEnd tells that a work's error only says that its context was done.
+func isEnd(ctx context.Context, err error) bool {
+	if err == nil || errorCode(err) == request.CanceledErrorCode {
+		return true
+	}
+	for _, end := range []error{LeaseWantedError, context.Canceled, context.Cause(ctx)} {
+		if errors.Is(err, end) {
+			return true
 		}
 	}
-	var wanted []LeaseItem
-	for counts[me] < s.most && !s.deaf[me].on() {
-		richest := ""
-		for lessee, items := range of {
-			if len(items) > 0 && counts[lessee] > counts[richest] {
-				richest = lessee
-			}
-		}
-		if counts[richest] < counts[me]+left+2 {
-			break
-		}
-		wanted = append(wanted, of[richest][0])
-		of[richest] = of[richest][1:]
-		counts[richest]--
-		counts[me]++
+	return false
+}
+
+// logLoss logs what the store hasn't logged.
+func (s *share) logLoss(w workOn, is term) {
+	if is.phase == expired || w.unseen {
+		logError("Lease Lost", "lessee_id", s.request.lessee, "lease_id", w.LeaseID, "error", w.end.err)
 	}
-	s.each(me, wanted, func(item LeaseItem) error {
-		lasts := s.terms.duration / 6 * 5
-		if left := time.Until(item.Until); left > s.terms.duration {
-			lasts = left // Its holder's leases are longer: it renews by then.
-		}
-		until := time.Now().Add(min(lasts, 9*time.Minute)) // More would count as a slip.
-		return s.stats.wrote(ctx, s.await(ctx, s.patience, func(ctx context.Context) error { return s.store.WantLease(ctx, item, me, until) }))
-	}, func(item LeaseItem, _ error) { s.wishes[item.LeaseID] = item }) // Whether it was written, the next look shows.
+}
+
+// noteStay notes an item that could not be released when the share ends.
+func (s *share) noteStay(ctx context.Context, t *tenure) {
+	isFree := t.state().fate != notFreed
+	if ctx.Err() == nil || isFree {
+		return
+	}
+	if end := t.rowEnd(); end.After(time.Now()) {
+		s.stay++
+		s.stayUntil = later(s.stayUntil, end)
+	}
 }

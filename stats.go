@@ -1,13 +1,11 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -35,101 +33,153 @@ type LockerStats struct {
 	LeastRemaining time.Duration // the least time, see [Lease.Remaining], that a lease had left when it was renewed; 0 before
 }
 
-// stats are those of one Locker. No request is sent while mu is held.
-type stats struct {
-	mu  sync.Mutex
-	now LockerStats
-}
-
-// counted is what the stats know of a tenure. Their mu guards it.
-type counted struct{ wanted, over bool }
-
-func (s *stats) note(what func(now *LockerStats)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	what(&s.now)
-}
-
-// wanted counts a tenure whose work is to end as the item is wanted.
-func (s *stats) wanted(t *tenure) {
-	s.note(func(now *LockerStats) {
-		if !t.counted.over && !t.counted.wanted {
-			t.counted.wanted = true
-			now.InHandover++
-		}
-	})
-}
-
-// over counts a tenure no more among those that are held.
-func (s *stats) over(t *tenure, cause error) {
-	s.note(func(now *LockerStats) {
-		if t.counted.over {
-			return
-		}
-		t.counted.over = true
-		now.Held--
-		if t.counted.wanted {
-			now.InHandover--
-		}
-		switch cause {
-		case LeaseLostError:
-			now.Lost++
-		case LeaseExpiredError:
-			now.Expired++
-		}
-	})
-}
-
-// wrote counts a write that isn't a renewal, if it failed.
-func (s *stats) wrote(ctx context.Context, err error) error {
-	told := errors.Is(err, LeaseLostError) || errors.Is(err, LeaseNotObtainedError) || errors.Is(err, ReleaseUnsupportedError)
-	if err != nil && ctx.Err() == nil && !told && !errors.Is(err, errors.ErrUnsupported) {
-		s.note(func(now *LockerStats) { now.FailedWrites++ })
+// follow counts a transition of a tenure.
+func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
+	if e.kind == renewed && is.live() {
+		s.renewed(e.at, was.left(e.at))
 	}
-	return err
+	if purpose == forWork {
+		s.InHandover += inHandover(is) - inHandover(was)
+	}
+	if was.live() && !is.live() {
+		s.ended(is.phase)
+	}
+	if was.fate != is.fate {
+		s.freed(is)
+	}
 }
 
-// renewal counts a renewal of a tenure that had so much left when its reply came.
-func (s *stats) renewal(ctx context.Context, t *tenure, left time.Duration, err error) {
-	over := t.over()
-	s.note(func(now *LockerStats) {
-		switch {
-		case err == nil:
-			now.Renewed++
-			now.LastRenewal = time.Now()
-			now.LeastRemaining = min(left, cmp.Or(now.LeastRemaining, left))
-		case err != LeaseLostError && over != LeaseReleasedError && (ctx.Err() == nil || over == LeaseExpiredError): // else it was given up
-			now.FailedRenewals++
+// inHandover is 1 while the work of a tenure is to end.
+func inHandover(t term) int {
+	if t.phase == wanted {
+		return 1
+	}
+	return 0
+}
+
+func (s *LockerStats) renewed(now time.Time, left time.Duration) {
+	s.Renewed++
+	s.LastRenewal = now
+	if s.LeastRemaining == 0 || left < s.LeastRemaining {
+		s.LeastRemaining = left
+	}
+}
+
+func (s *LockerStats) ended(phase phase) {
+	s.Held--
+	switch phase {
+	case lost:
+		s.Lost++
+	case expired:
+		s.Expired++
+	}
+}
+
+func (s *LockerStats) freed(t term) {
+	switch t.fate {
+	case freed:
+		s.Released++
+	case handedOver:
+		s.HandedOver++
+	case taken:
+		if t.phase == released { // else it has counted already, as expired
+			s.Lost++
+		}
+	}
+}
+
+// count changes the numbers. No request is sent meanwhile.
+func (l *Locker) count(change func(s *LockerStats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.stats)
+}
+
+// countLook counts a scan, unless it was given up with its context.
+func (l *Locker) countLook(ctx context.Context, err error) {
+	l.count(func(s *LockerStats) {
+		if err == nil {
+			s.Looks++
+			s.LastLook = time.Now()
+		} else if ctx.Err() == nil {
+			s.FailedLooks++
 		}
 	})
 }
 
-// Stats returns the numbers as they are together at one moment. It takes less than a microsecond, and waits for no request.
-// A lease that is being released is in none of them until the reply; nor is one whose release has failed, or that was given up by
-// the store's own methods.
+// countWrite counts a write that isn't a renewal if it failed, and wasn't given up with its context.
+func (l *Locker) countWrite(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil || isAnswer(err) {
+		return
+	}
+	l.count(func(s *LockerStats) { s.FailedWrites++ })
+}
+
+// isAnswer tells that an error is what the row, or the kind of the store, has to say.
+func isAnswer(err error) bool {
+	for _, answer := range []error{
+		LeaseLostError, LeaseNotObtainedError, ReleaseUnsupportedError, errors.ErrUnsupported,
+	} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
+// countFailedRenewal counts a renewal that failed, but none that showed a loss or was given up.
+func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, err error) {
+	phase := t.check().phase
+	if err == LeaseLostError || phase == released {
+		return
+	}
+	isGivenUp := ctx.Err() != nil && phase != expired
+	if !isGivenUp {
+		l.count(func(s *LockerStats) { s.FailedRenewals++ })
+	}
+}
+
+// Stats returns the numbers as they are together at one moment. It takes less than a microsecond,
+// and waits for no request. A lease that is being released is in none of them until the reply; nor
+// is one whose release has failed, or that was given up by the store's own methods.
 func (l *Locker) Stats() LockerStats {
 	if l == nil {
 		return LockerStats{}
 	}
-	l.stats.mu.Lock()
-	defer l.stats.mu.Unlock()
-	return l.stats.now
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
 }
 
-// Leases returns the leases that the Locker holds at this moment, in the order of their IDs: new values, of the same tenures.
-// Their Until is that of the last renewal, their AttributeValues are those that the items were obtained with: what those point
-// to is shared, and not to be changed. It takes time by their number, and waits for no request.
+// Leases returns the leases that the Locker holds at this moment, in the order of their IDs: new
+// values, of the same tenures. Their Until is that of the last renewal, their AttributeValues are
+// those that the items were obtained with: what those point to is shared, and not to be changed.
+// It takes time by their number, and waits for no request.
 func (l *Locker) Leases() []*Lease {
 	if l == nil {
 		return nil
 	}
-	l.tenures.mu.Lock()
-	live := slices.DeleteFunc(slices.Collect(maps.Values(l.tenures.last)), func(t *tenure) bool { return t.over() != nil })
-	l.tenures.mu.Unlock()
+	live := l.liveTenures()
 	slices.SortFunc(live, func(a, b *tenure) int { return strings.Compare(a.leaseID, b.leaseID) })
-	leases := make([]*Lease, len(live))
-	for i, t := range live {
-		leases[i] = &Lease{t.leaseID, maps.Clone(t.attributes), t.terms.request, t.state().rowEnd().Round(0), t, nil}
+	leases := make([]*Lease, 0, len(live))
+	for _, t := range live {
+		lease := t.lease()
+		lease.AttributeValues = maps.Clone(t.attributes)
+		lease.Request = t.request.original
+		lease.Until = t.state().rowEnd().Round(0)
+		leases = append(leases, lease)
 	}
 	return leases
+}
+
+func (l *Locker) liveTenures() (live []*tenure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, t := range l.tenures.last {
+		if t.state().at(now).live() {
+			live = append(live, t)
+		}
+	}
+	return live
 }

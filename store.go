@@ -2,10 +2,7 @@ package lease
 
 import (
 	"context"
-	"fmt"
 	"reflect"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -17,11 +14,11 @@ type lockerStore interface {
 	ListLeaseIDs() ([]string, error)
 }
 
-// store is everything that a Locker asks of a store. [LockStore] documents the methods.
-type store interface {
+// fullStore has all the methods that a Locker can use. [LockStore] documents them.
+type fullStore interface {
 	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
 	LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error)
-	LeaseAsSeen(ctx context.Context, seen LeaseItem, older *Lease, request LeaseRequest, until time.Time) (*Lease, error)
+	LeaseAsSeen(ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time) (*Lease, error)
 	RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
@@ -29,73 +26,72 @@ type store interface {
 	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
 
+// store is what a Locker asks, whatever store it was given: a full one as it is, or any other
+// through an adapter. Nobody else asks what a store can do.
+type store interface {
+	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
+	LeaseAsSeen(ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time) (*Lease, error)
+	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
+	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
+	SaveAttributes(ctx context.Context, lease *Lease, attributes attributes) error
+
+	// renew renews the lease of a tenure, and returns it as it is then, and what the row shows.
+	renew(ctx context.Context, lease *Lease, request requested, until, wanted time.Time) (*Lease, LeaseItem, error)
+	// patience returns for how long to wait for a call's reply, where most is what makes sense.
+	patience(most time.Duration) time.Duration
+}
+
+// storeOf returns a caller's store as one that a Locker can use, or what is wrong with it.
+func storeOf(s lockerStore) (store, error) {
+	if s == nil {
+		return nil, setupf("lease: the Locker has no store")
+	}
+	if own, isOwn := s.(*LockStore); isOwn {
+		return wholeStore{own}, own.check(always)
+	}
+	if isNil(s) {
+		return nil, setupf("lease: the Locker's store is a nil %T", s)
+	}
+	if full, isFull := s.(fullStore); isFull && !embedsStore(reflect.TypeOf(s)) {
+		return wholeStore{full}, nil
+	}
+	return &adapter{two: s}, nil
+}
+
+// embedsStore tells that a type may have its methods from a store that it embeds.
 func embedsStore(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	full := reflect.TypeFor[store]()
-	return t.Kind() == reflect.Struct && slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		return len(f.Index) == 1 && f.Anonymous && (f.Type.Implements(full) || reflect.PointerTo(f.Type).Implements(full))
-	})
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	full := reflect.TypeFor[fullStore]()
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if !field.Anonymous {
+			continue
+		}
+		if field.Type.Implements(full) || reflect.PointerTo(field.Type).Implements(full) {
+			return true
+		}
+	}
+	return false
 }
 
-// adapter gives a store of two methods the rest, but for renewing, which is leasing again, and for wishes. Nothing can
-// end a call of such a store: the next one of the same item and lessee waits for it.
-type adapter struct {
-	store // nil: for the methods that are never called
-	two   lockerStore
-	turns sync.Map // holding → chan struct{}, which holds a value while a call is under way
+// wholeStore is a store that is used in full.
+type wholeStore struct{ fullStore }
+
+func (s wholeStore) renew(ctx context.Context, lease *Lease, request requested, until, wanted time.Time) (*Lease, LeaseItem, error) {
+	if lease.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
+		got, err := s.LeaseWithContext(ctx, lease.LeaseID, request, until)
+		return got, LeaseItem{}, err
+	}
+	item, err := s.RenewLeaseItem(ctx, lease, until, wanted)
+	renewed := *lease.granted()
+	renewed.Until = until
+	return &renewed, item, err
 }
 
-func (a *adapter) ScanLeaseItemsWithContext(context.Context, string, int) ([]LeaseItem, string, error) {
-	ids, err := a.two.ListLeaseIDs()
-	items := make([]LeaseItem, len(ids))
-	for i, id := range ids {
-		items[i].LeaseID = id
-	}
-	return items, "", err
-}
-
-func (a *adapter) LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
-	turn, err := a.turn(ctx, leaseID, request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { <-turn }()
-	got, err := a.two.Lease(leaseID, request.(terms).request, until)
-	if got == nil || err != nil {
-		return nil, err
-	}
-	kept := *got // The store may change its own.
-	return &kept, nil
-}
-
-// LeaseAsSeen tries no item for which a call still hangs.
-func (a *adapter) LeaseAsSeen(ctx context.Context, seen LeaseItem, _ *Lease, request LeaseRequest, until time.Time) (*Lease, error) {
-	if turn, ok := a.turns.Load(holding{seen.LeaseID, request.LesseeID()}); ok && len(turn.(chan struct{})) > 0 {
-		return nil, LeaseNotObtainedError
-	}
-	return a.LeaseWithContext(ctx, seen.LeaseID, request, until)
-}
-
-func (a *adapter) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
-	turn, err := a.turn(ctx, lease.LeaseID, lease.Request) // not while a renewal is under way
-	if err != nil {
-		return err
-	}
-	<-turn
-	return fmt.Errorf("%w: the store %T can't free an item", ReleaseUnsupportedError, a.two)
-}
-
-func (a *adapter) turn(ctx context.Context, leaseID string, request LeaseRequest) (chan struct{}, error) {
-	turn, _ := a.turns.LoadOrStore(holding{leaseID, request.LesseeID()}, make(chan struct{}, 1))
-	if ctx.Err() != nil { // A select may take its turn all the same.
-		return nil, contextError(ctx)
-	}
-	select {
-	case turn.(chan struct{}) <- struct{}{}:
-		return turn.(chan struct{}), nil
-	case <-ctx.Done():
-		return nil, contextError(ctx)
-	}
-}
+func (s wholeStore) patience(most time.Duration) time.Duration { return most }

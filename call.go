@@ -1,0 +1,99 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+)
+
+// What the caller gave (a store, a request, a work) may block for ever, panic, or leave its
+// goroutine. So it is called in a goroutine of its own, which sends what came of it.
+
+// result is how a call ended.
+type result[T any] struct {
+	value    T
+	err      error
+	panicked any // what it panicked with; nil if it didn't
+}
+
+var errLeft = errors.New("lease: a method of the store, the request or the work left its goroutine")
+
+// start calls f in a goroutine, and there calls deliver with the result.
+func start[T any](f func() (T, error), deliver func(result[T])) {
+	go func() {
+		r := result[T]{err: errLeft}
+		defer func() {
+			r.panicked = recover()
+			deliver(r)
+		}()
+		r.value, r.err = f()
+	}()
+}
+
+// begin calls f in a goroutine. The result may be left unread.
+func begin[T any](f func() (T, error)) <-chan result[T] {
+	done := make(chan result[T], 1)
+	start(f, func(r result[T]) { done <- r })
+	return done
+}
+
+// returned returns or panics as the call did.
+func (r result[T]) returned() (T, error) {
+	if r.panicked != nil {
+		panic(r.panicked)
+	}
+	return r.value, r.err
+}
+
+// logPanic logs a panic of the function that defers it: perhaps nobody reads the result.
+func logPanic() {
+	if p := recover(); p != nil {
+		logError("Panic", "value", p, "stack", string(debug.Stack()))
+		panic(p)
+	}
+}
+
+// await returns what f returns, or the context's error once ctx is done or patience is over: f then
+// goes on alone, and what it returns is not read.
+func await[T any](ctx context.Context, patience time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if ctx.Err() != nil {
+		return none, contextError(ctx)
+	}
+	done := begin(func() (T, error) {
+		defer logPanic()
+		return f(ctx)
+	})
+	select {
+	case r := <-done:
+		return r.returned()
+	case <-ctx.Done():
+		return none, contextError(ctx)
+	}
+}
+
+// nothing is the value of a call that returns an error only.
+type nothing struct{}
+
+// awaitError is await of a function that returns an error only.
+func awaitError(ctx context.Context, patience time.Duration, f func(ctx context.Context) error) error {
+	_, err := await(ctx, patience, func(ctx context.Context) (nothing, error) { return nothing{}, f(ctx) })
+	return err
+}
+
+// sleepUntil tells that ctx wasn't done by then.
+func sleepUntil(ctx context.Context, then time.Time) bool {
+	both, cancel := context.WithDeadline(ctx, then)
+	defer cancel()
+	<-both.Done()
+
+	// Where both end at once, nothing is begun that would be given up at once.
+	end, hasEnd := ctx.Deadline()
+	if hasEnd && !time.Now().Before(end) {
+		<-ctx.Done()
+	}
+	return ctx.Err() == nil
+}

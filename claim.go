@@ -1,0 +1,114 @@
+package lease
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// claim is what a LockStore has asked for in one tenure and been shown of it: times in Unix
+// nanoseconds of the database's clock. Copies of a Lease share it.
+type claim struct {
+	namesakeUntil int64        // until when another process of the lessee's name may rely on the item; 0 if there is none
+	asked         atomic.Int64 // the furthest end that was asked for
+	shown         atomic.Int64 // the furthest end that a reply has shown
+}
+
+// unknownClaim is that of a Lease of which the LockStore knows nothing: it may have asked for any
+// end.
+var unknownClaim = func() *claim {
+	c := &claim{}
+	c.asked.Store(math.MaxInt64)
+	return c
+}()
+
+// ask notes that an end is asked for, and returns which: none before a namesake has given up.
+func (c *claim) ask(end int64) int64 {
+	end = max(end, c.namesakeUntil)
+	raise(&c.asked, end)
+	return end
+}
+
+func (c *claim) show(end int64) { raise(&c.shown, end) }
+
+func raise(end *atomic.Int64, to int64) {
+	for {
+		now := end.Load()
+		if now >= to || end.CompareAndSwap(now, to) {
+			return
+		}
+	}
+}
+
+// holder is one tenure as the LockStore knows it.
+type holder struct {
+	lessee string
+	token  int64
+	claim  *claim
+}
+
+// holderOf returns the tenure of a Lease that a caller gives, or what is wrong with that.
+func (s *LockStore) holderOf(ctx context.Context, lease *Lease) (holder, error) {
+	request, err := checkLease(lease)
+	if storeErr := s.check(ctx); storeErr != nil {
+		return holder{}, storeErr
+	}
+	if err != nil {
+		return holder{}, err
+	}
+	return holder{lessee: request.lessee, token: lease.FencingToken(), claim: lease.claimed()}, nil
+}
+
+// claimed returns the claim of a lease.
+func (l *Lease) claimed() *claim {
+	granted := l.granted()
+	if granted == nil || granted.claim == nil {
+		return unknownClaim
+	}
+	return granted.claim
+}
+
+// keptUntil is until when the row is kept from others after a release: a namesake may rely on it.
+func (l *Lease) keptUntil() time.Time { return time.Unix(0, l.claimed().namesakeUntil) }
+
+// leftAs is a Lease of this process that has left the row as it was seen.
+func leftAs(seen LeaseItem, request requested) *Lease {
+	c := &claim{}
+	c.ask(seen.LeaseUntil)
+	return &Lease{
+		LeaseID:         seen.LeaseID,
+		AttributeValues: attributes{tokenAttribute: number(seen.FencingToken)},
+		Request:         request,
+		claim:           c,
+	}
+}
+
+// holds tells that a row shows this tenure.
+func (h holder) holds(r row) bool { return r.LesseeID == h.lessee && r.FencingToken == h.token }
+
+// refusal is what the refusal of a write of this tenure's means, which asked for that end.
+func (h holder) refusal(found row, asked int64) verdict {
+	isLater := h.holds(found) && found.LeaseUntil > asked
+	if isLater && found.LeaseUntil <= h.claim.asked.Load() {
+		h.claim.show(found.LeaseUntil)
+		return overtaken
+	}
+	return refused
+}
+
+// lost logs who has the item.
+func (h holder) lost(leaseID string, found row) error {
+	logError("Lease Lost", "lessee_id", h.lessee, "lease_id", leaseID, "fencing_token", h.token,
+		"holder", found.LesseeID, "holder_fencing_token", found.FencingToken)
+	return LeaseLostError
+}
+
+// own returns the values of the condition that the tenure holds the row, whose end is at most that.
+func (h holder) own(until int64) attributes {
+	return attributes{":me": text(h.lessee), ":token": number(h.token), ":until": number(until)}
+}
+
+// ownCondition needs the end too: workers of the original don't touch the token, and no renewal is
+// to undo a later one.
+const ownCondition = "#holder = :me AND #token = :token AND #until <= :until"

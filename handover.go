@@ -1,0 +1,106 @@
+package lease
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if
+// that is "" to free it. It obliges nobody, counts until then, but not for more than 10 minutes (or 3
+// of its leases) ahead, and costs one write. The error is bare [LeaseNotObtainedError] if the row has
+// changed.
+func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error {
+	err := s.ready(ctx, checkName("lease ID", seen.LeaseID), checkWisher(wantedBy), checkUntil(until))
+	if err != nil {
+		return err
+	}
+	if seen.LesseeID == "" || seen.LesseeID == wantedBy {
+		return LeaseNotObtainedError
+	}
+	now, end := s.clock.times(until)
+	got, err := s.update(ctx, write{
+		leaseID: seen.LeaseID,
+		condition: "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND " +
+			"(NOT #wantedUntil BETWEEN :now AND :ever OR #wantedUntil = :seen)",
+		update: "SET #wantedBy = :by, #wantedUntil = :wanted",
+		values: attributes{
+			":holder": text(seen.LesseeID),
+			":token":  number(seen.FencingToken),
+			":seen":   number(seen.WantedUntil),
+			":by":     text(wantedBy),
+			":wanted": number(end),
+			":now":    number(now),
+			":ever":   number(math.MaxInt64),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	isAsWished := got.row.WantedBy == wantedBy && got.row.WantedUntil == end
+	if got.verdict == applied || isAsWished { // The latter after a lost reply.
+		return nil
+	}
+	return LeaseNotObtainedError
+}
+
+// checkWisher checks who wants an item; "" is an operator who wants it freed.
+func checkWisher(lesseeID string) error {
+	if lesseeID == "" {
+		return nil
+	}
+	return checkName("LesseeID", lesseeID)
+}
+
+// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the lessee that
+// wants it, if one still does: to others that one holds the row, and it leases it as its own. It
+// costs one write, or two if nobody wants it any more.
+func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.Time) error {
+	mine, err := s.holderOf(ctx, lease)
+	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
+		return err
+	}
+	lease.Discard()
+	now, end := s.clock.times(until)
+	if mine.claim.namesakeUntil >= now { // A namesake may rely on the item.
+		return s.ReleaseLeaseWithContext(ctx, lease)
+	}
+	asked := mine.claim.asked.Load()
+	w := write{
+		leaseID: lease.LeaseID,
+		condition: ownCondition + " AND #wantedUntil BETWEEN :now AND :horizon " +
+			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)",
+		update: "SET #holder = #wantedBy, #until = :end",
+		values: mine.own(asked),
+	}
+	w.values[":now"] = number(now)
+	w.values[":end"] = number(end)
+	w.values[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
+	w.values[":nobody"] = text("")
+	w.values[":text"] = text("S")
+	got, err := s.update(ctx, w)
+	if err != nil {
+		return err
+	}
+	switch mine.handover(got, asked) {
+	case applied, appliedBefore:
+		return nil
+	case overtaken:
+		return s.HandOverLease(ctx, lease, until)
+	}
+	return s.ReleaseLeaseWithContext(ctx, lease) // Nobody wants the item any more, or it was lost.
+}
+
+// handover is what a handover came to.
+func (h holder) handover(got reply, asked int64) verdict {
+	if got.verdict == applied {
+		return applied
+	}
+	found := got.row
+	isGiven := found.LesseeID == "" || found.LesseeID == found.WantedBy
+	isSameTenure := found.FencingToken == h.token && found.LesseeID != h.lessee
+	if isSameTenure && isGiven {
+		return appliedBefore
+	}
+	return h.refusal(found, asked)
+}

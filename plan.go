@@ -1,0 +1,542 @@
+package lease
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// planner decides what a HoldShare does: what to lease and to wish for, and when to look again. It
+// is told what came of that, and keeps what is to be remembered from one look to the next. It asks
+// no clock and sends nothing. Only one goroutine may use it.
+type planner struct {
+	me       string        // this worker's LesseeID
+	duration time.Duration // of its leases
+	most     int           // how many items it may work on at once
+	random   *rand.Rand
+
+	working   map[string]bool      // the items that it works on
+	wishes    map[string]LeaseItem // its wishes: the items as they were when it wished for them
+	resting   map[string]pause     // the items that it leaves to others for a while
+	deaf      map[string]pause     // the holders that let its wishes run out
+	restless  pause                // it wishes for nothing: its work soon ended on what it had wished for
+	freeSince map[string]time.Time // the items that its looks have shown free, since when
+	ends      map[string]int64     // LeaseUntil of all items at the last look
+	batch     int                  // how many free items the next look may lead it to lease
+
+	round round
+}
+
+func newPlanner(request requested, most int, random *rand.Rand) *planner {
+	if most == 0 {
+		most = math.MaxInt
+	}
+	return &planner{
+		me:        request.lessee,
+		duration:  request.duration,
+		most:      most,
+		random:    random,
+		working:   make(map[string]bool),
+		wishes:    make(map[string]LeaseItem),
+		resting:   make(map[string]pause),
+		deaf:      make(map[string]pause),
+		freeSince: make(map[string]time.Time),
+		batch:     1,
+	}
+}
+
+// period is a third of a lease: the time from look to look, and from renewal to renewal.
+func (p *planner) period() time.Duration { return max(p.duration/3, 1) }
+
+// room is how many more items it may work on.
+func (p *planner) room() int { return max(0, p.most-len(p.working)) }
+
+// pause is a time for which something is left alone.
+type pause struct {
+	until time.Time
+	last  time.Duration // how long the last one was of those that grow
+}
+
+func (p pause) isOn(now time.Time) bool { return p.until.After(now) }
+
+// again returns the pause from now on that doesn't grow.
+func (p pause) again(now time.Time, lasts time.Duration) pause {
+	p.until = now.Add(lasts)
+	return p
+}
+
+// longer returns the pause from now on after one more failure: twice the last one, within bounds.
+func (p pause) longer(now time.Time, least, most time.Duration) pause {
+	doubled := min(2*p.last, most)
+	p.last = max(least, doubled)
+	p.until = now.Add(p.last)
+	return p
+}
+
+// A round is what follows on a look: own rows are leased, then free ones, then wishes are made.
+type round struct {
+	stage    stage
+	items    []LeaseItem    // what the look has shown, in random order
+	counts   map[string]int // how many items each worker is to have, this one included
+	taking   taking         // what is being leased
+	free     []candidate    // those that have long been free come first
+	longFree int            // how many those are
+	took     bool           // something was leased
+}
+
+type stage int
+
+const (
+	takingOwn stage = iota
+	takingFree
+	wishing
+)
+
+// step is a part of a round. Its requests are sent side by side. The planner is told of each what
+// came of it, by leased, refused, failed or wished; and when all are done, next says what follows.
+type step struct {
+	kind  stepKind
+	items []candidate // to lease, or to wish for
+	look  time.Time   // when to look again
+}
+
+type stepKind int
+
+const (
+	lookAgain stepKind = iota
+	leaseItems
+	makeWishes
+)
+
+// candidate is an item to lease or to wish for.
+type candidate struct {
+	LeaseItem
+	wished   bool // this worker has wished for it
+	reserved bool // it is a row of this worker's by a handover, and nobody has leased it since
+}
+
+// looked begins a round. inUse tells of an item that this Locker uses already.
+func (p *planner) looked(now time.Time, items []LeaseItem, inUse func(leaseID string) bool) step {
+	p.random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	p.listen(now, items)
+	p.round = round{items: items, counts: p.count(now, items)}
+	own := p.sort(now, inUse)
+	p.round.taking = taking{candidates: own, want: p.room()}
+	return p.next(now, true)
+}
+
+// next returns the next step of the round. answered tells that the store has answered some of the
+// last one's requests.
+func (p *planner) next(now time.Time, answered bool) step {
+	r := &p.round
+	if batch := r.taking.batch(answered); len(batch) > 0 {
+		return step{kind: leaseItems, items: batch}
+	}
+	switch r.stage {
+	case takingOwn:
+		r.stage = takingFree
+		r.took = r.taking.got > 0
+		r.taking = p.takeFree()
+		return p.next(now, true)
+	case takingFree:
+		r.stage = wishing
+		if wanted := p.wish(now, p.endTaking()); len(wanted) > 0 {
+			return step{kind: makeWishes, items: wanted}
+		}
+	}
+	return step{kind: lookAgain, look: p.lookAt(now)}
+}
+
+// leased notes that this worker works on an item from now on.
+func (p *planner) leased(leaseID string) {
+	p.working[leaseID] = true
+	delete(p.wishes, leaseID)
+	p.round.taking.got++
+}
+
+// failed notes that the request to lease an item has failed: it is left alone for a period.
+func (p *planner) failed(now time.Time, leaseID string) {
+	p.resting[leaseID] = p.resting[leaseID].again(now, p.period())
+}
+
+// wished notes a wish. Whether it was written the next look shows.
+func (p *planner) wished(item LeaseItem) { p.wishes[item.LeaseID] = item }
+
+// owner tells who is to have an item: who wants it, else who holds it; "" if it is for nobody.
+func (p *planner) owner(now time.Time, item LeaseItem) string {
+	if item.isFree(now) {
+		return ""
+	}
+	if item.isWanted(now, p.duration) {
+		return item.WantedBy
+	}
+	return item.LesseeID
+}
+
+// count counts the items that each worker is to have. This one is among the workers.
+func (p *planner) count(now time.Time, items []LeaseItem) map[string]int {
+	counts := map[string]int{p.me: 0}
+	for _, item := range items {
+		counts[p.owner(now, item)]++
+	}
+	delete(counts, "")
+	return counts
+}
+
+// listen finds out what became of the wishes. A holder that let one run out is deaf: it is passed
+// over, for longer each time.
+func (p *planner) listen(now time.Time, items []LeaseItem) {
+	asked := p.wishes
+	p.wishes = make(map[string]LeaseItem)
+	for _, item := range items {
+		wish, ok := asked[item.LeaseID]
+		if !ok {
+			continue
+		}
+		switch p.answer(now, wish, item) {
+		case wishGranted:
+			p.wishes[item.LeaseID] = wish
+			delete(p.deaf, wish.LesseeID)
+		case wishPending:
+			p.wishes[item.LeaseID] = wish
+		case wishUnheard:
+			p.passOver(now, wish.LesseeID)
+		}
+	}
+}
+
+func (p *planner) passOver(now time.Time, holder string) {
+	if deaf := p.deaf[holder]; !deaf.isOn(now) {
+		p.deaf[holder] = deaf.longer(now, 8*p.period(), 64*p.period())
+	}
+}
+
+// answer is what became of a wish.
+type answer int
+
+const (
+	wishGone    answer = iota // the item was released or leased by another, or another wants it
+	wishPending               // its holder has it still, and the wish counts
+	wishGranted               // it was handed over to this worker
+	wishUnheard               // its holder has it still, and the wish is over
+)
+
+func (p *planner) answer(now time.Time, wish, item LeaseItem) answer {
+	isSameTenure := item.FencingToken == wish.FencingToken
+	if !isSameTenure {
+		return wishGone
+	}
+	if item.LesseeID == p.me && !item.isFree(now) {
+		return wishGranted
+	}
+	isAsWished := item.LesseeID == wish.LesseeID && item.WantedBy == p.me
+	if !isAsWished {
+		return wishGone
+	}
+	if item.isWanted(now, p.duration) {
+		return wishPending
+	}
+	return wishUnheard
+}
+
+// sort returns the own rows of the look, and notes its free ones. What is at rest, in use or worked
+// on is neither. Of items that are there no more it forgets what is remembered.
+func (p *planner) sort(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
+	r := &p.round
+	resting := make(map[string]pause)
+	freeSince := make(map[string]time.Time)
+	var fresh []candidate
+	for _, item := range r.items {
+		id := item.LeaseID
+		if rest, ok := p.resting[id]; ok {
+			resting[id] = rest
+		}
+		isUsed := p.working[id] || inUse(id)
+		if isUsed || p.resting[id].isOn(now) {
+			continue
+		}
+		c := p.candidate(item)
+		if !item.isFree(now) {
+			if p.isOwn(now, item) {
+				own = append(own, c)
+			}
+			continue
+		}
+		since, ok := p.freeSince[id]
+		if !ok {
+			since = now
+		}
+		freeSince[id] = since
+		if p.isLongFree(now, since) {
+			r.free = append(r.free, c)
+		} else {
+			fresh = append(fresh, c)
+		}
+	}
+	p.resting = resting
+	p.freeSince = freeSince
+	r.longFree = len(r.free)
+	r.free = append(r.free, fresh...)
+	return own
+}
+
+// isOwn tells of a row that says that this worker holds it, and is to keep it.
+func (p *planner) isOwn(now time.Time, item LeaseItem) bool {
+	return item.LesseeID == p.me && p.owner(now, item) == p.me
+}
+
+// isLongFree tells that an item is anybody's, beyond the share too: others may be at their limits.
+func (p *planner) isLongFree(now, since time.Time) bool {
+	return now.Sub(since) >= p.period()/5*4
+}
+
+func (p *planner) candidate(item LeaseItem) candidate {
+	wish, wished := p.wishes[item.LeaseID]
+	isSameTenure := wished && wish.FencingToken == item.FencingToken
+	return candidate{
+		LeaseItem: item,
+		wished:    wished,
+		reserved:  isSameTenure && item.LesseeID == p.me,
+	}
+}
+
+// takeFree decides how many free items to lease: up to this worker's share of all, and those that
+// have long been free beyond it; in batches that grow, so that workers that start together get
+// even shares. Where looks show nothing of others it takes what it can.
+func (p *planner) takeFree() taking {
+	r := &p.round
+	free := len(r.free)
+	if free == 0 {
+		return taking{}
+	}
+	want := free
+	if !r.free[0].unseen {
+		share := divideUp(len(r.items), len(r.counts))
+		short := max(0, share-r.counts[p.me]-r.longFree)
+		want = r.longFree + min(free-r.longFree, short)
+		want = min(want, p.batch)
+	}
+	return taking{candidates: r.free, want: min(want, p.room()-len(p.wishes))}
+}
+
+func divideUp(n, by int) int { return (n + by - 1) / by }
+
+// endTaking counts what was leased, and returns how many free items are left.
+func (p *planner) endTaking() (left int) {
+	const largestBatch = 1 << 20
+	r := &p.round
+	r.counts[p.me] += r.taking.got
+	r.took = r.took || r.taking.got > 0
+	if r.took {
+		p.batch = min(2*p.batch, largestBatch)
+	} else {
+		p.batch = 1
+	}
+	return len(r.free) - r.taking.got
+}
+
+// taking is the leasing of some of the candidates, batch after batch: in place of items that others
+// took first, others are tried.
+type taking struct {
+	candidates []candidate // not tried yet
+	want       int
+	got        int
+	batches    int
+}
+
+// batch returns which candidates to lease now: none when the taking is at its end.
+func (t *taking) batch(answered bool) []candidate {
+	const mostBatches = 3
+	n := min(t.want-t.got, len(t.candidates))
+	if n <= 0 {
+		return nil
+	}
+
+	// Of items that were not seen most may be held: they are all tried, while the store answers.
+	goesOn := answered && t.candidates[0].unseen
+	if t.batches >= mostBatches && !goesOn {
+		return nil
+	}
+	batch := t.candidates[:n]
+	t.candidates = t.candidates[n:]
+	t.batches++
+	return batch
+}
+
+// wish chooses what to wish for: items of who is to have most, as long as that is at least two more
+// than this worker is to have, with the free items that were left.
+func (p *planner) wish(now time.Time, left int) (wanted []candidate) {
+	if p.restless.isOn(now) {
+		return nil
+	}
+	counts := p.round.counts
+	owners, of := p.wishable(now)
+	for counts[p.me] < p.most {
+		richest := ""
+		for _, owner := range owners {
+			if len(of[owner]) > 0 && counts[owner] > counts[richest] {
+				richest = owner
+			}
+		}
+		if counts[richest] < counts[p.me]+left+2 {
+			break
+		}
+		wanted = append(wanted, candidate{LeaseItem: of[richest][0], wished: true})
+		of[richest] = of[richest][1:]
+		counts[richest]--
+		counts[p.me]++
+	}
+	return wanted
+}
+
+// wishable returns the items that may be wished for by who is to have them: first those that are on
+// their way there, as they move in any case. The owners are in random order, as the items are.
+func (p *planner) wishable(now time.Time) (owners []string, of map[string][]LeaseItem) {
+	of = make(map[string][]LeaseItem)
+	atHome := make(map[string][]LeaseItem)
+	for _, item := range p.round.items {
+		if !p.mayWishFor(now, item) {
+			continue
+		}
+		owner := p.owner(now, item)
+		if len(of[owner])+len(atHome[owner]) == 0 {
+			owners = append(owners, owner)
+		}
+		if owner == item.LesseeID {
+			atHome[owner] = append(atHome[owner], item)
+		} else {
+			of[owner] = append(of[owner], item)
+		}
+	}
+	for _, owner := range owners {
+		of[owner] = append(of[owner], atHome[owner]...)
+	}
+	return owners, of
+}
+
+// mayWishFor tells of an item that another worker is to have, and that one holds who heeds wishes.
+func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
+	owner := p.owner(now, item)
+	if owner == "" || owner == p.me {
+		return false
+	}
+	if item.LesseeID == "" || item.LesseeID == p.me {
+		return false
+	}
+	if item.isReserved(now, p.duration) || p.resting[item.LeaseID].isOn(now) {
+		return false
+	}
+	return !p.deaf[item.LesseeID].isOn(now)
+}
+
+// wishUntil returns until when a wish for an item is to count.
+func (p *planner) wishUntil(now time.Time, item LeaseItem) time.Time {
+	const most = 9 * time.Minute // More would count as a slip.
+	lasts := wishDuration(p.duration)
+
+	// Its holder renews by the end of its lease, and learns of the wish then.
+	if left := item.Until.Sub(now); left > p.duration {
+		lasts = left
+	}
+	return now.Add(min(lasts, most))
+}
+
+// lookAt returns when to look again, and remembers the ends of the leases that this look has shown.
+func (p *planner) lookAt(now time.Time) time.Time {
+	wait := p.wait()
+	next := now.Add(wait - wait/20 + p.upTo(wait/10))
+	ends := make(map[string]int64, len(p.round.items))
+	for _, item := range p.round.items {
+		ends[item.LeaseID] = item.LeaseUntil
+		if !p.isEnding(now, item) {
+			continue
+		}
+		if end := item.Until.Add(time.Millisecond + p.upTo(p.period()/10)); end.Before(next) {
+			next = end
+		}
+	}
+	p.ends = ends
+	return next
+}
+
+// isEnding tells of another's lease that wasn't renewed since the last look.
+func (p *planner) isEnding(now time.Time, item LeaseItem) bool {
+	isOthers := item.LesseeID != p.me && item.Until.After(now)
+	return isOthers && item.LeaseUntil == p.ends[item.LeaseID]
+}
+
+// wait is the usual time to the next look: short while items move, and long in large, quiet fleets.
+func (p *planner) wait() time.Duration {
+	const largeFleet = 100 // workers
+	const longestPeriod = time.Hour
+	workers := len(p.round.counts)
+	if p.round.took {
+		return p.period()/30 + p.upTo(p.period()/30)
+	}
+	if len(p.wishes) > 0 {
+		return min(p.period()/3, 20*time.Second) // Others' leases may be much shorter.
+	}
+	if workers > largeFleet && len(p.freeSince) == 0 {
+		share := min(p.period(), longestPeriod) / largeFleet
+		return max(p.period(), share*time.Duration(workers))
+	}
+	return p.period()
+}
+
+// upTo returns a random duration of at most that.
+func (p *planner) upTo(most time.Duration) time.Duration {
+	return time.Duration(p.random.Int64N(int64(most) + 1))
+}
+
+// lookFailed returns when to look again after a look that failed.
+func (p *planner) lookFailed(now time.Time) time.Time {
+	const most = 10 * time.Second
+	wait := min(max(p.period(), minErrorWait), most)
+	return now.Add(wait)
+}
+
+// patience is how long a request to lease or to wish may take: what is late holds up the looks.
+func (p *planner) patience() time.Duration {
+	return min(max(time.Second, p.duration/6), 5*time.Second)
+}
+
+// workEnd is how the work on an item came to its end.
+type workEnd struct {
+	leaseID string
+	lasted  time.Duration
+	asked   bool // to end: as the item is wanted, or this worker is to stop
+	wished  bool // this worker had wished for the item
+	failed  bool // the work returned an error
+	lost    bool // the item was lost or retired
+}
+
+// workEnded leaves an item to others for a while whose work has ended, unless it was lost.
+func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
+	const longestRest = 5 * time.Minute
+	id := end.leaseID
+	delete(p.working, id)
+	rest = p.resting[id].again(now, p.period())
+	if p.isLong(end.lasted) {
+		rest.last = 0
+		p.restless = pause{}
+	}
+	if end.lost {
+		return pause{}
+	}
+	if !end.asked && end.failed {
+		rest = rest.longer(now, p.period(), longestRest)
+	}
+
+	// Others could have gone on with what it wished for and couldn't keep.
+	endsSoon := !end.asked && !p.isLong(end.lasted)
+	if end.wished && endsSoon {
+		p.restless = p.restless.longer(now, p.period(), longestRest)
+	}
+	p.resting[id] = rest
+	return rest
+}
+
+// isLong tells of work that doesn't end soon.
+func (p *planner) isLong(lasted time.Duration) bool {
+	return lasted >= max(time.Minute, 3*p.duration)
+}

@@ -1,0 +1,129 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+)
+
+// always is the context of the methods without one.
+var always = context.Background()
+
+type value = dynamodb.AttributeValue
+type attributes = map[string]*value // of a row, or of the placeholders of a request
+
+func text(s string) *value  { return &value{S: &s} }
+func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 10))} }
+
+// verdict is what a write came to.
+type verdict int
+
+const (
+	applied       verdict = iota
+	appliedBefore         // a refusal shows what was asked for: the reply was lost
+	overtaken             // a refusal shows a later write of the same tenure
+	refused               // a refusal shows anything else
+)
+
+// reply is DynamoDB's to a conditional write.
+type reply struct {
+	verdict verdict // applied or refused
+	row     row     // as it is: after the write, or as it refused it
+	resent  bool    // the SDK has sent the request more than once: the first may have been applied
+}
+
+// write is one UpdateItem.
+type write struct {
+	leaseID   string
+	condition string
+	update    string
+	values    attributes
+	names     map[string]*string // placeholders of more names than the library's own; may be nil
+}
+
+// names are the placeholders of attribute names in an expression: a key may have any name.
+func (s *LockStore) names(expression string) map[string]*string {
+	all := map[string]*string{
+		"#key":         &s.key,
+		"#holder":      aws.String(holderAttribute),
+		"#until":       aws.String(untilAttribute),
+		"#token":       aws.String(tokenAttribute),
+		"#wantedBy":    aws.String(wantedByAttribute),
+		"#wantedUntil": aws.String(wantedUntilAttribute),
+	}
+	for name := range all {
+		if !strings.Contains(expression, name) {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// update sends a write.
+func (s *LockStore) update(ctx context.Context, w write) (reply, error) {
+	names := s.names(w.condition + w.update)
+	for placeholder, name := range w.names {
+		names[placeholder] = name
+	}
+	req, out := s.UpdateItemRequest(&dynamodb.UpdateItemInput{
+		TableName:                           &s.table,
+		Key:                                 attributes{s.key: text(w.leaseID)},
+		ConditionExpression:                 &w.condition,
+		UpdateExpression:                    &w.update,
+		ExpressionAttributeNames:            names,
+		ExpressionAttributeValues:           w.values,
+		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
+		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
+	})
+	got, err := s.send(ctx, req, w.leaseID)
+	if err != nil || got.verdict == refused {
+		return got, err
+	}
+	got.row, err = s.parse(w.leaseID, out.Attributes)
+	return got, err
+}
+
+// send sends a request. A failed condition is no error, but a refusal. It logs other errors, but for
+// those that EnsureTable expects.
+func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
+	req.SetContext(ctx)
+	err := req.Send()
+	if isAnswered := req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0; isAnswered {
+		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
+	}
+	if err == nil {
+		return reply{}, nil
+	}
+	var failed *dynamodb.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		found, err := s.parse(leaseID, failed.Item)
+		return reply{verdict: refused, row: found, resent: req.RetryCount > 0}, err
+	}
+	return reply{}, s.describe(ctx, err, req.Operation.Name, leaseID)
+}
+
+// describe names the request in its error, and logs it, unless the caller knows what to do.
+func (s *LockStore) describe(ctx context.Context, err error, operation, leaseID string) error {
+	code := errorCode(err)
+	text := fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", operation, leaseID, s.table, s.key)
+	if code == request.CanceledErrorCode && ctx.Err() != nil {
+		return newRequestError(text+" was given up", false, err, contextError(ctx))
+	}
+	isMissing := code == dynamodb.ErrCodeResourceNotFoundException
+	isExpected := isMissing && operation == "DescribeTable"
+	if isExpected || code == dynamodb.ErrCodeResourceInUseException {
+		return err
+	}
+	if isMissing {
+		text = fmt.Sprintf("lease: table %q does not exist", s.table)
+	}
+	logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
+	return newRequestError(text, true, err)
+}

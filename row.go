@@ -1,0 +1,95 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+)
+
+// The attributes of a row that are this package's. All others are the user's.
+const (
+	holderAttribute      = "ProcessID"    // S: the holder's LesseeID; absent when there is none
+	untilAttribute       = "LeaseUntil"   // N: Unix nanoseconds at which the lease ends; 0 when free
+	tokenAttribute       = "FencingToken" // N: grows by one with every tenure
+	wantedByAttribute    = "WantedBy"     // S: the LesseeID that asks for the item; empty: an operator asks to free it
+	wantedUntilAttribute = "WantedUntil"  // N: Unix nanoseconds after which that counts no more; there if WantedBy is
+)
+
+var ours = []string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}
+
+// row is a row of the table, and what it shows.
+type row struct {
+	LeaseItem
+	attributes attributes // empty: there is no row
+}
+
+// parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a
+// rowError.
+func (s *LockStore) parse(leaseID string, given attributes) (row, error) {
+	until, err := parseUntil(given[untilAttribute])
+	token, tokenErr := parseToken(given[tokenAttribute])
+	holder, holderErr := parseHolder(given[holderAttribute])
+	wanted, wantedErr := parseUntil(given[wantedUntilAttribute])
+	if wantedErr != nil {
+		wanted = -1
+	}
+	r := row{attributes: given, LeaseItem: LeaseItem{
+		LeaseID:      leaseID,
+		LesseeID:     holder,
+		FencingToken: token,
+		LeaseUntil:   until,
+		WantedUntil:  wanted,
+	}}
+	if by := given[wantedByAttribute]; by != nil {
+		r.WantedBy = aws.StringValue(by.S)
+	}
+	if until > 0 {
+		least, _ := s.clock.correction()
+		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
+	}
+	if err = firstOf(holderErr, err, tokenErr); err != nil {
+		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
+	}
+	return r, err
+}
+
+func parseHolder(holder *value) (string, error) {
+	if holder == nil {
+		return "", nil
+	}
+	if holder.S == nil {
+		return "", errors.New(holderAttribute + " is not a string")
+	}
+	return *holder.S, nil
+}
+
+func parseToken(token *value) (int64, error) {
+	const most = 1<<62 - 1
+	if token == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(aws.StringValue(token.N), 10, 64)
+	isCount := err == nil && n >= 0 && n <= most
+	if !isCount {
+		return n, fmt.Errorf("%s %q is no number that a count of tenures reaches",
+			tokenAttribute, aws.StringValue(token.N))
+	}
+	return n, nil
+}
+
+// parseUntil reads a number of DynamoDB's. What no clock reaches becomes the nearest that one does.
+func parseUntil(until *value) (int64, error) {
+	if until == nil {
+		return 0, nil
+	}
+	f, _, err := big.ParseFloat(aws.StringValue(until.N), 10, 128, big.ToNegativeInf)
+	if err != nil {
+		return 0, fmt.Errorf("%s %q is not a number", untilAttribute, aws.StringValue(until.N))
+	}
+	n, _ := f.Int64()
+	return n, nil
+}

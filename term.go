@@ -1,0 +1,305 @@
+package lease
+
+import "time"
+
+// term is one tenure's time and phase, as a value: it says until when the holder may rely on the
+// lease, and what has become of it. Its methods ask no clock and change nothing. The Locker
+// keeps what they return.
+type term struct {
+	phase    phase
+	fate     fate
+	token    int64         // the fencing token: it grows where renewing is leasing anew
+	duration time.Duration // what the grant that counts was asked for
+	end      time.Time     // the holder may rely on the lease until here; carries the monotonic clock
+	wish     wish          // of somebody else, for the item
+}
+
+// phase is where a tenure stands. One that is over stays as it is.
+type phase int
+
+const (
+	held     phase = iota
+	wanted         // held, but its work is to end, as somebody else wants the item
+	expired        // over: its time was up
+	lost           // over: the item is another's, or was retired
+	released       // over: its holder gave it up
+)
+
+// fate is what is known of the row since its tenure was released.
+type fate int
+
+const (
+	notFreed   fate = iota
+	discarded       // the holder has freed or deleted it by the store's own methods, or is about to
+	freed           // it was released
+	handedOver      // it was released, reserved for who wanted it
+	taken           // it turned out to be another's
+)
+
+// wish is that of somebody else for a held item.
+type wish struct {
+	by    string    // who wants it; "" if nobody in particular, but an operator wants it freed
+	since time.Time // when the first wish was heard of; zero: nobody wants the item
+	until time.Time // when the last one ends
+}
+
+// grant is what a store has answered to a lease or a renewal.
+type grant struct {
+	token    int64
+	duration time.Duration // what was asked for
+	asked    time.Time     // the end that was asked for
+	until    time.Time     // the end that the store says
+}
+
+// isShort tells that the store has granted less than it was asked for.
+func (g grant) isShort() bool { return g.until.Before(g.asked) }
+
+// end returns until when the holder may rely on the grant. More than was asked for isn't believed.
+func (g grant) end(now time.Time) time.Time {
+	until := g.asked
+	if g.isShort() {
+		until = g.until
+	}
+	return now.Add(until.Sub(now) - margin(g.duration))
+}
+
+// margin is how much earlier than others may take its item a holder stops relying on it: how far
+// clocks may be apart.
+func margin(duration time.Duration) time.Duration { return duration / 10 }
+
+// timeLeft counts by the monotonic and by the wall clock, and returns what is less: the one
+// stands still while a machine sleeps, the other can be set back.
+func timeLeft(now, end time.Time) time.Duration {
+	monotonic := end.Sub(now)
+	wall := end.Round(0).Sub(now.Round(0))
+	return min(monotonic, wall)
+}
+
+// newTerm is a tenure that begins with that grant.
+func newTerm(g grant, now time.Time) term {
+	return term{token: g.token, duration: g.duration, end: g.end(now)}
+}
+
+// event is what happens to a tenure.
+type event struct {
+	kind  eventKind
+	at    time.Time
+	grant grant // of a renewal
+	wish  wish  // without since
+}
+
+type eventKind int
+
+const (
+	timePassed    eventKind = iota
+	renewed                 // a renewal was granted
+	wishSeen                // a reply has shown somebody's wish for the item
+	lossSeen                // a reply has shown that the tenure is over, or another of the Locker's has followed
+	givenUp                 // by its holder, who is about to release it
+	givenAway               // by its holder, to the store's own methods
+	rowFreed                // its release was applied
+	rowHandedOver           // its handover was applied
+	rowTaken                // its release or handover was refused: the row is another's
+)
+
+// after returns the tenure after an event. All that ever changes in a tenure changes here.
+func (t term) after(e event) term {
+	t = t.at(e.at)
+	switch e.kind {
+	case rowFreed:
+		t.fate = freed
+	case rowHandedOver:
+		t.fate = handedOver
+	case rowTaken:
+		t.fate = taken
+	default:
+		if t.live() {
+			t = t.afterLive(e).at(e.at)
+		}
+	}
+	return t
+}
+
+func (t term) afterLive(e event) term {
+	switch e.kind {
+	case renewed:
+		return t.extended(e.grant, e.at)
+	case wishSeen:
+		return t.wished(e.wish, e.at)
+	case lossSeen:
+		t.phase = lost
+	case givenUp:
+		t.phase = released
+	case givenAway:
+		t.phase = released
+		t.fate = discarded
+	}
+	return t
+}
+
+// at returns the tenure at that time: expired, if its time is up.
+func (t term) at(now time.Time) term {
+	if t.live() && timeLeft(now, t.end) <= 0 {
+		t.phase = expired
+	}
+	return t
+}
+
+// extended takes over what a renewal was granted. Only where less was granted than asked for, the
+// end is moved back.
+func (t term) extended(g grant, now time.Time) term {
+	end := g.end(now)
+	if g.isShort() || end.After(t.end) {
+		t.end = end
+		t.duration = g.duration
+	}
+
+	// Replies may come in another order than their writes were applied.
+	t.token = max(t.token, g.token)
+	return t
+}
+
+// wished notes a wish: the first, or the same or another one later.
+func (t term) wished(w wish, now time.Time) term {
+	w.since = t.wish.since
+	if t.phase == held {
+		w.since = now
+	}
+	t.phase = wanted
+	t.wish = w
+	return t
+}
+
+// live tells that the tenure wasn't over when the term was made.
+func (t term) live() bool { return t.phase == held || t.phase == wanted }
+
+// left returns how much longer the holder may rely on the lease.
+func (t term) left(now time.Time) time.Duration {
+	if !t.live() {
+		return 0
+	}
+	return max(0, timeLeft(now, t.end))
+}
+
+// rowEnd is when the row says that the lease ends, by this host's clock.
+func (t term) rowEnd() time.Time { return t.end.Add(margin(t.duration)) }
+
+// isWanted tells that somebody wanted the item while it was held.
+func (t term) isWanted() bool { return !t.wish.since.IsZero() }
+
+// isFreed tells that the row was released, one way or the other.
+func (t term) isFreed() bool { return t.fate == freed || t.fate == handedOver }
+
+// cause returns why the tenure is over; nil while it isn't.
+func (t term) cause() error {
+	switch t.phase {
+	case expired:
+		return LeaseExpiredError
+	case lost:
+		return LeaseLostError
+	case released:
+		return LeaseReleasedError
+	}
+	return nil
+}
+
+// period is a third of the lease: the usual time from one renewal to the next.
+func (t term) period() time.Duration { return t.duration / 3 }
+
+// patience is for how long to wait for the reply to a renewal: so that two more tries may follow.
+func (t term) patience(now time.Time) time.Duration { return t.left(now) / 3 }
+
+// renewedUntil returns which end a renewal asks for. A shorter duration than before doesn't move
+// the row's end back: others rely on it, where renewing is leasing anew.
+func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {
+	return later(now.Add(duration), t.rowEnd())
+}
+
+// prolonged returns until when somebody's wish is to count while the holder's work takes its time to
+// return, so that it doesn't ask elsewhere too. It is zero when that has taken too long, or when
+// nobody in particular wants the item.
+func (t term) prolonged(now time.Time) time.Time {
+	patience := max(10*t.period(), 3*time.Minute)
+	if t.wish.by == "" || now.Sub(t.wish.since) >= patience {
+		return time.Time{}
+	}
+	return later(t.wish.until, now.Add(wishDuration(t.duration)))
+}
+
+// reservedUntil returns for how long to keep an item that is handed over: as long as the wish lasts,
+// within bounds. When it comes to that, the wish may be another's.
+func (t term) reservedUntil(now time.Time) time.Time {
+	reserved := 2 * t.period()
+	if t.wish.by != "" {
+		reserved = max(reserved, t.wish.until.Sub(now))
+	}
+	return now.Add(min(reserved, max(t.duration, time.Minute)))
+}
+
+// wishDuration is how long a wish lasts of one whose leases last so long: two and a half periods.
+func wishDuration(duration time.Duration) time.Duration { return duration / 6 * 5 }
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// pulse says when to renew, as a value: at intervals, and after failures in growing pauses.
+type pulse struct {
+	every   time.Duration // from the begin of one renewal to that of the next
+	begun   time.Time     // when the last one was begun
+	failing bool          // it failed
+	pause   time.Duration // after the last failure, at most
+	least   time.Duration // the shortest pause
+	most    time.Duration // the longest
+}
+
+// newPulse is that of a lease that lasts so long, whose first renewal comes first after now.
+func newPulse(now time.Time, first, every, duration time.Duration) pulse {
+	return pulse{
+		every: every,
+		begun: now.Add(first - every),
+		least: max(10*time.Millisecond, duration/300),
+		most:  max(time.Second, duration/6),
+	}
+}
+
+// next returns when to renew. random returns a duration from 0 up to its argument.
+func (p pulse) next(now time.Time, t term, random func(time.Duration) time.Duration) time.Time {
+	if p.failing {
+		return now.Add(p.pause/2 + random(p.pause/2))
+	}
+	return p.begun.Add(min(p.every, p.latest(t)))
+}
+
+// latest returns how long after the begin of the last renewal the next may be begun at the latest.
+func (p pulse) latest(t term) time.Duration {
+	row := t.rowEnd().Sub(p.begun)
+
+	// Two thirds leave time for further tries, also where a lease is older than its Heartbeat.
+	latest := row / 3 * 2
+
+	// But a store that grants less than it is asked for isn't asked much more often for that.
+	unhurried := max(row-t.period(), t.end.Sub(p.begun)/4)
+	return min(latest, unhurried)
+}
+
+// succeeded returns the pulse after a renewal that was begun then.
+func (p pulse) succeeded(begun time.Time) pulse {
+	p.begun = begun
+	p.failing = false
+	p.pause = 0
+	return p
+}
+
+// failed returns the pulse after a renewal that was begun then, when so much is left of the lease.
+func (p pulse) failed(begun time.Time, left time.Duration) pulse {
+	p.begun = begun
+	p.failing = true
+	grown := max(2*p.pause, 2*p.least)
+	short := max(left/4, p.least)
+	p.pause = min(grown, p.most, short)
+	return p
+}
