@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// adapter gives a store of two methods the rest. Renewing is leasing again; nothing can be released,
-// wished for or saved; and of an item it only knows that it is there. Nothing can end a call of
-// such a store: the next one for the same item and lessee waits for its turn.
+// adapter gives a store of two methods the rest. Renewing is leasing again; nothing can
+// be released, wished for or saved; and of an item it only knows that it is there.
+// Nothing can end a call of such a store: the next one for the same item and lessee
+// waits for its turn.
 type adapter struct {
 	two   lockerStore
 	turns sync.Map // holding → turn
 }
 
-// turn is that of the calls for one holding. It has a value in it while a call is under way.
+// turn is that of the calls for one holding. It has a value in it while a call is under
+// way.
 type turn chan struct{}
 
 func (t turn) over() { <-t }
@@ -41,11 +43,13 @@ func (a *adapter) take(ctx context.Context, h holding) (turn, error) {
 	}
 }
 
-// patience is endless: the reply to a call that was given up would be lost, and the next one would
-// have to wait for it all the same.
+// patience is endless: the reply to a call that was given up would be lost, and the
+// next one would have to wait for it all the same.
 func (a *adapter) patience(time.Duration) time.Duration { return math.MaxInt64 }
 
-func (a *adapter) ScanLeaseItemsWithContext(context.Context, string, int) ([]LeaseItem, string, error) {
+func (a *adapter) ScanLeaseItemsWithContext(
+	context.Context, string, int,
+) ([]LeaseItem, string, error) {
 	ids, err := a.two.ListLeaseIDs()
 	items := make([]LeaseItem, 0, len(ids))
 	for _, id := range ids {
@@ -54,29 +58,38 @@ func (a *adapter) ScanLeaseItemsWithContext(context.Context, string, int) ([]Lea
 	return items, "", err
 }
 
-func (a *adapter) LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
+func (a *adapter) LeaseWithContext(
+	ctx context.Context, leaseID string, request LeaseRequest, until time.Time,
+) (*Lease, error) {
 	turn, err := a.take(ctx, holding{leaseID: leaseID, lessee: request.LesseeID()})
 	if err != nil {
 		return nil, err
 	}
 	defer turn.over()
 	got, err := a.two.Lease(leaseID, request.(requested).original, until)
-	if err != nil || got == nil {
+	if err != nil {
 		return nil, err
+	}
+	if got == nil {
+		return nil, nil // which the Locker names
 	}
 	kept := *got // The store may change its own.
 	return &kept, nil
 }
 
 // LeaseAsSeen tries no item for which a call still hangs.
-func (a *adapter) LeaseAsSeen(ctx context.Context, seen LeaseItem, _ *Lease, request LeaseRequest, until time.Time) (*Lease, error) {
+func (a *adapter) LeaseAsSeen(
+	ctx context.Context, seen LeaseItem, _ *Lease, request LeaseRequest, until time.Time,
+) (*Lease, error) {
 	if len(a.turnOf(holding{leaseID: seen.LeaseID, lessee: request.LesseeID()})) > 0 {
 		return nil, LeaseNotObtainedError
 	}
 	return a.LeaseWithContext(ctx, seen.LeaseID, request, until)
 }
 
-func (a *adapter) renew(ctx context.Context, lease *Lease, request requested, until, _ time.Time) (*Lease, LeaseItem, error) {
+func (a *adapter) renew(
+	ctx context.Context, lease *Lease, request requested, until, _ time.Time,
+) (*Lease, LeaseItem, error) {
 	got, err := a.LeaseWithContext(ctx, lease.LeaseID, request, until)
 	return got, LeaseItem{}, err
 }

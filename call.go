@@ -54,9 +54,11 @@ func logPanic() {
 	}
 }
 
-// await returns what f returns, or the context's error once ctx is done or patience is over: f then
-// goes on alone, and what it returns is not read.
-func await[T any](ctx context.Context, patience time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+// await returns what f returns, or the context's error once ctx is done or patience is
+// over: f then goes on alone, and what it returns is not read.
+func await[T any](
+	ctx context.Context, patience time.Duration, f func(ctx context.Context) (T, error),
+) (T, error) {
 	var none T
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -79,8 +81,12 @@ func await[T any](ctx context.Context, patience time.Duration, f func(ctx contex
 type nothing struct{}
 
 // awaitError is await of a function that returns an error only.
-func awaitError(ctx context.Context, patience time.Duration, f func(ctx context.Context) error) error {
-	_, err := await(ctx, patience, func(ctx context.Context) (nothing, error) { return nothing{}, f(ctx) })
+func awaitError(
+	ctx context.Context, patience time.Duration, f func(ctx context.Context) error,
+) error {
+	_, err := await(ctx, patience, func(ctx context.Context) (nothing, error) {
+		return nothing{}, f(ctx)
+	})
 	return err
 }
 
@@ -91,8 +97,7 @@ func sleepUntil(ctx context.Context, then time.Time) bool {
 	<-both.Done()
 
 	// Where both end at once, nothing is begun that would be given up at once.
-	end, hasEnd := ctx.Deadline()
-	if hasEnd && !time.Now().Before(end) {
+	if end, hasEnd := ctx.Deadline(); hasEnd && time.Until(end) <= 0 {
 		<-ctx.Done()
 	}
 	return ctx.Err() == nil

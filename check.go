@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// requested is what a [LeaseRequest] asked for at one moment, found good. It is a LeaseRequest that
-// doesn't change.
+// requested is what a [LeaseRequest] asked for at one moment, found good. It is a
+// LeaseRequest that doesn't change.
 type requested struct {
 	original LeaseRequest // the caller's
 	lessee   string
@@ -22,7 +22,8 @@ func (r requested) LeaseDuration() time.Duration { return r.duration }
 // period is a third of the lease: the time from look to look, and from renewal to renewal.
 func (r requested) period() time.Duration { return max(r.duration/3, 1) }
 
-// longestDuration keeps a lease's end between 1970 and 2262, where Unix nanoseconds have 64 bits.
+// longestDuration keeps a lease's end between 1970 and 2262, where Unix nanoseconds
+// have 64 bits.
 const longestDuration = 100 * 365 * 24 * time.Hour
 
 func checkRequest(request LeaseRequest) (requested, error) {
@@ -47,7 +48,8 @@ func checkDuration(duration time.Duration) error {
 		"an end lies between 1970 and 2262", duration)
 }
 
-// checkName checks a hash key's value or a LesseeID, by the bounds of DynamoDB's documentation.
+// checkName checks a hash key's value or a LesseeID, by the bounds of DynamoDB's
+// documentation.
 func checkName(what, name string) error {
 	const longest = 2048 // bytes
 	if name == "" {
@@ -98,5 +100,8 @@ func isNil(v any) bool {
 		return true
 	}
 	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
+	if r.Kind() != reflect.Pointer {
+		return false
+	}
+	return r.IsNil()
 }

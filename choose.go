@@ -8,7 +8,7 @@ type usage int
 const (
 	unheld usage = iota // it has no live tenure
 	unused              // it has one, but nothing renews it: a Heartbeat may be about to start
-	inUse               // it is just being leased or released, or a Heartbeat, Hold or HoldShare runs on it
+	inUse               // it is being leased or released, or something renews it
 )
 
 // looker is who looks for an item to lease.
@@ -23,7 +23,7 @@ type looker struct {
 type choice struct {
 	own    []LeaseItem // rows of this worker's: a restarted one goes on with them at once
 	free   []LeaseItem // anybody's
-	unused []LeaseItem // own ones with a live tenure of this Locker: to be tried when all others are held
+	unused []LeaseItem // of this Locker's live tenures: to be tried when all others are held
 	ending []LeaseItem // others', whose leases end before the horizon
 }
 
@@ -51,14 +51,23 @@ func (l looker) choose(items []LeaseItem) (c choice) {
 	return c
 }
 
-// inOrder returns what is to be tried, in order: own rows first, then free ones at random, so that
-// those who look at once get different ones. Unseen ones keep the order of their store.
+// inOrder returns what is to be tried, in order: own rows first, then free ones at
+// random, so that those who look at once get different ones. Unseen ones keep the order
+// of their store.
 func (c choice) inOrder(shuffle func(n int, swap func(i, j int))) []LeaseItem {
 	free := c.free
-	if len(free) > 0 && !free[0].unseen {
+	if !isUnseen(free) {
 		shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	}
 	return append(c.own, free...)
+}
+
+// isUnseen tells of items of which nothing is known but that they are there.
+func isUnseen(items []LeaseItem) bool {
+	if len(items) == 0 {
+		return false
+	}
+	return items[0].unseen
 }
 
 // firstEnd returns the item whose lease ends first.

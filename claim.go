@@ -10,20 +10,21 @@ import (
 // claim is what a LockStore has asked for in one tenure and been shown of it: times in Unix
 // nanoseconds of the database's clock. Copies of a Lease share it.
 type claim struct {
-	namesakeUntil int64        // until when another process of the lessee's name may rely on the item; 0 if there is none
+	namesakeUntil int64        // until when a namesake may rely on the item; 0: there is none
 	asked         atomic.Int64 // the furthest end that was asked for
 	shown         atomic.Int64 // the furthest end that a reply has shown
 }
 
-// unknownClaim is that of a Lease of which the LockStore knows nothing: it may have asked for any
-// end.
+// unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
+// asked for any end.
 var unknownClaim = func() *claim {
 	c := &claim{}
 	c.asked.Store(math.MaxInt64)
 	return c
 }()
 
-// ask notes that an end is asked for, and returns which: none before a namesake has given up.
+// ask notes that an end is asked for, and returns which: none before a namesake has
+// given up.
 func (c *claim) ask(end int64) int64 {
 	end = max(end, c.namesakeUntil)
 	raise(&c.asked, end)
@@ -63,13 +64,14 @@ func (s *LockStore) holderOf(ctx context.Context, lease *Lease) (holder, error) 
 // claimed returns the claim of a lease.
 func (l *Lease) claimed() *claim {
 	granted := l.granted()
-	if granted == nil || granted.claim == nil {
-		return unknownClaim
+	if granted != nil && granted.claim != nil {
+		return granted.claim
 	}
-	return granted.claim
+	return unknownClaim
 }
 
-// keptUntil is until when the row is kept from others after a release: a namesake may rely on it.
+// keptUntil is until when the row is kept from others after a release: a namesake may
+// rely on it.
 func (l *Lease) keptUntil() time.Time { return time.Unix(0, l.claimed().namesakeUntil) }
 
 // leftAs is a Lease of this process that has left the row as it was seen.
@@ -89,12 +91,16 @@ func (h holder) holds(r row) bool { return r.LesseeID == h.lessee && r.FencingTo
 
 // refusal is what the refusal of a write of this tenure's means, which asked for that end.
 func (h holder) refusal(found row, asked int64) verdict {
-	isLater := h.holds(found) && found.LeaseUntil > asked
-	if isLater && found.LeaseUntil <= h.claim.asked.Load() {
-		h.claim.show(found.LeaseUntil)
-		return overtaken
+	if !h.holds(found) {
+		return refused
 	}
-	return refused
+	end := found.LeaseUntil
+	isOwn := end > asked && end <= h.claim.asked.Load()
+	if !isOwn {
+		return refused
+	}
+	h.claim.show(end)
+	return overtaken
 }
 
 // lost logs who has the item.
@@ -104,11 +110,12 @@ func (h holder) lost(leaseID string, found row) error {
 	return LeaseLostError
 }
 
-// own returns the values of the condition that the tenure holds the row, whose end is at most that.
+// own returns the values of the condition that the tenure holds the row, whose end is
+// at most that.
 func (h holder) own(until int64) attributes {
 	return attributes{":me": text(h.lessee), ":token": number(h.token), ":until": number(until)}
 }
 
-// ownCondition needs the end too: workers of the original don't touch the token, and no renewal is
-// to undo a later one.
+// ownCondition needs the end too: workers of the original don't touch the token, and no
+// renewal is to undo a later one.
 const ownCondition = "#holder = :me AND #token = :token AND #until <= :until"

@@ -7,13 +7,21 @@ import (
 )
 
 const (
-	resolution = time.Second            // of an HTTP Date header: the server's clock was in [Date, Date + resolution)
-	absurd     = 24 * time.Hour         // DynamoDB refuses a host that is so far off: such a header is no clock
-	stepped    = 100 * time.Millisecond // a wall clock that is so far from the monotonic one was stepped, or the machine slept
-	drift      = 5000                   // two clocks drift apart by less than one part in this many
+	// resolution is that of an HTTP Date header: the server's clock was in
+	// [Date, Date + resolution).
+	resolution = time.Second
+	// absurd is a header by which this host would be so far off that DynamoDB refuses
+	// it: such a header is no clock.
+	absurd = 24 * time.Hour
+	// stepped is how far a wall clock is from the monotonic one when it was stepped, or
+	// the machine slept.
+	stepped = 100 * time.Millisecond
+	// drift is one part in how many two clocks drift apart, at most.
+	drift = 5000
 )
 
-// estimate is what Date headers have proved: the server's clock is ahead of this host's by more than lo, less than hi.
+// estimate is what Date headers have proved: the server's clock is ahead of this host's
+// by more than lo, less than hi.
 type estimate struct {
 	lo, hi time.Duration
 	at     time.Time // when that was so, by this host's clocks
@@ -21,29 +29,45 @@ type estimate struct {
 
 // observe returns the estimate after a reply, and false if the reply contradicts it.
 func (e estimate) observe(sent, received, date time.Time) (estimate, bool) {
-	seen := estimate{lo: date.Sub(received), hi: date.Add(resolution).Sub(sent), at: received}
-	if steppedBetween(sent, received) || seen.lo > absurd || seen.hi < -absurd {
+	seen := estimate{
+		lo: date.Sub(received),
+		hi: date.Add(resolution).Sub(sent),
+		at: received,
+	}
+	if seen.isAbsurd() || steppedBetween(sent, received) {
 		return e, true
 	}
 	if e.knows(received) {
 		slack := max(0, received.Sub(e.at)) / drift
-		seen.lo, seen.hi = max(e.lo-slack, seen.lo), min(e.hi+slack, seen.hi)
+		seen.lo = max(e.lo-slack, seen.lo)
+		seen.hi = min(e.hi+slack, seen.hi)
 	}
 	return seen, seen.lo < seen.hi
 }
 
-func (e estimate) knows(now time.Time) bool { return !e.at.IsZero() && !steppedBetween(e.at, now) }
+func (e estimate) isAbsurd() bool { return e.lo > absurd || e.hi < -absurd }
 
-// correction returns the bounds of what to add to this host's clock: 0 unless it is proved to be over a second off.
+// knows tells that the estimate holds at that time, by this host's clocks.
+func (e estimate) knows(now time.Time) bool {
+	if e.at.IsZero() {
+		return false
+	}
+	return !steppedBetween(e.at, now)
+}
+
+// correction returns the bounds of what to add to this host's clock: 0 unless it is
+// proved to be over a second off.
 func (e estimate) correction() (least, most time.Duration) {
-	if e.lo <= resolution && e.hi >= -resolution {
+	isFine := e.lo <= resolution && e.hi >= -resolution
+	if isFine {
 		return 0, 0
 	}
 	return e.lo, e.hi
 }
 
 func steppedBetween(from, to time.Time) bool {
-	wall, monotonic := to.Round(0).Sub(from.Round(0)), to.Sub(from)
+	wall := to.Round(0).Sub(from.Round(0))
+	monotonic := to.Sub(from)
 	return (wall - monotonic).Abs() > stepped
 }
 
@@ -55,33 +79,44 @@ type clock struct {
 	logged time.Duration // the correction that was last logged: the middle
 }
 
-// observe takes a reply's Date header. One that contradicts what was proved counts when a second one says the same.
+// observe takes a reply's Date header. One that contradicts what was proved counts when
+// a second one says the same.
 func (c *clock) observe(sent, received time.Time, header string) {
 	c.mu.Lock()
 	c.heard = received
 	if date, err := http.ParseTime(header); err == nil {
 		c.learn(sent, received, date)
 	}
-	least, most := c.sure.correction()
-	correction, before := least+(most-least)/2, c.logged
-	changed := (correction - before).Abs() >= resolution
-	if changed {
-		c.logged = correction
-	}
+	now, before := c.corrected()
 	c.mu.Unlock()
-	if changed {
-		logError("Clock Corrected", "clock_error", -correction, "previous", -before)
+	if now != before {
+		logError("Clock Corrected", "clock_error", -now, "previous", -before)
 	}
 }
 
+// corrected returns the correction that is to be logged, and the one that was. They are
+// the same if nothing is to be said. The mutex is held.
+func (c *clock) corrected() (now, before time.Duration) {
+	before = c.logged
+	least, most := c.sure.correction()
+	middle := least + (most-least)/2
+	if (middle - before).Abs() >= resolution {
+		c.logged = middle
+	}
+	return c.logged, before
+}
+
 func (c *clock) learn(sent, received, date time.Time) {
-	for _, e := range [...]estimate{c.sure, c.doubt} {
-		if seen, ok := e.observe(sent, received, date); ok {
-			if seen != c.sure { // else the reply says nothing
-				c.sure, c.doubt = seen, seen
-			}
-			return
+	for _, e := range []estimate{c.sure, c.doubt} {
+		seen, fits := e.observe(sent, received, date)
+		if !fits {
+			continue
 		}
+		if seen != c.sure { // else the reply says nothing
+			c.sure = seen
+			c.doubt = seen
+		}
+		return
 	}
 	c.doubt, _ = estimate{}.observe(sent, received, date)
 }
@@ -92,7 +127,8 @@ func (c *clock) known() bool {
 	return estimate{at: c.heard}.knows(time.Now())
 }
 
-// correction returns what to add to this host's clock: the least to compare, the most to write, so that nothing ends early.
+// correction returns what to add to this host's clock: the least to compare, the most
+// to write, so that nothing ends early.
 func (c *clock) correction() (least, most time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +140,8 @@ func (c *clock) correction() (least, most time.Duration) {
 	return min(least, doubted), most
 }
 
-// times returns, in Unix nanoseconds, a moment that the server's clock is past, and what to write for then.
+// times returns, in Unix nanoseconds, a moment that the server's clock is past, and
+// what to write for then.
 func (c *clock) times(then time.Time) (now, end int64) {
 	least, most := c.correction()
 	return time.Now().Add(least).UnixNano(), then.Add(most).UnixNano()

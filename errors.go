@@ -13,17 +13,29 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// The errors of this package. One that is called bare is returned as it is, to be compared with
-// ==; else use [errors.Is].
+// The errors of this package. One that is called bare is returned as it is, to be
+// compared with ==; else use [errors.Is].
 var (
-	LeaseLostError                = errors.New("Lease Lost")          // the tenure is over: the item is another's, retired, or not renewed in time
-	LeaseNotObtainedError         = errors.New("Lease Not Obtained")  // the item, or every item, is held by someone else
-	LeaseIDExistsError            = errors.New("Lease ID Exists")     // an item of that lease ID is registered already
-	LeaseHeldError                = errors.New("Lease Held")          // an item can't be retired, as someone holds it
-	ReleaseUnsupportedError       = errors.New("Release Unsupported") // the store can't free the item, which stays leased until its end
-	LeaseReleasedError            = errors.New("Lease Released")      // the [context.Cause] of a lease's context after its release
-	LeaseWantedError              = errors.New("Lease Wanted")        // the [context.Cause] of a work's context when it is to give the item up
-	LeaseExpiredError       error = lostError("Lease Expired")        // the same when its time was up; a LeaseLostError for [errors.Is]
+	// LeaseLostError says that the tenure is over: the item is another's, it was
+	// retired, or the lease wasn't renewed in time.
+	LeaseLostError = errors.New("Lease Lost")
+	// LeaseNotObtainedError says that the item, or every item, is held by someone else.
+	LeaseNotObtainedError = errors.New("Lease Not Obtained")
+	// LeaseIDExistsError says that an item of that lease ID is registered already.
+	LeaseIDExistsError = errors.New("Lease ID Exists")
+	// LeaseHeldError says that an item can't be retired, as someone holds it.
+	LeaseHeldError = errors.New("Lease Held")
+	// ReleaseUnsupportedError says that the store can't free the item, which stays
+	// leased until its end.
+	ReleaseUnsupportedError = errors.New("Release Unsupported")
+	// LeaseReleasedError is the [context.Cause] of a lease's context after its release.
+	LeaseReleasedError = errors.New("Lease Released")
+	// LeaseWantedError is the [context.Cause] of a work's context when it is to give
+	// the item up.
+	LeaseWantedError = errors.New("Lease Wanted")
+	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was
+	// up. It is a LeaseLostError for [errors.Is].
+	LeaseExpiredError error = lostError("Lease Expired")
 )
 
 // lostError is a way of losing a lease.
@@ -32,7 +44,8 @@ type lostError string
 func (e lostError) Error() string        { return string(e) }
 func (e lostError) Is(target error) bool { return target == LeaseLostError }
 
-// setupError is what no waiting makes good: there is no store, or its table can't hold lease items.
+// setupError is what no waiting makes good: there is no store, or its table can't hold
+// lease items.
 type setupError struct{ error }
 
 func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
@@ -61,8 +74,8 @@ func newRequestError(text string, logged bool, causes ...error) error {
 	}
 }
 
-// requestFailure returns an error as the SDK's kind: that of a handler that the user gave the SDK
-// may be of any.
+// requestFailure returns an error as the SDK's kind: that of a handler that the user
+// gave the SDK may be of any.
 func requestFailure(err error) awserr.RequestFailure {
 	var failure awserr.RequestFailure
 	if errors.As(err, &failure) {
@@ -75,8 +88,8 @@ func requestFailure(err error) awserr.RequestFailure {
 	return awserr.NewRequestFailure(sdk, 0, "")
 }
 
-// says tells whether an error is the store's word: the cause of a context that is done may be that
-// of another lease.
+// says tells whether an error is the store's word: the cause of a context that is done
+// may be that of another lease.
 func says(ctx context.Context, err, word error) bool {
 	if err == word {
 		return true
@@ -117,17 +130,26 @@ func transient(err error) bool {
 }
 
 func isTransientStatus(status int) bool {
-	if status == http.StatusNotImplemented {
+	switch status {
+	case http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
 		return false
 	}
-	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+	return status >= http.StatusInternalServerError
 }
 
-// isTransientCode looks inside of the SDK's errors too, which the SDK doesn't for all that matters.
+// isTransientCode looks inside of the SDK's errors too, which the SDK doesn't for all
+// that matters.
 func isTransientCode(err awserr.Error) bool {
-	if request.IsErrorThrottle(err) || request.IsErrorRetryable(err) {
+	if request.IsErrorThrottle(err) {
 		return true
 	}
-	isConflict := err.Code() == dynamodb.ErrCodeTransactionConflictException
-	return isConflict || transient(err.OrigErr())
+	if request.IsErrorRetryable(err) {
+		return true
+	}
+	if err.Code() == dynamodb.ErrCodeTransactionConflictException {
+		return true
+	}
+	return transient(err.OrigErr())
 }

@@ -6,16 +6,19 @@ import (
 	"time"
 )
 
-// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that lessee, or if
-// that is "" to free it. It obliges nobody, counts until then, but not for more than 10 minutes (or 3
-// of its leases) ahead, and costs one write. The error is bare [LeaseNotObtainedError] if the row has
-// changed.
-func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error {
+// WantLease asks the holder of an item, as a scan has shown it, to hand it over to that
+// lessee, or if that is "" to free it. It obliges nobody, counts until then, but not
+// for more than 10 minutes (or 3 of its leases) ahead, and costs one write. The error
+// is bare [LeaseNotObtainedError] if the row has changed.
+func (s *LockStore) WantLease(
+	ctx context.Context, seen LeaseItem, wantedBy string, until time.Time,
+) error {
 	err := s.ready(ctx, checkName("lease ID", seen.LeaseID), checkWisher(wantedBy), checkUntil(until))
 	if err != nil {
 		return err
 	}
-	if seen.LesseeID == "" || seen.LesseeID == wantedBy {
+	switch seen.LesseeID {
+	case "", wantedBy: // It has no holder, or that one wants it already.
 		return LeaseNotObtainedError
 	}
 	now, end := s.clock.times(until)
@@ -37,8 +40,11 @@ func (s *LockStore) WantLease(ctx context.Context, seen LeaseItem, wantedBy stri
 	if err != nil {
 		return err
 	}
+	if got.verdict == applied {
+		return nil
+	}
 	isAsWished := got.row.WantedBy == wantedBy && got.row.WantedUntil == end
-	if got.verdict == applied || isAsWished { // The latter after a lost reply.
+	if isAsWished { // The reply was lost.
 		return nil
 	}
 	return LeaseNotObtainedError
@@ -52,9 +58,9 @@ func checkWisher(lesseeID string) error {
 	return checkName("LesseeID", lesseeID)
 }
 
-// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the lessee that
-// wants it, if one still does: to others that one holds the row, and it leases it as its own. It
-// costs one write, or two if nobody wants it any more.
+// HandOverLease is [LockStore.ReleaseLease] that reserves the item until then for the
+// lessee that wants it, if one still does: to others that one holds the row, and it
+// leases it as its own. It costs one write, or two if nobody wants it any more.
 func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.Time) error {
 	mine, err := s.holderOf(ctx, lease)
 	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
@@ -91,16 +97,27 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	return s.ReleaseLeaseWithContext(ctx, lease) // Nobody wants the item any more, or it was lost.
 }
 
+// hasGivenAway tells that a row was handed over, or freed, in this tenure.
+func (h holder) hasGivenAway(found row) bool {
+	if found.FencingToken != h.token {
+		return false
+	}
+	switch found.LesseeID {
+	case h.lessee:
+		return false
+	case "", found.WantedBy:
+		return true
+	}
+	return false
+}
+
 // handover is what a handover came to.
 func (h holder) handover(got reply, asked int64) verdict {
 	if got.verdict == applied {
 		return applied
 	}
-	found := got.row
-	isGiven := found.LesseeID == "" || found.LesseeID == found.WantedBy
-	isSameTenure := found.FencingToken == h.token && found.LesseeID != h.lessee
-	if isSameTenure && isGiven {
+	if h.hasGivenAway(got.row) {
 		return appliedBefore
 	}
-	return h.refusal(found, asked)
+	return h.refusal(got.row, asked)
 }

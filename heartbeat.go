@@ -8,24 +8,26 @@ import (
 	"time"
 )
 
-// Heartbeat renews the lease every heartbeatDuration, the first time after one, and blocks until the
-// tenure is over. A third of the lease's duration is good; more than two thirds counts as that,
-// which is logged. A lease may have several Heartbeats at once. A panic of the store or the request
-// goes through it. It returns
+// Heartbeat renews the lease every heartbeatDuration, the first time after one, and
+// blocks until the tenure is over. A third of the lease's duration is good; more than
+// two thirds counts as that, which is logged. A lease may have several Heartbeats at
+// once. A panic of the store or the request goes through it. It returns
 //   - nil after the lease was released by [Locker.ReleaseLease];
-//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the time was up
-//     without a failed renewal;
-//   - an error that wraps both LeaseLostError and the last error of the store, when the lease ended
-//     in an outage: throttling, server, connection, timeout and hanging requests are logged and
-//     retried till then;
+//   - bare [LeaseLostError] when someone else holds the item, it was retired, or the
+//     time was up without a failed renewal;
+//   - an error that wraps both LeaseLostError and the last error of the store, when the
+//     lease ended in an outage: throttling, server, connection, timeout and hanging
+//     requests are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
 }
 
-// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps the context's,
-// and the tenure goes on.
-func (l *Locker) HeartbeatWithContext(ctx context.Context, lease *Lease, heartbeatDuration time.Duration) error {
+// HeartbeatWithContext is [Locker.Heartbeat] until ctx is done: then its error wraps
+// the context's, and the tenure goes on.
+func (l *Locker) HeartbeatWithContext(
+	ctx context.Context, lease *Lease, heartbeatDuration time.Duration,
+) error {
 	if heartbeatDuration <= 0 {
 		return fmt.Errorf("lease: heartbeatDuration is %v; want more than 0", heartbeatDuration)
 	}
@@ -47,7 +49,7 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			"heartbeat_duration", every, "used", longest)
 	}
 	pulse := newPulse(time.Now(), first, every, t.request.duration)
-	var failure error // since the last renewal: the last one that says more than that the tenure is over
+	var failure error // since the last renewal
 	for {
 		next := pulse.next(time.Now(), t.state().term, mathrand.N[time.Duration])
 		isDue := sleepUntil(both, next)
@@ -72,11 +74,13 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 	}
 }
 
-// goesOn tells whether a renewal that failed so is tried again. Work is not to end for an error that
-// may pass; who calls Heartbeat is told of it.
+// goesOn tells whether a renewal that failed so is tried again. Work is not to end for
+// an error that may pass; who calls Heartbeat is told of it.
 func (t *tenure) goesOn(ctx context.Context, err error) bool {
-	isOver := t.over() != nil || ctx.Err() != nil
-	if isOver {
+	if t.over() != nil {
+		return false
+	}
+	if ctx.Err() != nil {
 		return false
 	}
 	return t.purpose == forWork || transient(err)
@@ -103,8 +107,11 @@ func (t *tenure) outcome(ctx context.Context, failure error) error {
 
 // isCause tells that a failure says more than that the lease is over.
 func isCause(failure error) bool {
-	isBare := failure == LeaseLostError || failure == LeaseExpiredError
-	return failure != nil && !isBare
+	switch failure {
+	case nil, LeaseLostError, LeaseExpiredError:
+		return false
+	}
+	return true
 }
 
 // renew makes one renewal. ctx is done when the tenure is.
@@ -144,7 +151,8 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 	}, err
 }
 
-// requestedNow returns what the tenure's request asks for by now: its duration may have changed.
+// requestedNow returns what the tenure's request asks for by now: its duration may have
+// changed.
 func (t *tenure) requestedNow() requested {
 	r := t.request
 	r.duration = r.original.LeaseDuration()

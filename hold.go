@@ -8,21 +8,25 @@ import (
 )
 
 // Hold waits until it obtains a lease, looking every third of its duration, see
-// [Locker.WaitUntilLeaseObtained]; it runs work, heartbeating the lease as often, and releases it,
-// whether work returns, panics or leaves its goroutine. It blocks until that is done.
+// [Locker.WaitUntilLeaseObtained]; it runs work, heartbeating the lease as often, and
+// releases it, whether work returns, panics or leaves its goroutine. It blocks until
+// that is done.
 //
-// work must stop when its context is done: [context.Cause] is that of ctx (the lease is kept till
-// work returns), [LeaseWantedError] if somebody else wants the item (which is then handed over), or
-// why the tenure is over. What fails of renewals and the release is logged. A panic of the store or
-// the request goes through Hold.
+// work must stop when its context is done: [context.Cause] is that of ctx (the lease is
+// kept till work returns), [LeaseWantedError] if somebody else wants the item (which is
+// then handed over), or why the tenure is over. What fails of renewals and the release
+// is logged. A panic of the store or the request goes through Hold.
 //
 // The error is nil if work returned nil and the lease was held throughout. It wraps
-//   - work's error, if it returned one; but LeaseWantedError, if work's error only repeats that its
-//     context was done;
-//   - [LeaseLostError], if the lease was lost before work returned; ctx's error, if ctx was done
-//     before one was obtained;
+//   - work's error, if it returned one; but LeaseWantedError, if work's error only
+//     repeats that its context was done;
+//   - [LeaseLostError], if the lease was lost before work returned; ctx's error, if ctx
+//     was done before one was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
-func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx context.Context, lease *Lease) error) error {
+func (l *Locker) Hold(
+	ctx context.Context, request LeaseRequest,
+	work func(ctx context.Context, lease *Lease) error,
+) error {
 	r, err := l.checked(ctx, request)
 	if err != nil {
 		return err
@@ -37,13 +41,18 @@ func (l *Locker) Hold(ctx context.Context, request LeaseRequest, work func(ctx c
 	return l.hold(ctx, lease, r.period(), work)
 }
 
-// hold runs work under a lease that is in use, and ends both. The first renewal comes after first.
-func (l *Locker) hold(ctx context.Context, lease *Lease, first time.Duration, work func(ctx context.Context, lease *Lease) error) error {
+// hold runs work under a lease that is in use, and ends both. The first renewal comes
+// after first.
+func (l *Locker) hold(
+	ctx context.Context, lease *Lease, first time.Duration,
+	work func(ctx context.Context, lease *Lease) error,
+) error {
 	t := lease.tenure // whatever work does to its lease
 	workCtx, cancel := within(ctx, t.work)
 	defer cancel()
 
-	// The lease is renewed, and then released, also when ctx is done: until work has returned.
+	// The lease is renewed, and then released, also when ctx is done: until work has
+	// returned.
 	lasting := context.WithoutCancel(ctx)
 	beat := begin(func() (nothing, error) {
 		return nothing{}, l.heartbeat(lasting, t, first, t.request.period())
@@ -97,11 +106,15 @@ func (e workEnding) isEcho() bool {
 	if e.cause == nil || e.isCaller {
 		return false
 	}
-	return e.err == context.Canceled || e.err == e.cause
+	switch e.err {
+	case context.Canceled, e.cause:
+		return true
+	}
+	return false
 }
 
-// endHold releases the lease, waits for its heartbeat, and returns the loss of the lease, if it was
-// lost before.
+// endHold releases the lease, waits for its heartbeat, and returns the loss of the
+// lease, if it was lost before.
 func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[nothing]) error {
 	defer l.leave(t.holding)
 	over := t.over()

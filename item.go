@@ -6,11 +6,11 @@ import "time"
 type LeaseItem struct {
 	LeaseID      string
 	LesseeID     string    // the last holder; "" when it was never leased, or was released
-	Until        time.Time // until when it is or was held, by this host's clock; may be zero when it is free
+	Until        time.Time // when its lease ends or ended, by this host's clock; zero: none
 	FencingToken int64     // of the last tenure, or what it was registered with
 	LeaseUntil   int64     // the row's: Unix nanoseconds by the database's clock, 0 when it is free
-	WantedBy     string    // who asks the holder for it; "" also when an operator asks to free it
-	WantedUntil  int64     // until when that counts, as LeaseUntil; 0 when nobody asks, -1 when it makes no sense
+	WantedBy     string    // who asks for it; "" also when an operator asks to free it
+	WantedUntil  int64     // until when that counts, as LeaseUntil; 0: nobody asks; -1: senseless
 
 	unseen bool // nothing is known but that the item is there: a store of two methods shows no more
 }
@@ -18,19 +18,20 @@ type LeaseItem struct {
 // isFree tells that anybody may lease the item.
 func (i LeaseItem) isFree(now time.Time) bool { return i.Until.Before(now) }
 
-// isReserved tells that the item was handed over to its holder, and not leased by it yet. That is
-// for people to see, and for planning: no lease may depend on it.
+// isReserved tells that the item was handed over to its holder, and not leased by it
+// yet. That is for people to see, and for planning: no lease may depend on it.
 func (i LeaseItem) isReserved(now time.Time, duration time.Duration) bool {
 	return i.WantedBy == i.LesseeID && i.isWanted(now, duration)
 }
 
-// isWanted tells that somebody's wish for the item counts now, for one whose leases last so long.
+// isWanted tells that somebody's wish for the item counts now, for one whose leases
+// last so long.
 func (i LeaseItem) isWanted(now time.Time, duration time.Duration) bool {
 	return !i.wantedUntil(now, duration).IsZero()
 }
 
-// wantedUntil returns until when somebody wants the item, by this host's clock. It is zero if nobody
-// does, or if the wish ends too far ahead to be anything but a slip.
+// wantedUntil returns until when somebody wants the item, by this host's clock. It is
+// zero if nobody does, or if the wish ends too far ahead to be anything but a slip.
 func (i LeaseItem) wantedUntil(now time.Time, duration time.Duration) time.Time {
 	if i.WantedUntil <= 0 {
 		return time.Time{}

@@ -11,31 +11,35 @@ import (
 
 // LeaseRequest says who wants a lease and for how long.
 type LeaseRequest interface {
-	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of one worker,
-	// and of no other.
+	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of
+	// one worker, and of no other.
 	LesseeID() string
-	// LeaseDuration is how long a lease lasts: over 0, at most 100 years. Each renewal asks for
-	// it again.
+	// LeaseDuration is how long a lease lasts: over 0, at most 100 years. Each renewal
+	// asks for it again.
 	LeaseDuration() time.Duration
 }
 
-// Lease is one tenure of one lessee on one item. The fields are the caller's. Copies of a
-// [Locker]'s Lease share its tenure. A Lease of a [LockStore], or a literal, is bare: its methods
-// answer from its fields. They are safe for concurrent use.
+// Lease is one tenure of one lessee on one item. The fields are the caller's. Copies of
+// a [Locker]'s Lease share its tenure. A Lease of a [LockStore], or a literal, is bare:
+// its methods answer from its fields. They are safe for concurrent use.
 type Lease struct {
-	LeaseID         string                              // hash key value of the row
-	AttributeValues map[string]*dynamodb.AttributeValue // attributes of the row, as they were when it was obtained
-	Request         LeaseRequest                        // what it was obtained with
-	Until           time.Time                           // when it expires, as set when it was obtained; renewals don't move it
+	// LeaseID is the hash key value of the row.
+	LeaseID string
+	// AttributeValues are the attributes of the row, as they were when it was obtained.
+	AttributeValues map[string]*dynamodb.AttributeValue
+	// Request is what it was obtained with.
+	Request LeaseRequest
+	// Until is when it expires, as set when it was obtained: renewals don't move it.
+	Until time.Time
 
 	tenure *tenure // nil in a bare Lease
 	claim  *claim  // nil in a Lease that isn't a LockStore's
 }
 
-// Context returns a context that is done at the end of the tenure, before another lessee can hold
-// the item. Its [context.Cause] is then [LeaseExpiredError], [LeaseLostError] or
-// [LeaseReleasedError]. All calls return the same context. That of a bare Lease is done a tenth of
-// its Request's LeaseDuration before Until.
+// Context returns a context that is done at the end of the tenure, before another
+// lessee can hold the item. Its [context.Cause] is then [LeaseExpiredError],
+// [LeaseLostError] or [LeaseReleasedError]. All calls return the same context. That of
+// a bare Lease is done a tenth of its Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l.isBare() {
 		return bareContext(l)
@@ -44,12 +48,12 @@ func (l *Lease) Context() context.Context {
 	return l.tenure.ctx
 }
 
-// Valid tells whether the holder may rely on the lease now. After a pause the answer is stale: see
-// [Lease.FencingToken].
+// Valid tells whether the holder may rely on the lease now. After a pause the answer is
+// stale: see [Lease.FencingToken].
 func (l *Lease) Valid() bool { return l.Remaining() > 0 }
 
-// Remaining returns how much longer the holder may rely on the lease if no renewal moves its end;
-// zero when it is over.
+// Remaining returns how much longer the holder may rely on the lease if no renewal
+// moves its end; zero when it is over.
 func (l *Lease) Remaining() time.Duration {
 	if l.isBare() {
 		return max(0, timeLeft(time.Now(), l.bareEnd()))
@@ -57,9 +61,9 @@ func (l *Lease) Remaining() time.Duration {
 	return l.tenure.left()
 }
 
-// FencingToken returns the number of this tenure, greater than that of every earlier one of the
-// item: a resource can refuse a lower one than it has seen. It is 0 when the store gives none, and
-// grows where renewing is leasing anew.
+// FencingToken returns the number of this tenure, greater than that of every earlier
+// one of the item: a resource can refuse a lower one than it has seen. It is 0 when the
+// store gives none, and grows where renewing is leasing anew.
 func (l *Lease) FencingToken() int64 {
 	if l == nil {
 		return 0
@@ -71,8 +75,8 @@ func (l *Lease) FencingToken() int64 {
 	return token
 }
 
-// Discard ends a Locker's lease in this process, without a request: a store does so before it
-// frees or deletes the row.
+// Discard ends a Locker's lease in this process, without a request: a store does so
+// before it frees or deletes the row.
 func (l *Lease) Discard() {
 	if !l.isBare() {
 		l.tenure.happen(event{kind: givenAway})
@@ -89,7 +93,8 @@ func (l *Lease) granted() *Lease {
 	return l.tenure.state().granted
 }
 
-// whileHeld returns a context that is done with ctx, and with the lease's tenure, if it has one.
+// whileHeld returns a context that is done with ctx, and with the lease's tenure, if it
+// has one.
 func (l *Lease) whileHeld(ctx context.Context) (context.Context, context.CancelFunc) {
 	if l.isBare() {
 		return ctx, func() {}
@@ -135,7 +140,8 @@ func bareContext(l *Lease) context.Context {
 	return ctx
 }
 
-// within returns a context that is done with ctx, and with other, of which it then has the cause.
+// within returns a context that is done with ctx, and with other, of which it then has
+// the cause.
 func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })

@@ -23,27 +23,33 @@ type Locker struct {
 	allHeld   atomic.Bool // the last pass over the items obtained nothing
 }
 
-// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods Lease and
-// ListLeaseIDs. What is wrong with the store (it is nil, say) is the error of every method.
+// NewLocker returns a Locker on a store: a [LockStore], or any value with its methods
+// Lease and ListLeaseIDs. What is wrong with the store (it is nil, say) is the error of
+// every method.
 //
-// A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext, LeaseAsSeen,
-// RenewLeaseItem, ReleaseLeaseWithContext, WantLease, HandOverLease and SaveAttributes, and not
-// from a store that it embeds: that would pass its own Lease by. Of any other the two methods are
-// used: its IDs are tried in its order; a lease is renewed by leasing it again; no item can be
-// released or wanted; and a call that hangs is left alone when its caller's context is done.
+// A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext,
+// LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, HandOverLease and
+// SaveAttributes, and not from a store that it embeds: that would pass its own Lease
+// by. Of any other the two methods are used: its IDs are tried in its order; a lease is
+// renewed by leasing it again; no item can be released or wanted; and a call that hangs
+// is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
 	l := &Locker{tenures: newTenures()}
 	l.store, l.err = storeOf(s)
 	return l
 }
 
+var errNotMade = setupf("lease: the Locker has no store; was it made by NewLocker?")
+
 func (l *Locker) check(ctx context.Context) error {
-	isMade := l != nil && (l.store != nil || l.err != nil)
-	if !isMade {
-		return setupf("lease: the Locker has no store; was it made by NewLocker?")
+	if l == nil {
+		return errNotMade
 	}
 	if l.err != nil {
 		return l.err
+	}
+	if l.store == nil {
+		return errNotMade
 	}
 	if ctx == nil {
 		return errors.New("lease: the context is nil")
@@ -65,12 +71,23 @@ type attempt struct {
 	seen        LeaseItem
 	request     requested
 	purpose     purpose
-	predecessor *Lease // which has left the row as it was seen; nil: the last one that this Locker had
-	anew        bool   // a live tenure of this Locker, too, if it isn't in use
+	predecessor *Lease // that left the row as it was seen; nil: the last one of this Locker
+	anew        bool   // also if this Locker has a live tenure, which is not in use
 }
 
-// lease tries to lease an item. The error is LeaseNotObtainedError, too, if this Locker uses it.
-// A lease that was obtained for work stays in use until that is over.
+// maybe tells that the attempt is to be made on an item of which this Locker makes that use.
+func (a attempt) maybe(usage usage) bool {
+	switch usage {
+	case inUse:
+		return false
+	case unused:
+		return a.anew
+	}
+	return true
+}
+
+// lease tries to lease an item. The error is LeaseNotObtainedError, too, if this Locker
+// uses it. A lease that was obtained for work stays in use until that is over.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	h := holding{leaseID: a.seen.LeaseID, lessee: a.request.lessee}
 	usage, last := l.enter(h)
@@ -80,8 +97,7 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 			l.leave(h)
 		}
 	}()
-	isOurs := usage == inUse || usage == unused && !a.anew
-	if isOurs {
+	if !a.maybe(usage) {
 		return nil, LeaseNotObtainedError
 	}
 	if last != nil && a.predecessor == nil {
@@ -126,7 +142,8 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	return &lease, nil
 }
 
-// complete fills in what a store left out of a lease, in a copy: the store may keep its own.
+// complete fills in what a store left out of a lease, in a copy: the store may keep its
+// own.
 func complete(granted *Lease, leaseID string, request requested, until time.Time) (*Lease, error) {
 	if granted == nil {
 		return nil, fmt.Errorf("lease: the store returned neither a lease of %q nor an error", leaseID)
@@ -143,8 +160,11 @@ func complete(granted *Lease, leaseID string, request requested, until time.Time
 	return &got, nil
 }
 
-// scan returns a page of the store's items, see [LockStore.ScanLeaseItems], or gives up in time.
-func (l *Locker) scan(ctx context.Context, request requested, after string, limit int) (page, error) {
+// scan returns a page of the store's items, see [LockStore.ScanLeaseItems], or gives up
+// in time.
+func (l *Locker) scan(
+	ctx context.Context, request requested, after string, limit int,
+) (page, error) {
 	const least = 10 * time.Second // A connection may hang.
 	const most = 30 * time.Second
 	patience := min(max(request.duration, least), most)

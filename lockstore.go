@@ -11,12 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// LockStore leases the rows of one DynamoDB table by conditional writes. Its Leases are bare. Its
-// methods are safe for concurrent use, start no goroutines, and block for as long as their requests
-// take. Before a write that needs the time, a Scan of one row learns the database's, if no reply has
-// come yet or this host's clock was stepped. Errors of the SDK are awserr.RequestFailures with the
-// request named, and logged here; those of a done context wrap its error: a write may be applied
-// then, to no harm.
+// LockStore leases the rows of one DynamoDB table by conditional writes. Its Leases are
+// bare. Its methods are safe for concurrent use, start no goroutines, and block for as
+// long as their requests take. Before a write that needs the time, a Scan of one row
+// learns the database's, if no reply has come yet or this host's clock was stepped.
+// Errors of the SDK are awserr.RequestFailures with the request named, and logged here;
+// those of a done context wrap its error: a write may be applied then, to no harm.
 type LockStore struct {
 	*dynamodb.DynamoDB
 	table     string
@@ -26,8 +26,8 @@ type LockStore struct {
 	described atomic.Bool // the table was found empty, and its description asked for
 }
 
-// NewLockStore sends nothing: what is wrong with its arguments or the table is the error of every
-// method.
+// NewLockStore sends nothing: what is wrong with its arguments or the table is the
+// error of every method.
 func NewLockStore(ddb *dynamodb.DynamoDB, lockTableName, lockHashKeyName string) *LockStore {
 	return &LockStore{DynamoDB: ddb, table: lockTableName, key: lockHashKeyName}
 }
@@ -54,8 +54,8 @@ func (s *LockStore) check(ctx context.Context) error {
 	return nil
 }
 
-// ready returns what is wrong with the store or was found by checks. If nothing is, it learns the
-// clock.
+// ready returns what is wrong with the store or was found by checks. If nothing is, it
+// learns the clock.
 func (s *LockStore) ready(ctx context.Context, checks ...error) error {
 	if err := s.check(ctx); err != nil {
 		return err
@@ -70,27 +70,33 @@ func (s *LockStore) ready(ctx context.Context, checks ...error) error {
 	return err
 }
 
-// Lease acquires the item for the request's lessee until then, by this host's clock, or renews what
-// it holds. Each call begins a new tenure; an older one of the same lessee learns of that at its next
-// renewal. The error is bare [LeaseNotObtainedError], and the Lease nil, when someone else holds the
-// item or there is none. It costs one write, also when it fails, and a second one if the lessee's own
-// row refused the first: after a lost reply, or to shorten the lease.
+// Lease acquires the item for the request's lessee until then, by this host's clock, or
+// renews what it holds. Each call begins a new tenure; an older one of the same lessee
+// learns of that at its next renewal. The error is bare [LeaseNotObtainedError], and
+// the Lease nil, when someone else holds the item or there is none. It costs one write,
+// also when it fails, and a second one if the lessee's own row refused the first: after
+// a lost reply, or to shorten the lease.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(always, leaseID, request, until)
 }
 
 // LeaseWithContext is [LockStore.Lease] with a context.
-func (s *LockStore) LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
+func (s *LockStore) LeaseWithContext(
+	ctx context.Context, leaseID string, request LeaseRequest, until time.Time,
+) (*Lease, error) {
 	return s.lease(ctx, request, leasing{leaseID: leaseID, until: until})
 }
 
-// LeaseAsSeen is [LockStore.Lease] of an item that a scan has shown, which takes care of a namesake:
-// another process of the same name that may still rely on its lease, paused or cut off. The lessee's
-// own live row is leased only as it was seen, by token and end; if it has changed, once more as the
-// refusal shows it. Its end is never moved back, and until then a release keeps the item from others;
-// but not if the row is exactly as the predecessor has left it: a lease that this process has or had,
-// or nil.
-func (s *LockStore) LeaseAsSeen(ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time) (*Lease, error) {
+// LeaseAsSeen is [LockStore.Lease] of an item that a scan has shown, which takes care
+// of a namesake: another process of the same name that may still rely on its lease,
+// paused or cut off. The lessee's own live row is leased only as it was seen, by token
+// and end; if it has changed, once more as the refusal shows it. Its end is never moved
+// back, and until then a release keeps the item from others; but not if the row is
+// exactly as the predecessor has left it: a lease that this process has or had, or nil.
+func (s *LockStore) LeaseAsSeen(
+	ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest,
+	until time.Time,
+) (*Lease, error) {
 	l := leasing{
 		leaseID:          seen.LeaseID,
 		until:            until,
@@ -182,8 +188,8 @@ const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until)
 const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
 	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
 
-// claim returns that of the tenure which is to begin. It remembers until when a namesake may rely on
-// the row that was seen.
+// claim returns that of the tenure which is to begin. It remembers until when a
+// namesake may rely on the row that was seen.
 func (l *leasing) claim(now int64) *claim {
 	c := &claim{}
 	if !l.mindsNamesakes {
@@ -194,38 +200,52 @@ func (l *leasing) claim(now int64) *claim {
 		return c
 	}
 	c.namesakeUntil = l.seen.LeaseUntil
-	isAsLeft := l.predecessorToken == l.seen.FencingToken && l.predecessor.asked.Load() == l.seen.LeaseUntil
-	if isAsLeft {
+	if l.isAsLeft() {
 		c.namesakeUntil = l.predecessor.namesakeUntil
 	}
 	return c
 }
 
+// isAsLeft tells that the row is exactly as this process's own predecessor has left it.
+func (l *leasing) isAsLeft() bool {
+	if l.seen.FencingToken != l.predecessorToken {
+		return false
+	}
+	return l.seen.LeaseUntil == l.predecessor.asked.Load()
+}
+
 // noteLostReply notes that the refusal shows what this very call has written.
 func (l *leasing) noteLostReply(got reply, asked *claim) {
-	isOwn := got.row.LesseeID == l.request.lessee
-	if isOwn && got.resent && got.row.LeaseUntil == asked.asked.Load() {
+	if !got.resent || got.row.LesseeID != l.request.lessee {
+		return
+	}
+	if got.row.LeaseUntil == asked.asked.Load() {
 		l.predecessor = asked
 		l.predecessorToken = got.row.FencingToken
 	}
 }
 
-// RenewLease moves the end of the row, but not of a Locker's tenure, to until, and never back. It
-// costs one write. A literal without a token is leased anew. The error is bare [LeaseLostError] if
-// the lease was lost; the log says who has the item.
+// RenewLease moves the end of the row, but not of a Locker's tenure, to until, and
+// never back. It costs one write. A literal without a token is leased anew. The error
+// is bare [LeaseLostError] if the lease was lost; the log says who has the item.
 func (s *LockStore) RenewLease(l *Lease, until time.Time) error {
 	return s.RenewLeaseWithContext(always, l, until)
 }
 
 // RenewLeaseWithContext is [LockStore.RenewLease] with a context.
-func (s *LockStore) RenewLeaseWithContext(ctx context.Context, lease *Lease, until time.Time) error {
+func (s *LockStore) RenewLeaseWithContext(
+	ctx context.Context, lease *Lease, until time.Time,
+) error {
 	_, err := s.RenewLeaseItem(ctx, lease, until, time.Time{})
 	return err
 }
 
-// RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows, and prolongs a wish
-// for the item, if there is one, until the time wanted, unless that is zero.
-func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error) {
+// RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows, and
+// prolongs a wish for the item, if there is one, until the time wanted, unless that is
+// zero.
+func (s *LockStore) RenewLeaseItem(
+	ctx context.Context, lease *Lease, until, wanted time.Time,
+) (LeaseItem, error) {
 	mine, err := s.holderOf(ctx, lease)
 	if err = s.ready(ctx, err, checkUntil(until)); err != nil {
 		return LeaseItem{}, err
@@ -262,7 +282,8 @@ func (s *LockStore) RenewLeaseItem(ctx context.Context, lease *Lease, until, wan
 	return LeaseItem{}, mine.lost(lease.LeaseID, got.row)
 }
 
-// renewal is what a renewal came to. Whatever has moved the row's end on further, it is renewed.
+// renewal is what a renewal came to. Whatever has moved the row's end on further, it is
+// renewed.
 func (h holder) renewal(got reply, asked int64) verdict {
 	isLater := got.verdict == refused && got.row.LeaseUntil >= asked
 	if isLater && h.holds(got.row) {
@@ -279,10 +300,10 @@ func (s *LockStore) renewAnew(ctx context.Context, lease *Lease, until time.Time
 	return err
 }
 
-// ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the row for
-// others, see [LockStore.LeaseAsSeen]. It costs one write. A lease that was released already is fine.
-// The error is bare [LeaseLostError] when the tenure was over before; the row is then untouched.
-// After any other, it may be tried again.
+// ReleaseLease ends the lease in this process, see [Lease.Discard], and then frees the
+// row for others, see [LockStore.LeaseAsSeen]. It costs one write. A lease that was
+// released already is fine. The error is bare [LeaseLostError] when the tenure was over
+// before; the row is then untouched. After any other, it may be tried again.
 func (s *LockStore) ReleaseLease(lease *Lease) error { return s.ReleaseLeaseWithContext(always, lease) }
 
 // ReleaseLeaseWithContext is [LockStore.ReleaseLease] with a context.
@@ -318,8 +339,8 @@ func (h holder) release(got reply, asked int64) verdict {
 	if got.verdict == applied {
 		return applied
 	}
-	isThere := len(got.row.attributes) > 0
-	if isThere && got.row.LesseeID == "" && got.row.FencingToken == h.token {
+	isFree := got.row.isThere() && got.row.LesseeID == ""
+	if isFree && got.row.FencingToken == h.token {
 		return appliedBefore
 	}
 	return h.refusal(got.row, asked)

@@ -8,9 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go/aws/awserr"
 )
 
-// LeaseLogger takes the package's log events: a message and, after it, keys and values in turn.
-// Its methods are called from many goroutines at once, should return soon, and must not release
-// the lease that their event is about.
+// LeaseLogger takes the package's log events: a message and, after it, keys and values
+// in turn. Its methods are called from many goroutines at once, should return soon, and
+// must not release the lease that their event is about.
 type LeaseLogger interface {
 	LogInfoMessage(message string, keyvals ...interface{})
 	LogErrorMessage(message string, keyvals ...interface{})
@@ -19,8 +19,8 @@ type LeaseLogger interface {
 // current is nil before SetLogger. After that it may point to a nil LeaseLogger.
 var current atomic.Pointer[LeaseLogger]
 
-// SetLogger replaces the package's logger, which is [slog.Default], with information at level
-// Debug; nil makes it silent. It may be called at any time.
+// SetLogger replaces the package's logger, which is [slog.Default], with information at
+// level Debug; nil makes it silent. It may be called at any time.
 func SetLogger(logger LeaseLogger) { current.Store(&logger) }
 
 func logInfo(message string, keyvals ...any) {
@@ -45,10 +45,14 @@ func logError(message string, keyvals ...any) {
 	}
 }
 
-// logFailure logs an error in the words of the original, unless the LockStore did, or it only says
-// who has an item.
+// logFailure logs an error in the words of the original, unless the LockStore did, or
+// it only says who has an item.
 func logFailure(err error, keyvals ...any) {
-	if err == nil || err == LeaseLostError || errors.Is(err, LeaseNotObtainedError) {
+	switch err {
+	case nil, LeaseLostError:
+		return
+	}
+	if errors.Is(err, LeaseNotObtainedError) {
 		return
 	}
 	var ours *requestError

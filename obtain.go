@@ -16,17 +16,19 @@ const (
 	minWaitPeriod     = 10 * time.Millisecond  // for a shorter one
 )
 
-// ObtainLease leases any one of the store's items to the request's lessee: own ones first, then free
-// ones at random, and last those that it holds through this Locker, but none with a running
-// Heartbeat or Hold: goroutines that share a LesseeID get different items. It costs one Scan, of at
-// most 1024 rows and 1 MB, and one write; more where races are lost or pages are all held. The error
-// is bare [LeaseNotObtainedError] if every item is held. Any other of the store ends the search.
+// ObtainLease leases any one of the store's items to the request's lessee: own ones
+// first, then free ones at random, and last those that it holds through this Locker,
+// but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
+// different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write;
+// more where races are lost or pages are all held. The error is bare
+// [LeaseNotObtainedError] if every item is held. Any other of the store ends the
+// search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
 }
 
-// ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error wraps the
-// context's.
+// ObtainLeaseWithContext is [Locker.ObtainLease] until ctx is done: then its error
+// wraps the context's.
 func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseRequest) (*Lease, error) {
 	r, err := l.checked(ctx, request)
 	if err != nil {
@@ -36,10 +38,11 @@ func (l *Locker) ObtainLeaseWithContext(ctx context.Context, request LeaseReques
 	return p.run(ctx)
 }
 
-// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every waitPeriod (0
-// counts as a second, less than 10 ms as that), and once more when the first lease that it saw ends.
-// Errors are logged and waited out, indefinitely; where no waiting would make good (a bad request,
-// no store, a misfit table), that is logged, and the Lease is nil.
+// WaitUntilLeaseObtained is [Locker.ObtainLease] until it succeeds: it looks every
+// waitPeriod (0 counts as a second, less than 10 ms as that), and once more when the
+// first lease that it saw ends. Errors are logged and waited out, indefinitely; where
+// no waiting would make good (a bad request, no store, a misfit table), that is logged,
+// and the Lease is nil.
 func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Duration) *Lease {
 	lease, err := l.WaitUntilLeaseObtainedWithContext(always, request, waitPeriod)
 	if err != nil {
@@ -48,9 +51,11 @@ func (l *Locker) WaitUntilLeaseObtained(request LeaseRequest, waitPeriod time.Du
 	return lease
 }
 
-// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is done: then its
-// error wraps the context's.
-func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request LeaseRequest, waitPeriod time.Duration) (*Lease, error) {
+// WaitUntilLeaseObtainedWithContext is [Locker.WaitUntilLeaseObtained] until ctx is
+// done: then its error wraps the context's.
+func (l *Locker) WaitUntilLeaseObtainedWithContext(
+	ctx context.Context, request LeaseRequest, waitPeriod time.Duration,
+) (*Lease, error) {
 	r, err := l.checked(ctx, request)
 	if err != nil {
 		return nil, err
@@ -63,7 +68,9 @@ func (l *Locker) WaitUntilLeaseObtainedWithContext(ctx context.Context, request 
 	return l.waitUntilObtained(ctx, r, forCaller, waitPeriod)
 }
 
-func (l *Locker) waitUntilObtained(ctx context.Context, r requested, purpose purpose, waitPeriod time.Duration) (*Lease, error) {
+func (l *Locker) waitUntilObtained(
+	ctx context.Context, r requested, purpose purpose, waitPeriod time.Duration,
+) (*Lease, error) {
 	l.count(func(s *LockerStats) { s.Waiting++ })
 	defer l.count(func(s *LockerStats) { s.Waiting-- })
 	for {
@@ -160,8 +167,8 @@ func (p *pass) end(lease *Lease, err error) {
 	p.err = err
 }
 
-// walk reads the pages until the pass is over: of many from a random place on, as not all are to
-// read the same held ones first.
+// walk reads the pages until the pass is over: of many from a random place on, as not
+// all are to read the same held ones first.
 func (p *pass) walk(ctx context.Context) {
 	var head page
 	if !p.manyPages.Load() {
@@ -177,16 +184,16 @@ func (p *pass) walk(ctx context.Context) {
 	p.walkFrom(ctx, head.next, landed)
 }
 
-// walkFrom reads pages from a place on, to the table's end or to the page that has that item. It
-// returns the first item that it saw, or "".
+// walkFrom reads pages from a place on, to the table's end or to the page that has that
+// item. It returns the first item that it saw, or "".
 func (p *pass) walkFrom(ctx context.Context, after, stop string) (landed string) {
 	for {
 		now := p.tryPage(ctx, after)
 		if p.isOver || now.has(stop) {
 			return landed
 		}
-		if landed == "" && len(now.items) > 0 {
-			landed = now.items[0].LeaseID
+		if landed == "" {
+			landed = now.first()
 		}
 		if now.next == "" {
 			return landed
@@ -195,12 +202,20 @@ func (p *pass) walkFrom(ctx context.Context, after, stop string) (landed string)
 	}
 }
 
+// first returns the ID of a page's first item; "" if it has none.
+func (p page) first() string {
+	for _, item := range p.items {
+		return item.LeaseID
+	}
+	return ""
+}
+
 func (p page) has(leaseID string) bool {
 	return slices.ContainsFunc(p.items, func(item LeaseItem) bool { return item.LeaseID == leaseID })
 }
 
-// tryPage reads the page after a place and tries what is to be had on it; again, when so many races
-// were lost that what it saw is stale.
+// tryPage reads the page after a place and tries what is to be had on it; again, when
+// so many races were lost that what it saw is stale.
 func (p *pass) tryPage(ctx context.Context, after string) page {
 	for {
 		limit := p.limit
@@ -229,7 +244,7 @@ func (p *pass) noteSize(after string, limit int, now page) {
 // races is how many may be lost on a page before it counts as stale.
 func (p *pass) races(limit int, now page) int {
 	const most = 3
-	if len(now.items) > 0 && now.items[0].unseen {
+	if isUnseen(now.items) {
 		return len(now.items) + 1 // There is nothing more to see.
 	}
 	if limit > 0 && now.next != "" {
@@ -247,8 +262,8 @@ func (p *pass) sort(now page) []LeaseItem {
 	return c.inOrder(mathrand.Shuffle)
 }
 
-// tryAll tries items until the pass is over, or until so many races were lost that what was seen is
-// stale.
+// tryAll tries items until the pass is over, or until so many races were lost that what
+// was seen is stale.
 func (p *pass) tryAll(ctx context.Context, items []LeaseItem, races int) (isStale bool) {
 	for _, item := range items {
 		if !p.isNew(item) {
@@ -286,7 +301,8 @@ func (p *pass) tryUnused(ctx context.Context) {
 	}
 }
 
-// try tries one item. The pass is over by it unless another was faster, or the row can't be leased.
+// try tries one item. The pass is over by it unless another was faster, or the row
+// can't be leased.
 func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
 	a.request = p.request
 	a.purpose = p.purpose
@@ -308,8 +324,8 @@ func isOfRow(err error) bool {
 	return errors.As(err, &row) || errorCode(err) == "ValidationException"
 }
 
-// takeOver waits for the first lease that ends before the next look, and tries an item whose lease
-// has ended by then.
+// takeOver waits for the first lease that ends before the next look, and tries an item
+// whose lease has ended by then.
 func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
 	const spread = 50 * time.Millisecond // A crowd doesn't strike at once.
 	if len(p.ending) == 0 {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// planner decides what a HoldShare does: what to lease and to wish for, and when to look again. It
-// is told what came of that, and keeps what is to be remembered from one look to the next. It asks
-// no clock and sends nothing. Only one goroutine may use it.
+// planner decides what a HoldShare does: what to lease and to wish for, and when to
+// look again. It is told what came of that, and keeps what is to be remembered from one
+// look to the next. It asks no clock and sends nothing. Only one goroutine may use it.
 type planner struct {
 	me       string        // this worker's LesseeID
 	duration time.Duration // of its leases
@@ -19,7 +19,7 @@ type planner struct {
 	wishes    map[string]LeaseItem // its wishes: the items as they were when it wished for them
 	resting   map[string]pause     // the items that it leaves to others for a while
 	deaf      map[string]pause     // the holders that let its wishes run out
-	restless  pause                // it wishes for nothing: its work soon ended on what it had wished for
+	restless  pause                // in which it wishes for nothing, as its work soon ended
 	freeSince map[string]time.Time // the items that its looks have shown free, since when
 	ends      map[string]int64     // LeaseUntil of all items at the last look
 	batch     int                  // how many free items the next look may lead it to lease
@@ -65,7 +65,8 @@ func (p pause) again(now time.Time, lasts time.Duration) pause {
 	return p
 }
 
-// longer returns the pause from now on after one more failure: twice the last one, within bounds.
+// longer returns the pause from now on after one more failure: twice the last one,
+// within bounds.
 func (p pause) longer(now time.Time, least, most time.Duration) pause {
 	doubled := min(2*p.last, most)
 	p.last = max(least, doubled)
@@ -73,7 +74,8 @@ func (p pause) longer(now time.Time, least, most time.Duration) pause {
 	return p
 }
 
-// A round is what follows on a look: own rows are leased, then free ones, then wishes are made.
+// A round is what follows on a look: own rows are leased, then free ones, then wishes
+// are made.
 type round struct {
 	stage    stage
 	items    []LeaseItem    // what the look has shown, in random order
@@ -92,8 +94,9 @@ const (
 	wishing
 )
 
-// step is a part of a round. Its requests are sent side by side. The planner is told of each what
-// came of it, by leased, refused, failed or wished; and when all are done, next says what follows.
+// step is a part of a round. Its requests are sent side by side. The planner is told of
+// each what came of it, by leased, refused, failed or wished; and when all are done,
+// next says what follows.
 type step struct {
 	kind  stepKind
 	items []candidate // to lease, or to wish for
@@ -125,8 +128,8 @@ func (p *planner) looked(now time.Time, items []LeaseItem, inUse func(leaseID st
 	return p.next(now, true)
 }
 
-// next returns the next step of the round. answered tells that the store has answered some of the
-// last one's requests.
+// next returns the next step of the round. answered tells that the store has answered
+// some of the last one's requests.
 func (p *planner) next(now time.Time, answered bool) step {
 	r := &p.round
 	if batch := r.taking.batch(answered); len(batch) > 0 {
@@ -162,7 +165,8 @@ func (p *planner) failed(now time.Time, leaseID string) {
 // wished notes a wish. Whether it was written the next look shows.
 func (p *planner) wished(item LeaseItem) { p.wishes[item.LeaseID] = item }
 
-// owner tells who is to have an item: who wants it, else who holds it; "" if it is for nobody.
+// owner tells who is to have an item: who wants it, else who holds it; "" if it is for
+// nobody.
 func (p *planner) owner(now time.Time, item LeaseItem) string {
 	if item.isFree(now) {
 		return ""
@@ -183,8 +187,8 @@ func (p *planner) count(now time.Time, items []LeaseItem) map[string]int {
 	return counts
 }
 
-// listen finds out what became of the wishes. A holder that let one run out is deaf: it is passed
-// over, for longer each time.
+// listen finds out what became of the wishes. A holder that let one run out is deaf: it
+// is passed over, for longer each time.
 func (p *planner) listen(now time.Time, items []LeaseItem) {
 	asked := p.wishes
 	p.wishes = make(map[string]LeaseItem)
@@ -239,8 +243,9 @@ func (p *planner) answer(now time.Time, wish, item LeaseItem) answer {
 	return wishUnheard
 }
 
-// sort returns the own rows of the look, and notes its free ones. What is at rest, in use or worked
-// on is neither. Of items that are there no more it forgets what is remembered.
+// sort returns the own rows of the look, and notes its free ones. What is at rest, in
+// use or worked on is neither. Of items that are there no more it forgets what is
+// remembered.
 func (p *planner) sort(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
 	r := &p.round
 	resting := make(map[string]pause)
@@ -285,7 +290,8 @@ func (p *planner) isOwn(now time.Time, item LeaseItem) bool {
 	return item.LesseeID == p.me && p.owner(now, item) == p.me
 }
 
-// isLongFree tells that an item is anybody's, beyond the share too: others may be at their limits.
+// isLongFree tells that an item is anybody's, beyond the share too: others may be at
+// their limits.
 func (p *planner) isLongFree(now, since time.Time) bool {
 	return now.Sub(since) >= p.period()/5*4
 }
@@ -300,9 +306,10 @@ func (p *planner) candidate(item LeaseItem) candidate {
 	}
 }
 
-// takeFree decides how many free items to lease: up to this worker's share of all, and those that
-// have long been free beyond it; in batches that grow, so that workers that start together get
-// even shares. Where looks show nothing of others it takes what it can.
+// takeFree decides how many free items to lease: up to this worker's share of all, and
+// those that have long been free beyond it; in batches that grow, so that workers that
+// start together get even shares. Where looks show nothing of others it takes what it
+// can.
 func (p *planner) takeFree() taking {
 	r := &p.round
 	free := len(r.free)
@@ -335,8 +342,8 @@ func (p *planner) endTaking() (left int) {
 	return len(r.free) - r.taking.got
 }
 
-// taking is the leasing of some of the candidates, batch after batch: in place of items that others
-// took first, others are tried.
+// taking is the leasing of some of the candidates, batch after batch: in place of items
+// that others took first, others are tried.
 type taking struct {
 	candidates []candidate // not tried yet
 	want       int
@@ -352,7 +359,8 @@ func (t *taking) batch(answered bool) []candidate {
 		return nil
 	}
 
-	// Of items that were not seen most may be held: they are all tried, while the store answers.
+	// Of items that were not seen most may be held: they are all tried, while the store
+	// answers.
 	goesOn := answered && t.candidates[0].unseen
 	if t.batches >= mostBatches && !goesOn {
 		return nil
@@ -363,8 +371,8 @@ func (t *taking) batch(answered bool) []candidate {
 	return batch
 }
 
-// wish chooses what to wish for: items of who is to have most, as long as that is at least two more
-// than this worker is to have, with the free items that were left.
+// wish chooses what to wish for: items of who is to have most, as long as that is at
+// least two more than this worker is to have, with the free items that were left.
 func (p *planner) wish(now time.Time, left int) (wanted []candidate) {
 	if p.restless.isOn(now) {
 		return nil
@@ -389,8 +397,9 @@ func (p *planner) wish(now time.Time, left int) (wanted []candidate) {
 	return wanted
 }
 
-// wishable returns the items that may be wished for by who is to have them: first those that are on
-// their way there, as they move in any case. The owners are in random order, as the items are.
+// wishable returns the items that may be wished for by who is to have them: first those
+// that are on their way there, as they move in any case. The owners are in random
+// order, as the items are.
 func (p *planner) wishable(now time.Time) (owners []string, of map[string][]LeaseItem) {
 	of = make(map[string][]LeaseItem)
 	atHome := make(map[string][]LeaseItem)
@@ -414,7 +423,8 @@ func (p *planner) wishable(now time.Time) (owners []string, of map[string][]Leas
 	return owners, of
 }
 
-// mayWishFor tells of an item that another worker is to have, and that one holds who heeds wishes.
+// mayWishFor tells of an item that another worker is to have, and that one holds who
+// heeds wishes.
 func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
 	owner := p.owner(now, item)
 	if owner == "" || owner == p.me {
@@ -441,7 +451,8 @@ func (p *planner) wishUntil(now time.Time, item LeaseItem) time.Time {
 	return now.Add(min(lasts, most))
 }
 
-// lookAt returns when to look again, and remembers the ends of the leases that this look has shown.
+// lookAt returns when to look again, and remembers the ends of the leases that this
+// look has shown.
 func (p *planner) lookAt(now time.Time) time.Time {
 	wait := p.wait()
 	next := now.Add(wait - wait/20 + p.upTo(wait/10))
@@ -465,7 +476,8 @@ func (p *planner) isEnding(now time.Time, item LeaseItem) bool {
 	return isOthers && item.LeaseUntil == p.ends[item.LeaseID]
 }
 
-// wait is the usual time to the next look: short while items move, and long in large, quiet fleets.
+// wait is the usual time to the next look: short while items move, and long in large,
+// quiet fleets.
 func (p *planner) wait() time.Duration {
 	const largeFleet = 100 // workers
 	const longestPeriod = time.Hour
@@ -495,7 +507,8 @@ func (p *planner) lookFailed(now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// patience is how long a request to lease or to wish may take: what is late holds up the looks.
+// patience is how long a request to lease or to wish may take: what is late holds up
+// the looks.
 func (p *planner) patience() time.Duration {
 	return min(max(time.Second, p.duration/6), 5*time.Second)
 }

@@ -10,16 +10,21 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// AddLeaseID registers a lease item: it writes a row of that hash key, free to be leased, with the
-// given attributes (nil for none), at one write unit for each KB. If it is registered, the error
-// wraps [LeaseIDExistsError]. The FencingToken starts at what the attributes say, or at the time in
-// Unix milliseconds (53 bits), so that it never repeats a token.
-func (s *LockStore) AddLeaseID(leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
+// AddLeaseID registers a lease item: it writes a row of that hash key, free to be
+// leased, with the given attributes (nil for none), at one write unit for each KB. If
+// it is registered, the error wraps [LeaseIDExistsError]. The FencingToken starts at
+// what the attributes say, or at the time in Unix milliseconds (53 bits), so that it
+// never repeats a token.
+func (s *LockStore) AddLeaseID(
+	leaseID string, attributes map[string]*dynamodb.AttributeValue,
+) error {
 	return s.AddLeaseIDWithContext(always, leaseID, attributes)
 }
 
 // AddLeaseIDWithContext is [LockStore.AddLeaseID] with a context.
-func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue) error {
+func (s *LockStore) AddLeaseIDWithContext(
+	ctx context.Context, leaseID string, attributes map[string]*dynamodb.AttributeValue,
+) error {
 	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
@@ -35,8 +40,11 @@ func (s *LockStore) AddLeaseIDWithContext(ctx context.Context, leaseID string, a
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
 	got, err := s.send(ctx, req, leaseID)
-	if err != nil || got.verdict == applied {
+	if err != nil {
 		return err
+	}
+	if got.verdict == applied {
+		return nil
 	}
 	isAsSent := reflect.DeepEqual(got.row.attributes, item)
 	if got.resent && isAsSent { // The reply was lost.
@@ -74,8 +82,9 @@ func (s *LockStore) newRow(leaseID string, given attributes) (attributes, error)
 	return item, nil
 }
 
-// RemoveLeaseID deletes the row of an item that nobody holds, at one write unit for each KB. One that
-// is not there is fine. While someone holds the item, the error wraps [LeaseHeldError].
+// RemoveLeaseID deletes the row of an item that nobody holds, at one write unit for
+// each KB. One that is not there is fine. While someone holds the item, the error wraps
+// [LeaseHeldError].
 func (s *LockStore) RemoveLeaseID(id string) error { return s.RemoveLeaseIDWithContext(always, id) }
 
 // RemoveLeaseIDWithContext is [LockStore.RemoveLeaseID] with a context.
@@ -89,14 +98,17 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 		condition: "attribute_not_exists(#key) OR attribute_not_exists(#until) OR #until < :now",
 		values:    attributes{":now": number(now)},
 	})
-	if err != nil || got.verdict == applied {
+	if err != nil {
 		return err
+	}
+	if got.verdict == applied {
+		return nil
 	}
 	return fmt.Errorf("lease: %w: %q in table %q, by %q", LeaseHeldError, leaseID, s.table, got.row.LesseeID)
 }
 
-// RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends. The error is bare
-// [LeaseLostError] if it was lost.
+// RemoveLease is [LockStore.RemoveLeaseID] by the holder, whose lease it ends. The
+// error is bare [LeaseLostError] if it was lost.
 func (s *LockStore) RemoveLease(lease *Lease) error { return s.RemoveLeaseWithContext(always, lease) }
 
 // RemoveLeaseWithContext is [LockStore.RemoveLease] with a context.
@@ -129,7 +141,7 @@ func (h holder) retirement(got reply, asked int64) verdict {
 	if got.verdict == applied {
 		return applied
 	}
-	if len(got.row.attributes) == 0 {
+	if !got.row.isThere() {
 		return appliedBefore
 	}
 	return h.refusal(got.row, asked)

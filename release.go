@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// ReleaseLease ends the lease's context, stops its Heartbeat, and frees the item for others (or when
-// the lease of another process of the name ends). It costs one write, may be repeated, and takes 10
-// seconds at most; the error then says until when the item stays leased. It is bare
-// [LeaseLostError] if the item was lost, and wraps [ReleaseUnsupportedError] if the store can't
-// free one.
+// ReleaseLease ends the lease's context, stops its Heartbeat, and frees the item for
+// others (or when the lease of another process of the name ends). It costs one write,
+// may be repeated, and takes 10 seconds at most; the error then says until when the
+// item stays leased. It is bare [LeaseLostError] if the item was lost, and wraps
+// [ReleaseUnsupportedError] if the store can't free one.
 func (l *Locker) ReleaseLease(lease *Lease) error { return l.ReleaseLeaseWithContext(always, lease) }
 
-// ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure also when ctx
-// is done.
+// ReleaseLeaseWithContext is [Locker.ReleaseLease] with a context. It ends the tenure
+// also when ctx is done.
 func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error {
 	t, err := l.tenureOf(ctx, lease)
 	if err != nil {
@@ -39,7 +39,9 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	handsOver := t.handsOver()
-	err := awaitError(timed, 2*patience, func(ctx context.Context) error { return l.free(ctx, t, is, handsOver) })
+	err := awaitError(timed, 2*patience, func(ctx context.Context) error {
+		return l.free(ctx, t, is, handsOver)
+	})
 	l.countWrite(ctx, err)
 	if says(ctx, err, LeaseLostError) {
 		return t.releaseRefused()
@@ -59,7 +61,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	return nil
 }
 
-// releasePatience is how long a release may take, when the row ends by itself after that time.
+// releasePatience is how long a release may take, when the row ends by itself after
+// that time.
 func releasePatience(rowLasts time.Duration) time.Duration {
 	const most = 10 * time.Second // Any shutdown should have time for it.
 	const over = time.Second      // Nobody waits for the item any more.
@@ -83,8 +86,8 @@ func (t *tenure) rowEnd() time.Time {
 	return later(state.rowEnd(), state.granted.keptUntil())
 }
 
-// releaseRefused notes that the row is another's. That is fine if its holder gave it away before, by
-// the store or by another call of ReleaseLease.
+// releaseRefused notes that the row is another's. That is fine if its holder gave it
+// away before, by the store or by another call of ReleaseLease.
 func (t *tenure) releaseRefused() error {
 	if t.state().fate == notFreed {
 		t.happen(event{kind: rowTaken})

@@ -90,8 +90,8 @@ func (s *LockStore) update(ctx context.Context, w write) (reply, error) {
 	return got, err
 }
 
-// send sends a request. A failed condition is no error, but a refusal. It logs other errors, but for
-// those that EnsureTable expects.
+// send sends a request. A failed condition is no error, but a refusal. It logs other
+// errors, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
 	req.SetContext(ctx)
 	err := req.Send()

@@ -12,11 +12,14 @@ import (
 
 // The attributes of a row that are this package's. All others are the user's.
 const (
-	holderAttribute      = "ProcessID"    // S: the holder's LesseeID; absent when there is none
-	untilAttribute       = "LeaseUntil"   // N: Unix nanoseconds at which the lease ends; 0 when free
-	tokenAttribute       = "FencingToken" // N: grows by one with every tenure
-	wantedByAttribute    = "WantedBy"     // S: the LesseeID that asks for the item; empty: an operator asks to free it
-	wantedUntilAttribute = "WantedUntil"  // N: Unix nanoseconds after which that counts no more; there if WantedBy is
+	holderAttribute = "ProcessID" // S: the holder's LesseeID; absent when there is none
+	// N: Unix nanoseconds at which the lease ends; 0 when free
+	untilAttribute = "LeaseUntil"
+	tokenAttribute = "FencingToken" // N: grows by one with every tenure
+	// S: the LesseeID that asks for the item; empty: an operator asks to free it
+	wantedByAttribute = "WantedBy"
+	// N: Unix nanoseconds after which that counts no more; there if WantedBy is
+	wantedUntilAttribute = "WantedUntil"
 )
 
 var ours = []string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}
@@ -27,8 +30,10 @@ type row struct {
 	attributes attributes // empty: there is no row
 }
 
-// parse reads a row. What it can't make sense of (a wrong type, a token that no count reaches) is a
-// rowError.
+func (r row) isThere() bool { return len(r.attributes) > 0 }
+
+// parse reads a row. What it can't make sense of (a wrong type, a token that no count
+// reaches) is a rowError.
 func (s *LockStore) parse(leaseID string, given attributes) (row, error) {
 	until, err := parseUntil(given[untilAttribute])
 	token, tokenErr := parseToken(given[tokenAttribute])
@@ -73,15 +78,15 @@ func parseToken(token *value) (int64, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(aws.StringValue(token.N), 10, 64)
-	isCount := err == nil && n >= 0 && n <= most
-	if !isCount {
-		return n, fmt.Errorf("%s %q is no number that a count of tenures reaches",
-			tokenAttribute, aws.StringValue(token.N))
+	if err == nil && n >= 0 && n <= most {
+		return n, nil
 	}
-	return n, nil
+	return n, fmt.Errorf("%s %q is no number that a count of tenures reaches",
+		tokenAttribute, aws.StringValue(token.N))
 }
 
-// parseUntil reads a number of DynamoDB's. What no clock reaches becomes the nearest that one does.
+// parseUntil reads a number of DynamoDB's. What no clock reaches becomes the nearest
+// that one does.
 func parseUntil(until *value) (int64, error) {
 	if until == nil {
 		return 0, nil

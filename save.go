@@ -13,19 +13,23 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// SaveAttributes writes attributes of the caller's own into the row of an item, for as long as the
-// lease holds it: a nil value removes that one, others stay as they are. The next holder finds them
-// in [Lease].AttributeValues. It is one write, guarded by holder and token as a release is, at one
-// unit for each KB of the whole row, of which DynamoDB takes 400 KB at most; all later renewals cost
-// as much. It also takes no more than some 250 attributes at once: an expression has 4 KB. No
-// attributes are nothing to save, and no request.
+// SaveAttributes writes attributes of the caller's own into the row of an item, for as
+// long as the lease holds it: a nil value removes that one, others stay as they are.
+// The next holder finds them in [Lease].AttributeValues. It is one write, guarded by
+// holder and token as a release is, at one unit for each KB of the whole row, of which
+// DynamoDB takes 400 KB at most; all later renewals cost as much. It also takes no more
+// than some 250 attributes at once: an expression has 4 KB. No attributes are nothing
+// to save, and no request.
 //
-// The error is bare [LeaseLostError] if the item is another's by now or was retired, or if the tenure
-// is over in this process, then without a request. It names an attribute that is the hash key or this
-// package's. After any other error, also of a done context, the attributes may have been written, and
-// may be saved again; after LeaseLostError too, if a reply was lost: the next holder sees it. Leave
-// some 5 KB of the row to the library.
-func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error {
+// The error is bare [LeaseLostError] if the item is another's by now or was retired, or
+// if the tenure is over in this process, then without a request. It names an attribute
+// that is the hash key or this package's. After any other error, also of a done
+// context, the attributes may have been written, and may be saved again; after
+// LeaseLostError too, if a reply was lost: the next holder sees it. Leave some 5 KB of
+// the row to the library.
+func (s *LockStore) SaveAttributes(
+	ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue,
+) error {
 	mine, err := s.holderOf(ctx, lease)
 	if err != nil {
 		return err
@@ -51,24 +55,31 @@ func (s *LockStore) SaveAttributes(ctx context.Context, lease *Lease, attributes
 }
 
 // isPast tells that the row's end is known, and past.
-func (h holder) isPast(now int64) bool { return h.claim != unknownClaim && h.claim.shown.Load() < now }
+func (h holder) isPast(now int64) bool {
+	return h.claim != unknownClaim && h.claim.shown.Load() < now
+}
 
 // save sends the write; again, if a later write of the same tenure has overtaken it.
-func (s *LockStore) save(ctx context.Context, mine holder, leaseID string, given attributes, names []string) error {
+func (s *LockStore) save(
+	ctx context.Context, mine holder, leaseID string, given attributes, names []string,
+) error {
 	for {
 		end := mine.claim.asked.Load()
 		sets := []string{}
 		if mine.claim != unknownClaim {
-			// Each save moves the row's end on by a nanosecond: a late duplicate must not undo a
-			// later one.
+			// Each save moves the row's end on by a nanosecond: a late duplicate must
+			// not undo a later one.
 			end = mine.claim.ask(mine.claim.shown.Add(1))
 			sets = append(sets, "#until = :until")
 		}
 		w := write{leaseID: leaseID, condition: ownCondition, values: mine.own(end)}
 		w.setAll(given, names, sets)
 		got, err := s.update(ctx, w)
-		if err != nil || got.verdict == applied {
+		if err != nil {
 			return err
+		}
+		if got.verdict == applied {
+			return nil
 		}
 		if mine.refusal(got.row, end) != overtaken {
 			return mine.lost(leaseID, got.row)
@@ -127,12 +138,15 @@ func (s *LockStore) checkUsers(leaseID, attribute string) error {
 	return nil
 }
 
-// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It blocks until
-// the reply, or ctx or the tenure ends: then with LeaseLostError. A loss that it shows ends the
-// tenure. Work that is told to stop still has its lease: it saves what it has done by a context that
-// isn't done, [context.WithoutCancel] of its own, say. The attributes are the caller's again when it
-// returns. The error wraps [errors.ErrUnsupported] on a store of two methods.
-func (l *Locker) SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error {
+// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It
+// blocks until the reply, or ctx or the tenure ends: then with LeaseLostError. A loss
+// that it shows ends the tenure. Work that is told to stop still has its lease: it
+// saves what it has done by a context that isn't done, [context.WithoutCancel] of its
+// own, say. The attributes are the caller's again when it returns. The error wraps
+// [errors.ErrUnsupported] on a store of two methods.
+func (l *Locker) SaveAttributes(
+	ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue,
+) error {
 	t, err := l.heldTenureOf(ctx, lease)
 	if err != nil {
 		return err

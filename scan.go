@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// ListLeaseIDs returns the hash keys of all rows, in the scan's order, at half a read unit for each
-// 4 KB of the table.
+// ListLeaseIDs returns the hash keys of all rows, in the scan's order, at half a read
+// unit for each 4 KB of the table.
 func (s *LockStore) ListLeaseIDs() ([]string, error) { return s.ListLeaseIDsWithContext(always) }
 
 // ListLeaseIDsWithContext is [LockStore.ListLeaseIDs] with a context.
@@ -30,16 +30,21 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 	}
 }
 
-// ScanLeaseItems returns one page of the lease items: those that follow a place in the table's own
-// order (any string of UTF-8; "" for the start), and next, where to go on, "" at the end. A page is
-// 1 MB of rows, or limit rows if that is over 0 and less, at half a read unit for each 4 KB. Rows that
-// can't be leased, by their types, are left out and logged once.
-func (s *LockStore) ScanLeaseItems(after string, limit int) (items []LeaseItem, next string, err error) {
+// ScanLeaseItems returns one page of the lease items: those that follow a place in the
+// table's own order (any string of UTF-8; "" for the start), and next, where to go on,
+// "" at the end. A page is 1 MB of rows, or limit rows if that is over 0 and less, at
+// half a read unit for each 4 KB. Rows that can't be leased, by their types, are left
+// out and logged once.
+func (s *LockStore) ScanLeaseItems(
+	after string, limit int,
+) (items []LeaseItem, next string, err error) {
 	return s.ScanLeaseItemsWithContext(always, after, limit)
 }
 
 // ScanLeaseItemsWithContext is [LockStore.ScanLeaseItems] with a context.
-func (s *LockStore) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error) {
+func (s *LockStore) ScanLeaseItemsWithContext(
+	ctx context.Context, after string, limit int,
+) (items []LeaseItem, next string, err error) {
 	rows, next, err := s.page(ctx, after, limit, "#key, #holder, #until, #token, #wantedBy, #wantedUntil")
 	if err != nil {
 		return nil, "", err
@@ -63,10 +68,12 @@ func (s *LockStore) skip(leaseID string, err error) {
 	}
 }
 
-// ParseLeaseItem returns what a row that the caller has read shows. The error says why no worker can
-// lease it (an attribute of a wrong type, say); the LeaseItem then has what could be made out. It
-// sends nothing.
-func (s *LockStore) ParseLeaseItem(attributes map[string]*dynamodb.AttributeValue) (LeaseItem, error) {
+// ParseLeaseItem returns what a row that the caller has read shows. The error says why
+// no worker can lease it (an attribute of a wrong type, say); the LeaseItem then has
+// what could be made out. It sends nothing.
+func (s *LockStore) ParseLeaseItem(
+	attributes map[string]*dynamodb.AttributeValue,
+) (LeaseItem, error) {
 	if err := s.check(always); err != nil {
 		return LeaseItem{}, err
 	}
@@ -89,7 +96,9 @@ func (s *LockStore) keyOf(row attributes) (id string, isString bool) {
 }
 
 // page sends one Scan. Every row it returns has a hash key of type string.
-func (s *LockStore) page(ctx context.Context, after string, limit int, projection string) (rows []attributes, next string, err error) {
+func (s *LockStore) page(
+	ctx context.Context, after string, limit int, projection string,
+) (rows []attributes, next string, err error) {
 	if err := s.check(ctx); err != nil {
 		return nil, "", err
 	}

@@ -12,24 +12,30 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 )
 
-// atOnce is a timer's time. Many of 0 side by side crash the race detector of Go 1.26 in synctest
-// bubbles.
+// atOnce is a timer's time. Many of 0 side by side crash the race detector of Go 1.26
+// in synctest bubbles.
 const atOnce = time.Nanosecond
 
-// HoldShare keeps this worker at its fair share of all lease items, at most `most` at once (0: no
-// limit), and runs work for each in a goroutine of its own, until ctx is done. What it is short of it
-// wishes for, and who has more hands it over. Call it once for a LesseeID.
+// HoldShare keeps this worker at its fair share of all lease items, at most `most` at
+// once (0: no limit), and runs work for each in a goroutine of its own, until ctx is
+// done. What it is short of it wishes for, and who has more hands it over. Call it once
+// for a LesseeID.
 //
-// It looks every third of the lease's duration, more often while items move, less in fleets of over
-// 100. On a store of two methods it takes what is free. work must stop when its context is done: see
-// [Locker.Hold]. An item whose work returns unasked is released, and rests here for a third of the
-// lease's duration, or after errors with backoff up to 5 minutes (or that third); that is logged, as
-// are errors of the store, which are waited out.
+// It looks every third of the lease's duration, more often while items move, less in
+// fleets of over 100. On a store of two methods it takes what is free. work must stop
+// when its context is done: see [Locker.Hold]. An item whose work returns unasked is
+// released, and rests here for a third of the lease's duration, or after errors with
+// backoff up to 5 minutes (or that third); that is logged, as are errors of the store,
+// which are waited out.
 //
-// HoldShare blocks until all works have returned and their items are released, in 10 seconds at
-// most. It returns the cause of ctx, wrapped if items stay leased; or at once what is wrong with an
-// argument, or with the store until the first look succeeds. A panic goes through it.
-func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, work func(ctx context.Context, lease *Lease) error) error {
+// HoldShare blocks until all works have returned and their items are released, in 10
+// seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
+// once what is wrong with an argument, or with the store until the first look succeeds.
+// A panic goes through it.
+func (l *Locker) HoldShare(
+	ctx context.Context, request LeaseRequest, most int,
+	work func(ctx context.Context, lease *Lease) error,
+) error {
 	r, err := l.checked(ctx, request)
 	if err != nil {
 		return err
@@ -57,8 +63,9 @@ func (l *Locker) HoldShare(ctx context.Context, request LeaseRequest, most int, 
 	return s.run(ctx)
 }
 
-// share is one HoldShare: a loop over what happens. All of it belongs to the goroutine that called
-// it, but for the requests and the works, which send what came of them. The planner decides.
+// share is one HoldShare: a loop over what happens. All of it belongs to the goroutine
+// that called it, but for the requests and the works, which send what came of them. The
+// planner decides.
 type share struct {
 	*Locker
 	cancel  context.CancelFunc
@@ -68,7 +75,7 @@ type share struct {
 
 	timer   *time.Timer                // it is time to look
 	looking <-chan result[[]LeaseItem] // the look that is under way; nil if none is
-	sending <-chan result[bool]        // the step that is under way, likewise: did the store answer?
+	sending <-chan result[bool]        // the step that is under way: did the store answer?
 	answers chan answered              // a request of the step has ended
 	ended   chan workOn                // a work has ended
 
@@ -99,6 +106,11 @@ func (s *share) run(ctx context.Context) error {
 			s.timer.Stop()
 		}
 	}
+	return s.result(ctx)
+}
+
+// result is what HoldShare returns, or panics with.
+func (s *share) result(ctx context.Context) error {
 	if s.panicked != nil {
 		panic(s.panicked)
 	}
@@ -197,7 +209,8 @@ func (s *share) stepped(ctx context.Context, end result[bool]) {
 	}
 }
 
-// send sends a request for each item of a step, 16 at a time, until all of a time have failed.
+// send sends a request for each item of a step, 16 at a time, until all of a time have
+// failed.
 func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
 	const width = 16
 	s.sending = begin(func() (isAnswered bool, err error) {
@@ -211,7 +224,9 @@ func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
 }
 
 // sendWave sends requests side by side, and tells whether the store has answered one.
-func (s *share) sendWave(kind stepKind, wave []candidate, request func(c candidate) (*Lease, error)) bool {
+func (s *share) sendWave(
+	kind stepKind, wave []candidate, request func(c candidate) (*Lease, error),
+) bool {
 	var all sync.WaitGroup
 	all.Add(len(wave))
 	isAnswered := make([]bool, len(wave))
@@ -227,7 +242,8 @@ func (s *share) sendWave(kind stepKind, wave []candidate, request func(c candida
 	return slices.Contains(isAnswered, true)
 }
 
-// leaseFor tries to lease an item. What was written isn't left behind when ctx is done meanwhile.
+// leaseFor tries to lease an item. What was written isn't left behind when ctx is done
+// meanwhile.
 func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, LeaseNotObtainedError

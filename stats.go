@@ -9,28 +9,54 @@ import (
 	"time"
 )
 
-// LockerStats is what a [Locker] does and has done. The counts are of all since [NewLocker].
+// LockerStats is what a [Locker] does and has done. The counts are of all since
+// [NewLocker].
 type LockerStats struct {
-	Held       int // leases that it holds, whether something renews them or not; also bare ones that it was given
-	Waiting    int // calls of WaitUntilLeaseObtained and Hold that wait for a lease
-	InHandover int // leases of those held whose item somebody else wants, so that Hold or HoldShare ends its work
+	// Held is how many leases it holds, whether something renews them or not. Bare ones
+	// that it was given are among them.
+	Held int
+	// Waiting is how many calls of WaitUntilLeaseObtained and Hold wait for a lease.
+	Waiting int
+	// InHandover is how many of the leases held are of items that somebody else wants,
+	// so that Hold or HoldShare ends its work.
+	InHandover int
 
-	Obtained   int64 // leases, by ObtainLease and all that waits
-	Renewed    int64 // successful renewals
-	Released   int64 // items that it freed, be it after their leases had expired
-	HandedOver int64 // items that it handed over, or freed as that was the wish
-	Lost       int64 // leases whose item turned out to be another's, or retired, or that this Locker has leased anew
-	Expired    int64 // leases whose time was up before they were renewed or released
-	RacesLost  int64 // items that were another's, or gone, when it wanted to lease them; not on a store of two methods
-	Looks      int64 // scans: one for each MB of the table that an ObtainLease, a wait or a share looks at
+	// Obtained counts leases, by ObtainLease and all that waits.
+	Obtained int64
+	// Renewed counts successful renewals.
+	Renewed int64
+	// Released counts items that it freed, be it after their leases had expired.
+	Released int64
+	// HandedOver counts items that it handed over, or freed as that was the wish.
+	HandedOver int64
+	// Lost counts leases whose item turned out to be another's, or retired, or that
+	// this Locker has leased anew.
+	Lost int64
+	// Expired counts leases whose time was up before they were renewed or released.
+	Expired int64
+	// RacesLost counts items that were another's, or gone, when it wanted to lease
+	// them; not on a store of two methods.
+	RacesLost int64
+	// Looks counts scans: one for each MB of the table that an ObtainLease, a wait or a
+	// share looks at.
+	Looks int64
 
-	FailedRenewals int64 // without those that showed a loss, or were given up with their context
-	FailedLooks    int64 // likewise
-	FailedWrites   int64 // likewise, of all others: leases, releases, handovers, wishes and saves
+	// FailedRenewals counts renewals that failed: not those that showed a loss, or were
+	// given up with their context.
+	FailedRenewals int64
+	// FailedLooks counts likewise.
+	FailedLooks int64
+	// FailedWrites counts likewise all others: leases, releases, handovers, wishes and
+	// saves.
+	FailedWrites int64
 
-	LastLook       time.Time     // when the last successful scan was answered; zero before
-	LastRenewal    time.Time     // the same of renewals
-	LeastRemaining time.Duration // the least time, see [Lease.Remaining], that a lease had left when it was renewed; 0 before
+	// LastLook is when the last successful scan was answered; zero before.
+	LastLook time.Time
+	// LastRenewal is the same of renewals.
+	LastRenewal time.Time
+	// LeastRemaining is the least time, see [Lease.Remaining], that a lease had left
+	// when it was renewed; 0 before.
+	LeastRemaining time.Duration
 }
 
 // follow counts a transition of a tenure.
@@ -107,7 +133,8 @@ func (l *Locker) countLook(ctx context.Context, err error) {
 	})
 }
 
-// countWrite counts a write that isn't a renewal if it failed, and wasn't given up with its context.
+// countWrite counts a write that isn't a renewal if it failed, and wasn't given up with
+// its context.
 func (l *Locker) countWrite(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil || isAnswer(err) {
 		return
@@ -127,10 +154,12 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// countFailedRenewal counts a renewal that failed, but none that showed a loss or was given up.
+// countFailedRenewal counts a renewal that failed, but none that showed a loss or was
+// given up.
 func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, err error) {
 	phase := t.check().phase
-	if err == LeaseLostError || phase == released {
+	isTold := err == LeaseLostError || phase == released
+	if isTold {
 		return
 	}
 	isGivenUp := ctx.Err() != nil && phase != expired
@@ -139,9 +168,10 @@ func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, err error) {
 	}
 }
 
-// Stats returns the numbers as they are together at one moment. It takes less than a microsecond,
-// and waits for no request. A lease that is being released is in none of them until the reply; nor
-// is one whose release has failed, or that was given up by the store's own methods.
+// Stats returns the numbers as they are together at one moment. It takes less than a
+// microsecond, and waits for no request. A lease that is being released is in none of
+// them until the reply; nor is one whose release has failed, or that was given up by
+// the store's own methods.
 func (l *Locker) Stats() LockerStats {
 	if l == nil {
 		return LockerStats{}
@@ -151,10 +181,11 @@ func (l *Locker) Stats() LockerStats {
 	return l.stats
 }
 
-// Leases returns the leases that the Locker holds at this moment, in the order of their IDs: new
-// values, of the same tenures. Their Until is that of the last renewal, their AttributeValues are
-// those that the items were obtained with: what those point to is shared, and not to be changed.
-// It takes time by their number, and waits for no request.
+// Leases returns the leases that the Locker holds at this moment, in the order of their
+// IDs: new values, of the same tenures. Their Until is that of the last renewal, their
+// AttributeValues are those that the items were obtained with: what those point to is
+// shared, and not to be changed. It takes time by their number, and waits for no
+// request.
 func (l *Locker) Leases() []*Lease {
 	if l == nil {
 		return nil

@@ -8,7 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// lockerStore is what a [Locker] needs of a store: two methods as [LockStore] documents them.
+// lockerStore is what a [Locker] needs of a store: two methods as [LockStore] documents
+// them.
 type lockerStore interface {
 	Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error)
 	ListLeaseIDs() ([]string, error)
@@ -16,9 +17,15 @@ type lockerStore interface {
 
 // fullStore has all the methods that a Locker can use. [LockStore] documents them.
 type fullStore interface {
-	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
-	LeaseWithContext(ctx context.Context, leaseID string, request LeaseRequest, until time.Time) (*Lease, error)
-	LeaseAsSeen(ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time) (*Lease, error)
+	ScanLeaseItemsWithContext(
+		ctx context.Context, after string, limit int,
+	) (items []LeaseItem, next string, err error)
+	LeaseWithContext(
+		ctx context.Context, leaseID string, request LeaseRequest, until time.Time,
+	) (*Lease, error)
+	LeaseAsSeen(
+		ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time,
+	) (*Lease, error)
 	RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
@@ -26,19 +33,27 @@ type fullStore interface {
 	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
 
-// store is what a Locker asks, whatever store it was given: a full one as it is, or any other
-// through an adapter. Nobody else asks what a store can do.
+// store is what a Locker asks, whatever store it was given: a full one as it is, or any
+// other through an adapter. Nobody else asks what a store can do.
 type store interface {
-	ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) (items []LeaseItem, next string, err error)
-	LeaseAsSeen(ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time) (*Lease, error)
+	ScanLeaseItemsWithContext(
+		ctx context.Context, after string, limit int,
+	) (items []LeaseItem, next string, err error)
+	LeaseAsSeen(
+		ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time,
+	) (*Lease, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes attributes) error
 
-	// renew renews the lease of a tenure, and returns it as it is then, and what the row shows.
-	renew(ctx context.Context, lease *Lease, request requested, until, wanted time.Time) (*Lease, LeaseItem, error)
-	// patience returns for how long to wait for a call's reply, where most is what makes sense.
+	// renew renews the lease of a tenure, and returns it as it is then, and what the
+	// row shows.
+	renew(
+		ctx context.Context, lease *Lease, request requested, until, wanted time.Time,
+	) (*Lease, LeaseItem, error)
+	// patience returns for how long to wait for a call's reply, where most is what
+	// makes sense.
 	patience(most time.Duration) time.Duration
 }
 
@@ -83,7 +98,9 @@ func embedsStore(t reflect.Type) bool {
 // wholeStore is a store that is used in full.
 type wholeStore struct{ fullStore }
 
-func (s wholeStore) renew(ctx context.Context, lease *Lease, request requested, until, wanted time.Time) (*Lease, LeaseItem, error) {
+func (s wholeStore) renew(
+	ctx context.Context, lease *Lease, request requested, until, wanted time.Time,
+) (*Lease, LeaseItem, error) {
 	if lease.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
 		got, err := s.LeaseWithContext(ctx, lease.LeaseID, request, until)
 		return got, LeaseItem{}, err

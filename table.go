@@ -9,9 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// EnsureTable makes the store's table, with on-demand billing, unless it is there, and blocks until
-// it is active. A table that is there is left as it is; if it doesn't fit, the error says how. Any
-// number of processes may call it at once.
+// EnsureTable makes the store's table, with on-demand billing, unless it is there, and
+// blocks until it is active. A table that is there is left as it is; if it doesn't fit,
+// the error says how. Any number of processes may call it at once.
 func (s *LockStore) EnsureTable() error { return s.EnsureTableWithContext(always) }
 
 // EnsureTableWithContext is [LockStore.EnsureTable] with a context.
@@ -32,8 +32,8 @@ func (s *LockStore) EnsureTableWithContext(ctx context.Context) error {
 		if errorCode(err) == dynamodb.ErrCodeResourceNotFoundException {
 			err = s.createTable(ctx)
 		}
-		isAnothers := errorCode(err) == dynamodb.ErrCodeResourceInUseException // who was first to make it
-		if err != nil && !isAnothers {
+		isMadeByAnother := errorCode(err) == dynamodb.ErrCodeResourceInUseException
+		if err != nil && !isMadeByAnother {
 			return err
 		}
 		wait = min(4*wait+20*time.Millisecond, longest)
@@ -74,22 +74,23 @@ func (s *LockStore) checkTable(table *dynamodb.TableDescription) error {
 		}
 	}
 	for _, definition := range table.AttributeDefinitions {
-		isKey := *definition.AttributeName == s.key
-		if isKey && *definition.AttributeType != dynamodb.ScalarAttributeTypeS {
-			return setupf("lease: table %q has the hash key %q of type %s; want S (string)",
-				s.table, s.key, *definition.AttributeType)
+		if *definition.AttributeName != s.key {
+			continue
+		}
+		if got := *definition.AttributeType; got != dynamodb.ScalarAttributeTypeS {
+			return setupf("lease: table %q has the hash key %q of type %s; want S (string)", s.table, s.key, got)
 		}
 	}
 	return nil
 }
 
-// checkPage asks for the description of a table whose page looks odd, or is empty (once). Getting
-// none is no error.
+// checkPage asks for the description of a table whose page looks odd, or is empty
+// (once). Getting none is no error.
 func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, isFirst bool) error {
 	isOdd := s.isOdd(page)
 	isEmpty := isFirst && len(page.Items) == 0
-	asks := isOdd || isEmpty && !s.described.Load()
-	if !asks {
+	isFine := !isEmpty || s.described.Load()
+	if isFine && !isOdd {
 		return nil
 	}
 	err := s.checkDescription(ctx, isOdd)
@@ -97,7 +98,8 @@ func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, is
 	return err
 }
 
-// isOdd tells of a page that no table of lease items has: rows without the key, or with a sort key.
+// isOdd tells of a page that no table of lease items has: rows without the key, or with
+// a sort key.
 func (s *LockStore) isOdd(page *dynamodb.ScanOutput) bool {
 	if len(page.LastEvaluatedKey) > 1 {
 		return true

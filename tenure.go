@@ -36,7 +36,8 @@ type purpose int
 
 const (
 	forCaller purpose = iota // who asked for it heartbeats and releases it
-	forWork                  // a Hold or HoldShare runs work under it, which ends when the item is wanted
+	// a Hold or HoldShare runs work under it, which ends when the item is wanted
+	forWork
 )
 
 // tenureState is a tenure at one moment.
@@ -52,8 +53,8 @@ func (t *tenure) lease() *Lease {
 	return &Lease{LeaseID: t.leaseID, Request: t.request, tenure: t}
 }
 
-// happen applies an event to the tenure, with all that follows from it. It returns the tenure as it
-// was before and as it is now.
+// happen applies an event to the tenure, with all that follows from it. It returns the
+// tenure as it was before and as it is now.
 func (t *tenure) happen(e event) (was, is term) {
 	t.owner.mu.Lock()
 	was, is = t.apply(e, nil)
@@ -92,7 +93,8 @@ func (t *tenure) apply(e event, granted *Lease) (was, is term) {
 	return now.term, next.term
 }
 
-// log tells of a transition, after the owner's mutex was given back: the logger is the user's.
+// log tells of a transition, after the owner's mutex was given back: the logger is the
+// user's.
 func (t *tenure) log(e event, was, is term) {
 	who := []any{"lessee_id", t.lessee, "lease_id", t.leaseID}
 	if e.kind == renewed && is.live() {
@@ -129,8 +131,8 @@ func (t *tenure) left() time.Duration {
 // over returns why the tenure is over; nil while it isn't.
 func (t *tenure) over() error { return t.check().cause() }
 
-// tick ends the tenure in time. It comes again after half the margin, and each second: its timer
-// knows nothing of a machine's sleep.
+// tick ends the tenure in time. It comes again after half the margin, and each second:
+// its timer knows nothing of a machine's sleep.
 func (t *tenure) tick() {
 	now := t.check()
 	if !now.live() {
@@ -141,17 +143,18 @@ func (t *tenure) tick() {
 	time.AfterFunc(min(left, nap, time.Second), t.tick)
 }
 
-// handsOver tells that the item is to be handed over when it is released: its work was told to end
-// for somebody who wants it.
+// handsOver tells that the item is to be handed over when it is released: its work was
+// told to end for somebody who wants it.
 func (t *tenure) handsOver() bool {
 	return t.purpose == forWork && t.state().isWanted()
 }
 
 // tenures are those of one Locker. Its mutex guards them.
 type tenures struct {
-	last    map[holding]*tenure // the newest of each holding
-	uses    map[holding]int     // by Heartbeats, Holds and HoldShares, and by what just leases or releases it
-	sweepAt int                 // at how many tenures those that are over are forgotten
+	last map[holding]*tenure // the newest of each holding
+	// by Heartbeats, Holds and HoldShares, and by what just leases or releases it
+	uses    map[holding]int
+	sweepAt int // at how many tenures those that are over are forgotten
 }
 
 func newTenures() tenures {
@@ -182,7 +185,8 @@ func (ts *tenures) sweep() {
 	ts.sweepAt = 2*len(ts.last) + 16
 }
 
-// enter notes that an item is in use, and returns what it was before, and its last tenure or nil.
+// enter notes that an item is in use, and returns what it was before, and its last
+// tenure or nil.
 func (l *Locker) enter(h holding) (usage, *tenure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,9 +221,11 @@ func (l *Locker) obtained(granted *Lease, a attempt, asked time.Time) *tenure {
 	return t
 }
 
-// begin begins a tenure, and ends the one before of its holding. The mutex is held. Its tick is to
-// be called when that was given back.
-func (l *Locker) begin(granted *Lease, request requested, purpose purpose, asked time.Time) *tenure {
+// begin begins a tenure, and ends the one before of its holding. The mutex is held. Its
+// tick is to be called when that was given back.
+func (l *Locker) begin(
+	granted *Lease, request requested, purpose purpose, asked time.Time,
+) *tenure {
 	g := grant{
 		token:    granted.FencingToken(),
 		duration: request.duration,
@@ -247,8 +253,8 @@ func (l *Locker) begin(granted *Lease, request requested, purpose purpose, asked
 	return t
 }
 
-// tenureOf returns the tenure of a lease that this Locker is to look after. One begins with a bare
-// Lease that it doesn't know.
+// tenureOf returns the tenure of a lease that this Locker is to look after. One begins
+// with a bare Lease that it doesn't know.
 func (l *Locker) tenureOf(ctx context.Context, lease *Lease) (*tenure, error) {
 	if err := l.check(ctx); err != nil {
 		return nil, err
@@ -296,7 +302,8 @@ func (l *Locker) heldTenureOf(ctx context.Context, lease *Lease) (*tenure, error
 	return t, nil
 }
 
-// findTenure returns the tenure of a lease; nil if it is bare, and this Locker doesn't know it.
+// findTenure returns the tenure of a lease; nil if it is bare, and this Locker doesn't
+// know it.
 func (l *Locker) findTenure(lease *Lease) (*tenure, error) {
 	if !lease.isBare() {
 		return lease.tenure, nil
@@ -310,8 +317,9 @@ func (l *Locker) findTenure(lease *Lease) (*tenure, error) {
 	return l.known(lease, request)
 }
 
-// known returns the tenure of a bare Lease if this Locker has it, and nil if it knows nothing of it.
-// The error is LeaseLostError if a later tenure has followed. The mutex is held.
+// known returns the tenure of a bare Lease if this Locker has it, and nil if it knows
+// nothing of it. The error is LeaseLostError if a later tenure has followed. The mutex
+// is held.
 func (l *Locker) known(bare *Lease, request requested) (*tenure, error) {
 	t := l.tenures.last[holding{leaseID: bare.LeaseID, lessee: request.lessee}]
 	if t == nil {

@@ -2,16 +2,17 @@ package lease
 
 import "time"
 
-// term is one tenure's time and phase, as a value: it says until when the holder may rely on the
-// lease, and what has become of it. Its methods ask no clock and change nothing. The Locker
-// keeps what they return.
+// term is one tenure's time and phase, as a value: it says until when the holder may
+// rely on the lease, and what has become of it. Its methods ask no clock and change
+// nothing. The Locker keeps what they return.
 type term struct {
 	phase    phase
 	fate     fate
 	token    int64         // the fencing token: it grows where renewing is leasing anew
 	duration time.Duration // what the grant that counts was asked for
-	end      time.Time     // the holder may rely on the lease until here; carries the monotonic clock
-	wish     wish          // of somebody else, for the item
+	// the holder may rely on the lease until here; carries the monotonic clock
+	end  time.Time
+	wish wish // of somebody else, for the item
 }
 
 // phase is where a tenure stands. One that is over stays as it is.
@@ -54,7 +55,8 @@ type grant struct {
 // isShort tells that the store has granted less than it was asked for.
 func (g grant) isShort() bool { return g.until.Before(g.asked) }
 
-// end returns until when the holder may rely on the grant. More than was asked for isn't believed.
+// end returns until when the holder may rely on the grant. More than was asked for
+// isn't believed.
 func (g grant) end(now time.Time) time.Time {
 	until := g.asked
 	if g.isShort() {
@@ -63,8 +65,8 @@ func (g grant) end(now time.Time) time.Time {
 	return now.Add(until.Sub(now) - margin(g.duration))
 }
 
-// margin is how much earlier than others may take its item a holder stops relying on it: how far
-// clocks may be apart.
+// margin is how much earlier than others may take its item a holder stops relying on
+// it: how far clocks may be apart.
 func margin(duration time.Duration) time.Duration { return duration / 10 }
 
 // timeLeft counts by the monotonic and by the wall clock, and returns what is less: the one
@@ -91,15 +93,16 @@ type event struct {
 type eventKind int
 
 const (
-	timePassed    eventKind = iota
-	renewed                 // a renewal was granted
-	wishSeen                // a reply has shown somebody's wish for the item
-	lossSeen                // a reply has shown that the tenure is over, or another of the Locker's has followed
-	givenUp                 // by its holder, who is about to release it
-	givenAway               // by its holder, to the store's own methods
-	rowFreed                // its release was applied
-	rowHandedOver           // its handover was applied
-	rowTaken                // its release or handover was refused: the row is another's
+	timePassed eventKind = iota
+	renewed              // a renewal was granted
+	wishSeen             // a reply has shown somebody's wish for the item
+	// a reply has shown that the tenure is over, or another of the Locker's has followed
+	lossSeen
+	givenUp       // by its holder, who is about to release it
+	givenAway     // by its holder, to the store's own methods
+	rowFreed      // its release was applied
+	rowHandedOver // its handover was applied
+	rowTaken      // its release or handover was refused: the row is another's
 )
 
 // after returns the tenure after an event. All that ever changes in a tenure changes here.
@@ -145,8 +148,8 @@ func (t term) at(now time.Time) term {
 	return t
 }
 
-// extended takes over what a renewal was granted. Only where less was granted than asked for, the
-// end is moved back.
+// extended takes over what a renewal was granted. Only where less was granted than
+// asked for, the end is moved back.
 func (t term) extended(g grant, now time.Time) term {
 	end := g.end(now)
 	if g.isShort() || end.After(t.end) {
@@ -206,18 +209,19 @@ func (t term) cause() error {
 // period is a third of the lease: the usual time from one renewal to the next.
 func (t term) period() time.Duration { return t.duration / 3 }
 
-// patience is for how long to wait for the reply to a renewal: so that two more tries may follow.
+// patience is for how long to wait for the reply to a renewal: so that two more tries
+// may follow.
 func (t term) patience(now time.Time) time.Duration { return t.left(now) / 3 }
 
-// renewedUntil returns which end a renewal asks for. A shorter duration than before doesn't move
-// the row's end back: others rely on it, where renewing is leasing anew.
+// renewedUntil returns which end a renewal asks for. A shorter duration than before
+// doesn't move the row's end back: others rely on it, where renewing is leasing anew.
 func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {
 	return later(now.Add(duration), t.rowEnd())
 }
 
-// prolonged returns until when somebody's wish is to count while the holder's work takes its time to
-// return, so that it doesn't ask elsewhere too. It is zero when that has taken too long, or when
-// nobody in particular wants the item.
+// prolonged returns until when somebody's wish is to count while the holder's work
+// takes its time to return, so that it doesn't ask elsewhere too. It is zero when that
+// has taken too long, or when nobody in particular wants the item.
 func (t term) prolonged(now time.Time) time.Time {
 	patience := max(10*t.period(), 3*time.Minute)
 	if t.wish.by == "" || now.Sub(t.wish.since) >= patience {
@@ -226,8 +230,8 @@ func (t term) prolonged(now time.Time) time.Time {
 	return later(t.wish.until, now.Add(wishDuration(t.duration)))
 }
 
-// reservedUntil returns for how long to keep an item that is handed over: as long as the wish lasts,
-// within bounds. When it comes to that, the wish may be another's.
+// reservedUntil returns for how long to keep an item that is handed over: as long as
+// the wish lasts, within bounds. When it comes to that, the wish may be another's.
 func (t term) reservedUntil(now time.Time) time.Time {
 	reserved := 2 * t.period()
 	if t.wish.by != "" {
@@ -236,7 +240,8 @@ func (t term) reservedUntil(now time.Time) time.Time {
 	return now.Add(min(reserved, max(t.duration, time.Minute)))
 }
 
-// wishDuration is how long a wish lasts of one whose leases last so long: two and a half periods.
+// wishDuration is how long a wish lasts of one whose leases last so long: two and a
+// half periods.
 func wishDuration(duration time.Duration) time.Duration { return duration / 6 * 5 }
 
 func later(a, b time.Time) time.Time {
@@ -256,7 +261,8 @@ type pulse struct {
 	most    time.Duration // the longest
 }
 
-// newPulse is that of a lease that lasts so long, whose first renewal comes first after now.
+// newPulse is that of a lease that lasts so long, whose first renewal comes first after
+// now.
 func newPulse(now time.Time, first, every, duration time.Duration) pulse {
 	return pulse{
 		every: every,
@@ -274,14 +280,17 @@ func (p pulse) next(now time.Time, t term, random func(time.Duration) time.Durat
 	return p.begun.Add(min(p.every, p.latest(t)))
 }
 
-// latest returns how long after the begin of the last renewal the next may be begun at the latest.
+// latest returns how long after the begin of the last renewal the next may be begun at
+// the latest.
 func (p pulse) latest(t term) time.Duration {
 	row := t.rowEnd().Sub(p.begun)
 
-	// Two thirds leave time for further tries, also where a lease is older than its Heartbeat.
+	// Two thirds leave time for further tries, also where a lease is older than its
+	// Heartbeat.
 	latest := row / 3 * 2
 
-	// But a store that grants less than it is asked for isn't asked much more often for that.
+	// But a store that grants less than it is asked for isn't asked much more often for
+	// that.
 	unhurried := max(row-t.period(), t.end.Sub(p.begun)/4)
 	return min(latest, unhurried)
 }
@@ -294,7 +303,8 @@ func (p pulse) succeeded(begun time.Time) pulse {
 	return p
 }
 
-// failed returns the pulse after a renewal that was begun then, when so much is left of the lease.
+// failed returns the pulse after a renewal that was begun then, when so much is left of
+// the lease.
 func (p pulse) failed(begun time.Time, left time.Duration) pulse {
 	p.begun = begun
 	p.failing = true
