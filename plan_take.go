@@ -1,0 +1,133 @@
+package lease
+
+import "time"
+
+// Which items a round leases: own rows, then free ones.
+
+// sort returns the own rows of the look, and notes its free ones. What is at rest, in
+// use or worked on is neither. Of items that are there no more it forgets what is
+// remembered.
+func (p *planner) sort(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
+	r := &p.round
+	resting := make(map[string]pause)
+	freeSince := make(map[string]time.Time)
+	var fresh []candidate
+	for _, item := range r.items {
+		id := item.LeaseID
+		if rest, ok := p.resting[id]; ok {
+			resting[id] = rest
+		}
+		isUsed := p.working[id] || inUse(id)
+		if isUsed || p.resting[id].isOn(now) {
+			continue
+		}
+		c := p.candidate(item)
+		if !item.isFree(now) {
+			if p.isOwn(now, item) {
+				own = append(own, c)
+			}
+			continue
+		}
+		since, ok := p.freeSince[id]
+		if !ok {
+			since = now
+		}
+		freeSince[id] = since
+		if p.isLongFree(now, since) {
+			r.free = append(r.free, c)
+		} else {
+			fresh = append(fresh, c)
+		}
+	}
+	p.resting = resting
+	p.freeSince = freeSince
+	r.longFree = len(r.free)
+	r.free = append(r.free, fresh...)
+	return own
+}
+
+// isOwn tells of a row that says that this worker holds it, and is to keep it.
+func (p *planner) isOwn(now time.Time, item LeaseItem) bool {
+	return item.LesseeID == p.me && p.owner(now, item) == p.me
+}
+
+// isLongFree tells that an item is anybody's, beyond the share too: others may be at
+// their limits.
+func (p *planner) isLongFree(now, since time.Time) bool {
+	return now.Sub(since) >= p.period()/5*4
+}
+
+func (p *planner) candidate(item LeaseItem) candidate {
+	wish, wished := p.wishes[item.LeaseID]
+	isSameTenure := wished && wish.FencingToken == item.FencingToken
+	return candidate{
+		LeaseItem: item,
+		wished:    wished,
+		reserved:  isSameTenure && item.LesseeID == p.me,
+	}
+}
+
+// takeFree decides how many free items to lease: up to this worker's share of all, and
+// those that have long been free beyond it; in batches that grow, so that workers that
+// start together get even shares. Where looks show nothing of others it takes what it
+// can.
+func (p *planner) takeFree() taking {
+	r := &p.round
+	free := len(r.free)
+	if free == 0 {
+		return taking{}
+	}
+	want := free
+	if !r.free[0].unseen {
+		share := divideUp(len(r.items), len(r.counts))
+		short := max(0, share-r.counts[p.me]-r.longFree)
+		want = r.longFree + min(free-r.longFree, short)
+		want = min(want, p.batch)
+	}
+	return taking{candidates: r.free, want: min(want, p.room()-len(p.wishes))}
+}
+
+func divideUp(n, by int) int { return (n + by - 1) / by }
+
+// endTaking counts what was leased, and returns how many free items are left.
+func (p *planner) endTaking() (left int) {
+	const largestBatch = 1 << 20
+	r := &p.round
+	r.counts[p.me] += r.taking.got
+	r.took = r.took || r.taking.got > 0
+	if r.took {
+		p.batch = min(2*p.batch, largestBatch)
+	} else {
+		p.batch = 1
+	}
+	return len(r.free) - r.taking.got
+}
+
+// taking is the leasing of some of the candidates, batch after batch: in place of items
+// that others took first, others are tried.
+type taking struct {
+	candidates []candidate // not tried yet
+	want       int
+	got        int
+	batches    int
+}
+
+// batch returns which candidates to lease now: none when the taking is at its end.
+func (t *taking) batch(answered bool) []candidate {
+	const mostBatches = 3
+	n := min(t.want-t.got, len(t.candidates))
+	if n <= 0 {
+		return nil
+	}
+
+	// Of items that were not seen most may be held: they are all tried, while the store
+	// answers.
+	goesOn := answered && t.candidates[0].unseen
+	if t.batches >= mostBatches && !goesOn {
+		return nil
+	}
+	batch := t.candidates[:n]
+	t.candidates = t.candidates[n:]
+	t.batches++
+	return batch
+}
