@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 )
@@ -45,7 +44,7 @@ func (a *adapter) take(ctx context.Context, h holding) (turn, error) {
 
 // patience is endless: the reply to a call that was given up would be lost, and the
 // next one would have to wait for it all the same.
-func (a *adapter) patience(time.Duration) time.Duration { return math.MaxInt64 }
+func (a *adapter) patience(time.Duration) time.Duration { return endless }
 
 func (a *adapter) ScanLeaseItemsWithContext(
 	context.Context, string, int,

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime/debug"
 	"time"
 )
@@ -31,8 +32,8 @@ func start[T any](f func() (T, error), deliver func(result[T])) {
 	}()
 }
 
-// begin calls f in a goroutine. The result may be left unread.
-func begin[T any](f func() (T, error)) <-chan result[T] {
+// async calls f in a goroutine. The result may be left unread.
+func async[T any](f func() (T, error)) <-chan result[T] {
 	done := make(chan result[T], 1)
 	start(f, func(r result[T]) { done <- r })
 	return done
@@ -54,6 +55,9 @@ func logPanic() {
 	}
 }
 
+// endless is the patience of who waits until its context is done.
+const endless = time.Duration(math.MaxInt64)
+
 // await returns what f returns, or the context's error once ctx is done or patience is
 // over: f then goes on alone, and what it returns is not read.
 func await[T any](
@@ -65,7 +69,7 @@ func await[T any](
 	if ctx.Err() != nil {
 		return none, contextError(ctx)
 	}
-	done := begin(func() (T, error) {
+	done := async(func() (T, error) {
 		defer logPanic()
 		return f(ctx)
 	})
@@ -90,7 +94,7 @@ func awaitError(
 	return err
 }
 
-// sleepUntil tells that ctx wasn't done by then.
+// sleepUntil sleeps until then, or until ctx is done. It reports whether ctx isn't done.
 func sleepUntil(ctx context.Context, then time.Time) bool {
 	both, cancel := context.WithDeadline(ctx, then)
 	defer cancel()

@@ -142,7 +142,19 @@ func (c *clock) correction() (least, most time.Duration) {
 
 // times returns, in Unix nanoseconds, a moment that the server's clock is past, and
 // what to write for then.
-func (c *clock) times(then time.Time) (now, end int64) {
+func (c *clock) times(then time.Time) (past, end int64) {
 	least, most := c.correction()
 	return time.Now().Add(least).UnixNano(), then.Add(most).UnixNano()
+}
+
+// past returns a moment that the server's clock is past, in Unix nanoseconds.
+func (c *clock) past() int64 {
+	past, _ := c.times(time.Now())
+	return past
+}
+
+// endAt returns what to write for then, in Unix nanoseconds.
+func (c *clock) endAt(then time.Time) int64 {
+	_, end := c.times(then)
+	return end
 }

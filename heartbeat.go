@@ -63,7 +63,8 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			pulse = pulse.succeeded(begun)
 			continue
 		}
-		if failure == nil || !errors.Is(err, LeaseExpiredError) {
+		saysMore := !errors.Is(err, LeaseExpiredError) // than that the time is up
+		if failure == nil || saysMore {
 			failure = err
 		}
 		if !t.goesOn(both, err) {
@@ -127,11 +128,12 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	return err
 }
 
-// renewal is what a store has granted, and shown, to a renewal.
+// renewal is what a renewal has asked for, and what the store has granted and shown.
 type renewal struct {
-	granted *Lease
-	asked   grant
-	item    LeaseItem
+	duration time.Duration
+	until    time.Time
+	granted  *Lease
+	item     LeaseItem
 }
 
 func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
@@ -139,15 +141,16 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 	now := time.Now()
 	term := t.state().term
 	until := term.renewedUntil(now, request.duration)
-	var wanted time.Time
+	var wishUntil time.Time
 	if t.handsOver() {
-		wanted = term.prolonged(now)
+		wishUntil = term.prolonged(now)
 	}
-	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wanted)
+	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wishUntil)
 	return renewal{
-		granted: granted,
-		asked:   grant{duration: request.duration, asked: until},
-		item:    item,
+		duration: request.duration,
+		until:    until,
+		granted:  granted,
+		item:     item,
 	}, err
 }
 
@@ -168,7 +171,7 @@ func (t *tenure) requestedNow() requested {
 func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error) error {
 	var granted *Lease
 	if err == nil {
-		granted, err = complete(got.granted, t.leaseID, t.request, got.asked.asked)
+		granted, err = complete(got.granted, t.leaseID, t.request, got.until)
 	}
 	if over := t.over(); over != nil {
 		return firstOf(err, over)
@@ -181,10 +184,13 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 	if err != nil {
 		return err
 	}
-	g := got.asked
-	g.token = granted.FencingToken()
-	g.until = granted.Until
-	if _, is := t.renew(g, granted); !is.live() {
+	is := t.extend(grant{
+		token:    granted.FencingToken(),
+		duration: got.duration,
+		asked:    got.until,
+		until:    granted.Until,
+	}, granted)
+	if !is.live() {
 		return is.cause()
 	}
 	t.heed(got.item)

@@ -41,8 +41,8 @@ func (l *Locker) Hold(
 	return l.hold(ctx, lease, r.period(), work)
 }
 
-// hold runs work under a lease that is in use, and ends both. The first renewal comes
-// after first.
+// hold runs work under a lease that was obtained for it, and so is in use; it ends both.
+// The first renewal comes after first.
 func (l *Locker) hold(
 	ctx context.Context, lease *Lease, first time.Duration,
 	work func(ctx context.Context, lease *Lease) error,
@@ -54,7 +54,7 @@ func (l *Locker) hold(
 	// The lease is renewed, and then released, also when ctx is done: until work has
 	// returned.
 	lasting := context.WithoutCancel(ctx)
-	beat := begin(func() (nothing, error) {
+	beat := async(func() (nothing, error) {
 		return nothing{}, l.heartbeat(lasting, t, first, t.request.period())
 	})
 	hasReturned := false
@@ -65,33 +65,33 @@ func (l *Locker) hold(
 	}()
 	err := work(workCtx, lease)
 	hasReturned = true
-	t.check()
-	end := workEnding{
-		err:      err,
-		cause:    context.Cause(t.work),
-		isCaller: ctx.Err() != nil,
+	t.check() // If the time is up, that is the cause.
+	end := holdEnd{
+		err:        err,
+		cause:      context.Cause(t.work),
+		callerDone: ctx.Err() != nil,
 	}
 	end.loss = l.endHold(lasting, t, beat)
 	return end.result()
 }
 
-// workEnding is how the work of a Hold has ended.
-type workEnding struct {
-	err      error // that work returned
-	cause    error // why work was told to end, if not by the caller's context; nil if it wasn't
-	isCaller bool  // the caller's context is done
-	loss     error // of the lease, before work returned; or nil
+// holdEnd is how the work of a Hold has ended.
+type holdEnd struct {
+	err        error // that work returned
+	cause      error // why its lease told it to end; nil if it didn't
+	callerDone bool  // the caller's context told it to end
+	loss       error // of the lease, before work returned; nil if it was held throughout
 }
 
 // result is what Hold returns.
-func (e workEnding) result() error {
+func (e holdEnd) result() error {
 	if e.loss != nil {
 		if e.err == nil || e.isEcho() {
 			return e.loss
 		}
 		return errors.Join(e.err, e.loss)
 	}
-	isWanted := e.cause == LeaseWantedError && !e.isCaller
+	isWanted := e.cause == LeaseWantedError && !e.callerDone
 	if isWanted && e.isEcho() {
 		return e.cause
 	}
@@ -102,8 +102,8 @@ func (e workEnding) result() error {
 }
 
 // isEcho tells that work's error only repeats that its context was done.
-func (e workEnding) isEcho() bool {
-	if e.cause == nil || e.isCaller {
+func (e holdEnd) isEcho() bool {
+	if e.cause == nil || e.callerDone {
 		return false
 	}
 	switch e.err {
@@ -118,8 +118,8 @@ func (e workEnding) isEcho() bool {
 func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[nothing]) error {
 	defer l.leave(t.holding)
 	over := t.over()
-	released := l.release(ctx, t)
-	logFailure(released, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	releaseErr := l.release(ctx, t)
+	logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	_, err := (<-beat).returned()
 	if errors.Is(err, LeaseLostError) {
 		return err
@@ -127,8 +127,8 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 	if over != nil && over != LeaseReleasedError {
 		return fmt.Errorf("%w: %w", LeaseLostError, firstOf(err, over))
 	}
-	if released == LeaseLostError {
-		return released
+	if releaseErr == LeaseLostError {
+		return releaseErr
 	}
 	logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
 	return nil

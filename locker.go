@@ -7,6 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aws/aws-sdk-go/aws/awsutil"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
 // Locker obtains and keeps any number of leases of a store. All its methods are safe for
@@ -72,22 +75,23 @@ type attempt struct {
 	request     requested
 	purpose     purpose
 	predecessor *Lease // that left the row as it was seen; nil: the last one of this Locker
-	anew        bool   // also if this Locker has a live tenure, which is not in use
+	evenUnused  bool   // also if this Locker has a live tenure of it, which then ends
 }
 
-// maybe tells that the attempt is to be made on an item of which this Locker makes that use.
-func (a attempt) maybe(usage usage) bool {
+// allows tells that the attempt may be made on an item of which this Locker makes that use.
+func (a attempt) allows(usage usage) bool {
 	switch usage {
 	case inUse:
 		return false
 	case unused:
-		return a.anew
+		return a.evenUnused
 	}
 	return true
 }
 
 // lease tries to lease an item. The error is LeaseNotObtainedError, too, if this Locker
-// uses it. A lease that was obtained for work stays in use until that is over.
+// uses it. A lease that was obtained for work stays in use: who gets it calls hold, which
+// ends that.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	h := holding{leaseID: a.seen.LeaseID, lessee: a.request.lessee}
 	usage, last := l.enter(h)
@@ -97,7 +101,7 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 			l.leave(h)
 		}
 	}()
-	if !a.maybe(usage) {
+	if !a.allows(usage) {
 		return nil, LeaseNotObtainedError
 	}
 	if last != nil && a.predecessor == nil {
@@ -183,4 +187,38 @@ func (l *Locker) scan(
 type page struct {
 	items []LeaseItem
 	next  string // where to go on; "" at the table's end
+}
+
+// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It
+// blocks until the reply, or ctx or the tenure ends: then with LeaseLostError. A loss
+// that it shows ends the tenure. Work that is told to stop still has its lease: it
+// saves what it has done by a context that isn't done, [context.WithoutCancel] of its
+// own, say. The attributes are the caller's again when it returns. The error wraps
+// [errors.ErrUnsupported] on a store of two methods.
+func (l *Locker) SaveAttributes(
+	ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue,
+) error {
+	t, err := l.heldTenureOf(ctx, lease)
+	if err != nil {
+		return err
+	}
+	kept := awsutil.CopyOf(&attributes).(*map[string]*dynamodb.AttributeValue)
+	left := t.left()
+	if left == 0 {
+		return LeaseLostError
+	}
+	both, cancel := within(ctx, t.ctx)
+	defer cancel()
+	err = awaitError(both, l.store.patience(left), func(ctx context.Context) error {
+		return l.store.SaveAttributes(ctx, t.lease(), *kept)
+	})
+	l.countWrite(both, err)
+	if err == nil {
+		return nil
+	}
+	if t.over() != nil || says(ctx, err, LeaseLostError) {
+		t.happen(event{kind: lossSeen})
+		return LeaseLostError
+	}
+	return err
 }

@@ -253,7 +253,7 @@ func (s *LockStore) RenewLeaseItem(
 	if mine.token == 0 {
 		return LeaseItem{}, s.renewAnew(ctx, lease, until)
 	}
-	_, end := s.clock.times(until)
+	end := s.clock.endAt(until)
 	end = mine.claim.ask(end)
 	w := write{
 		leaseID:   lease.LeaseID,
@@ -262,7 +262,7 @@ func (s *LockStore) RenewLeaseItem(
 		values:    mine.own(end),
 	}
 	if !wanted.IsZero() {
-		_, wish := s.clock.times(wanted)
+		wish := s.clock.endAt(wanted)
 		w.condition += " AND attribute_exists(#wantedBy)"
 		w.update += ", #wantedUntil = :wanted"
 		w.values[":wanted"] = number(wish)

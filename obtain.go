@@ -112,8 +112,8 @@ func waitAfter(err error, waitPeriod time.Duration) time.Duration {
 
 // pass is one look at all items, page by page, with a try at each item that is to be had.
 type pass struct {
-	*Locker
-	looker
+	locker  *Locker
+	looker  looker
 	request requested
 	purpose purpose
 	limit   int               // how many rows the next page is to have; 0 for a full one
@@ -136,7 +136,7 @@ type sighting struct {
 func (l *Locker) newPass(request requested, purpose purpose, waits time.Duration) *pass {
 	const firstLook = 1024 // rows, while one of them may be free: a full page costs more
 	p := &pass{
-		Locker:  l,
+		locker:  l,
 		looker:  looker{me: request.lessee, horizon: time.Now().Add(waits)},
 		request: request,
 		purpose: purpose,
@@ -157,7 +157,7 @@ func (p *pass) run(ctx context.Context) (*Lease, error) {
 	if !p.isOver {
 		p.tryUnused(ctx)
 	}
-	p.allHeld.Store(p.lease == nil)
+	p.locker.allHeld.Store(p.lease == nil)
 	return p.lease, p.err
 }
 
@@ -167,11 +167,12 @@ func (p *pass) end(lease *Lease, err error) {
 	p.err = err
 }
 
-// walk reads the pages until the pass is over: of many from a random place on, as not
-// all are to read the same held ones first.
+// walk reads the pages until the pass is over: the first one alone, if the table is small.
+// Of many it reads from a random place to the table's end, and then from the start to that
+// place, as not all are to read the same held ones first.
 func (p *pass) walk(ctx context.Context) {
 	var head page
-	if !p.manyPages.Load() {
+	if !p.locker.manyPages.Load() {
 		head = p.tryPage(ctx, "")
 		if p.isOver || head.next == "" {
 			return
@@ -179,7 +180,7 @@ func (p *pass) walk(ctx context.Context) {
 	}
 	landed := p.walkFrom(ctx, rand.Text(), "")
 	if p.isOver || head.has(landed) {
-		return // It has landed on the first page, and so has seen all.
+		return // It has landed on the first page: that and what followed is all.
 	}
 	p.walkFrom(ctx, head.next, landed)
 }
@@ -188,17 +189,17 @@ func (p *pass) walk(ctx context.Context) {
 // item. It returns the first item that it saw, or "".
 func (p *pass) walkFrom(ctx context.Context, after, stop string) (landed string) {
 	for {
-		now := p.tryPage(ctx, after)
-		if p.isOver || now.has(stop) {
+		seen := p.tryPage(ctx, after)
+		if p.isOver || seen.has(stop) {
 			return landed
 		}
 		if landed == "" {
-			landed = now.first()
+			landed = seen.first()
 		}
-		if now.next == "" {
+		if seen.next == "" {
 			return landed
 		}
-		after = now.next
+		after = seen.next
 	}
 }
 
@@ -220,43 +221,45 @@ func (p *pass) tryPage(ctx context.Context, after string) page {
 	for {
 		limit := p.limit
 		p.limit = 0
-		now, err := p.scan(ctx, p.request, after, limit)
+		seen, err := p.locker.scan(ctx, p.request, after, limit)
 		if err != nil {
 			p.end(nil, err)
 			return page{}
 		}
-		p.noteSize(after, limit, now)
-		if isStale := p.tryAll(ctx, p.sort(now), p.races(limit, now)); !isStale {
-			return now
+		p.noteSize(after, limit, seen)
+		isStale := p.tryAll(ctx, p.toTry(seen), seen.staleAfter(limit))
+		if !isStale {
+			return seen
 		}
 	}
 }
 
 // noteSize notes whether the table has many pages, if a page has shown that.
-func (p *pass) noteSize(after string, limit int, now page) {
-	isFull := limit == 0 && now.next != ""
-	isAll := after == "" && now.next == ""
+func (p *pass) noteSize(after string, limit int, seen page) {
+	isFull := limit == 0 && seen.next != ""
+	isAll := after == "" && seen.next == ""
 	if isFull || isAll {
-		p.manyPages.Store(isFull)
+		p.locker.manyPages.Store(isFull)
 	}
 }
 
-// races is how many may be lost on a page before it counts as stale.
-func (p *pass) races(limit int, now page) int {
-	const most = 3
-	if isUnseen(now.items) {
-		return len(now.items) + 1 // There is nothing more to see.
+// staleAfter is how many races may be lost on a page, of at most limit rows, before it
+// counts as stale.
+func (p page) staleAfter(limit int) (races int) {
+	const usual = 3
+	if isUnseen(p.items) {
+		return len(p.items) + 1 // There is nothing more to see.
 	}
-	if limit > 0 && now.next != "" {
+	if limit > 0 && p.next != "" {
 		return 1 // There are more rows, and a crowd is after these few.
 	}
-	return most
+	return usual
 }
 
-// sort returns what is to be tried of a page, and keeps what is to be tried later.
-func (p *pass) sort(now page) []LeaseItem {
-	p.now = time.Now()
-	c := p.choose(now.items)
+// toTry returns what is to be tried of a page now, and keeps what is to be tried later.
+func (p *pass) toTry(seen page) []LeaseItem {
+	p.looker.now = time.Now()
+	c := p.looker.choose(seen.items)
 	p.unused = append(p.unused, c.unused...)
 	p.ending = append(p.ending, c.ending...)
 	return c.inOrder(mathrand.Shuffle)
@@ -294,19 +297,19 @@ func (p *pass) isNew(item LeaseItem) bool {
 // tryUnused tries the items that this Locker holds, and doesn't renew.
 func (p *pass) tryUnused(ctx context.Context) {
 	for _, item := range p.unused {
-		p.try(ctx, attempt{seen: item, anew: true})
+		p.try(ctx, attempt{seen: item, evenUnused: true})
 		if p.isOver {
 			return
 		}
 	}
 }
 
-// try tries one item. The pass is over by it unless another was faster, or the row
-// can't be leased.
+// try tries one item, and tells that another was faster to lease it. The pass is over
+// unless that is so, or the row can't be leased by anyone.
 func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
 	a.request = p.request
 	a.purpose = p.purpose
-	lease, err := p.Locker.lease(ctx, a)
+	lease, err := p.locker.lease(ctx, a)
 	if says(ctx, err, LeaseNotObtainedError) {
 		return true
 	}
@@ -337,7 +340,7 @@ func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
 		return nil, LeaseNotObtainedError
 	}
 	ended := endedBy(p.ending, strike)
-	lease, err := p.Locker.lease(ctx, attempt{
+	lease, err := p.locker.lease(ctx, attempt{
 		seen:    ended[mathrand.IntN(len(ended))],
 		request: p.request,
 		purpose: p.purpose,

@@ -28,18 +28,18 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 func (l *Locker) release(ctx context.Context, t *tenure) error {
 	l.enter(t.holding) // No sibling is to lease the row meanwhile.
 	defer l.leave(t.holding)
-	_, is := t.happen(event{kind: givenUp})
+	is := t.happen(event{kind: givenUp})
 	if is.phase == lost {
 		return LeaseLostError
 	}
 	if is.isFreed() {
 		return nil
 	}
-	patience := releasePatience(time.Until(t.rowEnd()))
+	patience := releasePatience(time.Until(t.freeAt()))
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	handsOver := t.handsOver()
-	err := awaitError(timed, 2*patience, func(ctx context.Context) error {
+	err := awaitError(timed, endless, func(ctx context.Context) error {
 		return l.free(ctx, t, is, handsOver)
 	})
 	l.countWrite(ctx, err)
@@ -80,12 +80,6 @@ func (l *Locker) free(ctx context.Context, t *tenure, is term, handsOver bool) e
 	return l.store.ReleaseLeaseWithContext(ctx, t.lease())
 }
 
-// rowEnd is when the row can be had by others, if it isn't freed before.
-func (t *tenure) rowEnd() time.Time {
-	state := t.state()
-	return later(state.rowEnd(), state.granted.keptUntil())
-}
-
 // releaseRefused notes that the row is another's. That is fine if its holder gave it
 // away before, by the store or by another call of ReleaseLease.
 func (t *tenure) releaseRefused() error {
@@ -100,7 +94,7 @@ func (t *tenure) releaseRefused() error {
 
 // notReleased says until when the item stays leased.
 func (t *tenure) notReleased(err error) error {
-	end := t.rowEnd()
+	end := t.freeAt()
 	ends := "ended"
 	if time.Until(end) > 0 {
 		ends = "ends"

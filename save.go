@@ -6,10 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go/aws/awsutil"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
@@ -38,7 +36,7 @@ func (s *LockStore) SaveAttributes(
 	if err := s.checkSave(lease.LeaseID, mine, names); err != nil {
 		return err
 	}
-	now, _ := s.clock.times(time.Now())
+	now := s.clock.past()
 	if lease.isOver() || mine.isPast(now) {
 		return LeaseLostError
 	}
@@ -136,38 +134,4 @@ func (s *LockStore) checkUsers(leaseID, attribute string) error {
 			attribute, leaseID)
 	}
 	return nil
-}
-
-// SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It
-// blocks until the reply, or ctx or the tenure ends: then with LeaseLostError. A loss
-// that it shows ends the tenure. Work that is told to stop still has its lease: it
-// saves what it has done by a context that isn't done, [context.WithoutCancel] of its
-// own, say. The attributes are the caller's again when it returns. The error wraps
-// [errors.ErrUnsupported] on a store of two methods.
-func (l *Locker) SaveAttributes(
-	ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue,
-) error {
-	t, err := l.heldTenureOf(ctx, lease)
-	if err != nil {
-		return err
-	}
-	kept := awsutil.CopyOf(&attributes).(*map[string]*dynamodb.AttributeValue)
-	left := t.left()
-	if left == 0 {
-		return LeaseLostError
-	}
-	both, cancel := within(ctx, t.ctx)
-	defer cancel()
-	err = awaitError(both, l.store.patience(left), func(ctx context.Context) error {
-		return l.store.SaveAttributes(ctx, t.lease(), *kept)
-	})
-	l.countWrite(both, err)
-	if err == nil {
-		return nil
-	}
-	if t.over() != nil || says(ctx, err, LeaseLostError) {
-		t.happen(event{kind: lossSeen})
-		return LeaseLostError
-	}
-	return err
 }

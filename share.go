@@ -57,7 +57,7 @@ func (l *Locker) HoldShare(
 		plan:    newPlanner(r, most, random),
 		timer:   time.NewTimer(atOnce),
 		answers: make(chan answered),
-		ended:   make(chan workOn),
+		ended:   make(chan workRun),
 	}
 	defer s.timer.Stop()
 	return s.run(ctx)
@@ -77,7 +77,7 @@ type share struct {
 	looking <-chan result[[]LeaseItem] // the look that is under way; nil if none is
 	sending <-chan result[bool]        // the step that is under way: did the store answer?
 	answers chan answered              // a request of the step has ended
-	ended   chan workOn                // a work has ended
+	ended   chan workRun               // a work has ended
 
 	hasLooked bool      // a look has succeeded
 	failure   error     // what ends the share, whatever ctx says
@@ -143,7 +143,7 @@ func (s *share) guard(handle func()) {
 
 // look begins to scan all items.
 func (s *share) look(ctx context.Context) {
-	s.looking = begin(func() ([]LeaseItem, error) {
+	s.looking = async(func() ([]LeaseItem, error) {
 		var items []LeaseItem
 		for after := ""; ; {
 			page, err := s.scan(ctx, s.request, after, 0)
@@ -213,7 +213,7 @@ func (s *share) stepped(ctx context.Context, end result[bool]) {
 // failed.
 func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
 	const width = 16
-	s.sending = begin(func() (isAnswered bool, err error) {
+	s.sending = async(func() (isAnswered bool, err error) {
 		for wave := range slices.Chunk(now.items, width) {
 			if !s.sendWave(now.kind, wave, request) {
 				return false, nil
@@ -246,7 +246,7 @@ func (s *share) sendWave(
 // meanwhile.
 func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if ctx.Err() != nil {
-		return nil, LeaseNotObtainedError
+		return nil, LeaseNotObtainedError // nothing to log
 	}
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.patience())
 	defer cancel()
@@ -293,8 +293,8 @@ func (s *share) heard(ctx context.Context, a answered) {
 	logFailure(err, "lessee_id", s.request.lessee, "lease_id", a.LeaseID)
 }
 
-// workOn is the work on one item.
-type workOn struct {
+// workRun is the work on one item.
+type workRun struct {
 	candidate
 	tenure *tenure // whatever work does to its lease
 	began  time.Time
@@ -302,7 +302,7 @@ type workOn struct {
 }
 
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
-	w := workOn{candidate: c, tenure: lease.tenure, began: time.Now()}
+	w := workRun{candidate: c, tenure: lease.tenure, began: time.Now()}
 	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
 	hold := func() (nothing, error) {
 		defer logPanic()
@@ -315,12 +315,12 @@ func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 }
 
 // workEnded notes how the work on an item has ended.
-func (s *share) workEnded(ctx context.Context, w workOn) {
+func (s *share) workEnded(ctx context.Context, w workRun) {
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
-	isRetired := is.fate == discarded && err == nil
 	isLost := is.fate == taken || is.phase != released
+	isRetired := is.fate == discarded && err == nil // What work gave away in error rests.
 	end := workEnd{
 		leaseID: w.LeaseID,
 		lasted:  now.Sub(w.began),
@@ -359,7 +359,7 @@ func isEnd(ctx context.Context, err error) bool {
 }
 
 // logLoss logs what the store hasn't logged.
-func (s *share) logLoss(w workOn, is term) {
+func (s *share) logLoss(w workRun, is term) {
 	if is.phase == expired || w.unseen {
 		logError("Lease Lost", "lessee_id", s.request.lessee, "lease_id", w.LeaseID, "error", w.end.err)
 	}
@@ -367,11 +367,11 @@ func (s *share) logLoss(w workOn, is term) {
 
 // noteStay notes an item that could not be released when the share ends.
 func (s *share) noteStay(ctx context.Context, t *tenure) {
-	isFree := t.state().fate != notFreed
-	if ctx.Err() == nil || isFree {
+	isSettled := t.state().fate != notFreed
+	if ctx.Err() == nil || isSettled {
 		return
 	}
-	if end := t.rowEnd(); end.After(time.Now()) {
+	if end := t.freeAt(); end.After(time.Now()) {
 		s.stay++
 		s.stayUntil = later(s.stayUntil, end)
 	}

@@ -89,8 +89,8 @@ func (s *LockStore) checkTable(table *dynamodb.TableDescription) error {
 func (s *LockStore) checkPage(ctx context.Context, page *dynamodb.ScanOutput, isFirst bool) error {
 	isOdd := s.isOdd(page)
 	isEmpty := isFirst && len(page.Items) == 0
-	isFine := !isEmpty || s.described.Load()
-	if isFine && !isOdd {
+	isNew := isEmpty && !s.described.Load()
+	if !isNew && !isOdd {
 		return nil
 	}
 	err := s.checkDescription(ctx, isOdd)
@@ -115,6 +115,7 @@ func (s *LockStore) isOdd(page *dynamodb.ScanOutput) bool {
 	return false
 }
 
+// checkDescription asks without a word to the log: the permission may be missing.
 func (s *LockStore) checkDescription(ctx context.Context, isOdd bool) error {
 	out, err := s.DescribeTableWithContext(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 	if err == nil {

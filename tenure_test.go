@@ -19,10 +19,10 @@ func TestTenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 	tenure := tenureIn(&Locker{tenures: newTenures()}, "a", time.Hour)
 	now := tenure.state() // as if the process was paused, and the renewal's reply came first
 	now.end = time.Now()
-	tenure.now.Store(&now)
+	tenure.current.Store(&now)
 	later := time.Now().Add(2 * time.Hour)
 	for range 2 {
-		_, is := tenure.renew(grant{duration: time.Hour, asked: later, until: later}, &Lease{})
+		is := tenure.extend(grant{duration: time.Hour, asked: later, until: later}, &Lease{})
 		assert.Equal(t, expired, is.phase)
 		assert.Zero(t, tenure.left())
 		assert.Equal(t, LeaseExpiredError, tenure.over())

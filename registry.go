@@ -56,7 +56,7 @@ func (s *LockStore) AddLeaseIDWithContext(
 // newRow returns the row of an item that is registered.
 func (s *LockStore) newRow(leaseID string, given attributes) (attributes, error) {
 	const mostToken = 1 << 53
-	now, _ := s.clock.times(time.Now())
+	now := s.clock.past()
 	item := attributes{
 		s.key:          text(leaseID),
 		untilAttribute: number(0),
@@ -92,7 +92,7 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
-	now, _ := s.clock.times(time.Now())
+	now := s.clock.past()
 	got, err := s.remove(ctx, write{
 		leaseID:   leaseID,
 		condition: "attribute_not_exists(#key) OR attribute_not_exists(#until) OR #until < :now",
