@@ -9,7 +9,11 @@
 //   - A fencing token is a tenure's number: greater than that of every earlier tenure
 //     of the item.
 //   - A wish asks a holder to hand its item over: to release it, reserved for the
-//     lessee that wished for it.
+//     lessee that wished for it. In the API the item is wanted.
+//   - Namesakes are live processes that use one name as their LesseeID.
+//   - A period is a third of a lease: the usual time from one renewal to the next.
+//   - A row's end is its LeaseUntil: until then nobody else may lease the item. The
+//     holder relies on its lease for a tenth of the duration less, the margin.
 //
 // A [Locker] owns tenures: its Leases know when theirs is over. Those of a [LockStore]
 // are bare: they know their fields only.
@@ -20,7 +24,7 @@
 // LeaseDuration that it asked for. If it succeeds, and until a release,
 //
 //	the holder may rely on it    until start + D - D/10: see Lease.Valid and Lease.Context
-//	others may take the item     once their clock is past start + D, or a later end in the row
+//	others may take the item     once their clock is past start + D, or a later row's end
 //
 // So two lessees never rely on one item at once while their clocks differ by less than
 // D/10. The holder's end is kept by the monotonic clock and by the wall clock, also
@@ -38,9 +42,9 @@
 //   - A process that is paused between asking Valid and acting on the answer acts late.
 //     No lease prevents that. A resource that refuses a lower fencing token than it has
 //     seen does.
-//   - Of two live processes with one LesseeID, one may take the other's item, and both
-//     rely on it until the older one's next renewal; third parties are kept out until
-//     it has given up. LesseeIDs should be unique.
+//   - Of two namesakes, one may take the other's item, and both rely on it until the
+//     other's next renewal; third parties are kept out until that one's end. LesseeIDs
+//     should be unique.
 //   - Workers of the original library on the same table neither stop early, nor count
 //     tokens, nor heed wishes.
 //   - A lease is good in one region: the replicas of a global table take writes without

@@ -21,7 +21,7 @@ type LeaseRequest interface {
 
 // Lease is one tenure of one lessee on one item. The fields are the caller's. Copies of
 // a [Locker]'s Lease share its tenure. A Lease of a [LockStore], or a literal, is bare:
-// its methods answer from its fields. They are safe for concurrent use.
+// its methods answer from its fields. The methods are safe for concurrent use.
 type Lease struct {
 	// LeaseID is the hash key value of the row.
 	LeaseID string
@@ -32,14 +32,18 @@ type Lease struct {
 	// Until is when it expires, as set when it was obtained: renewals don't move it.
 	Until time.Time
 
+	// Inside, a Lease leads to its tenure (tenure.go), which copies share; that has a
+	// term (term.go), which is how it stands now, and the bare Lease that the store has
+	// granted last, in which a LockStore keeps its claim (claim.go).
 	tenure *tenure // nil in a bare Lease
 	claim  *claim  // nil in a Lease that isn't a LockStore's
 }
 
 // Context returns a context that is done at the end of the tenure, before another
 // lessee can hold the item. Its [context.Cause] is then [LeaseExpiredError],
-// [LeaseLostError] or [LeaseReleasedError]. All calls return the same context. That of
-// a bare Lease is done a tenth of its Request's LeaseDuration before Until.
+// [LeaseLostError] or [LeaseReleasedError]. All calls return the same context, those of
+// a Locker's Lease on its copies too. That of a bare Lease is done a tenth of its
+// Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l.isBare() {
 		return bareContext(l)
@@ -63,7 +67,8 @@ func (l *Lease) Remaining() time.Duration {
 
 // FencingToken returns the number of this tenure, greater than that of every earlier
 // one of the item: a resource can refuse a lower one than it has seen. It is 0 when the
-// store gives none, and grows where renewing is leasing anew.
+// store gives none, and grows where renewing is leasing anew. A bare Lease has it from
+// its AttributeValues.
 func (l *Lease) FencingToken() int64 {
 	if l == nil {
 		return 0
@@ -75,8 +80,9 @@ func (l *Lease) FencingToken() int64 {
 	return token
 }
 
-// Discard ends a Locker's lease in this process, without a request: a store does so
-// before it frees or deletes the row.
+// Discard ends a Locker's lease in this process, without a request, as a release does: its
+// context is done with [LeaseReleasedError], and its Heartbeat returns nil. It is for
+// stores, which do so before they free or delete the row. On a bare Lease it does nothing.
 func (l *Lease) Discard() {
 	if !l.isBare() {
 		l.tenure.happen(event{kind: givenAway})

@@ -20,9 +20,10 @@ const (
 // first, then free ones at random, and last those that it holds through this Locker,
 // but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
 // different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write;
-// more where races are lost or pages are all held. The error is bare
-// [LeaseNotObtainedError] if every item is held. Any other of the store ends the
-// search.
+// more where races are lost or pages are all held. It blocks for as long as the store
+// takes: up to 30 seconds for a scan that hangs, and nine tenths of the lease's duration
+// for a write. The error is bare [LeaseNotObtainedError] if every item is held. Any other
+// of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
 }

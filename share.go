@@ -28,8 +28,8 @@ const atOnce = time.Nanosecond
 // backoff up to 5 minutes (or that third); that is logged, as are errors of the store,
 // which are waited out.
 //
-// HoldShare blocks until all works have returned and their items are released, in 10
-// seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
+// HoldShare blocks until all works have returned, for however long that takes, and their
+// items are released, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
 // once what is wrong with an argument, or with the store until the first look succeeds.
 // A panic goes through it.
 func (l *Locker) HoldShare(
