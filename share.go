@@ -133,10 +133,14 @@ func (s *share) isBusy() bool {
 // guard has a panic end the share, when all works have returned.
 func (s *share) guard(handle func()) {
 	defer func() {
-		if p := recover(); p != nil {
-			s.panicked = p
-			s.cancel() // so that the works return
+		p := recover()
+		if p == nil {
+			return
 		}
+		if s.panicked == nil {
+			s.panicked = p
+		}
+		s.cancel() // so that the works return
 	}()
 	handle()
 }
