@@ -46,15 +46,18 @@ func (a *adapter) take(ctx context.Context, h holding) (turn, error) {
 // next one would have to wait for it all the same.
 func (a *adapter) patience(time.Duration) time.Duration { return endless }
 
-func (a *adapter) ScanLeaseItemsWithContext(
-	context.Context, string, int,
-) ([]LeaseItem, string, error) {
+// scan returns each ID once, in the store's order.
+func (a *adapter) scan(context.Context, string, int) (page, error) {
 	ids, err := a.two.ListLeaseIDs()
-	items := make([]LeaseItem, 0, len(ids))
+	listed := make(map[string]bool, len(ids))
+	var items []LeaseItem
 	for _, id := range ids {
-		items = append(items, LeaseItem{LeaseID: id, unseen: true})
+		if !listed[id] {
+			items = append(items, LeaseItem{LeaseID: id})
+		}
+		listed[id] = true
 	}
-	return items, "", err
+	return page{items: items, unseen: true}, err
 }
 
 func (a *adapter) LeaseWithContext(

@@ -15,7 +15,8 @@ import (
 type result[T any] struct {
 	value    T
 	err      error
-	panicked any // what it panicked with; nil if it didn't
+	panicked any    // what it panicked with; nil if it didn't
+	stack    []byte // where
 }
 
 var errLeft = errors.New("lease: a method of the store, the request or the work left its goroutine")
@@ -25,7 +26,9 @@ func start[T any](f func() (T, error), deliver func(result[T])) {
 	go func() {
 		r := result[T]{err: errLeft}
 		defer func() {
-			r.panicked = recover()
+			if r.panicked = recover(); r.panicked != nil {
+				r.stack = debug.Stack()
+			}
 			deliver(r)
 		}()
 		r.value, r.err = f()
@@ -47,12 +50,13 @@ func (r result[T]) returned() (T, error) {
 	return r.value, r.err
 }
 
-// logPanic logs a panic of the function that defers it: perhaps nobody reads the result.
-func logPanic() {
-	if p := recover(); p != nil {
-		logError("Panic", "value", p, "stack", string(debug.Stack()))
-		panic(p)
+// logPanic logs a panic, if the call ended by one.
+func (r result[T]) logPanic() {
+	if r.panicked == nil {
+		return
 	}
+	defer func() { _ = recover() }() // The logger may be what panics.
+	logError("Panic", "value", r.panicked, "stack", string(r.stack))
 }
 
 // endless is the patience of who waits until its context is done.
@@ -69,9 +73,10 @@ func await[T any](
 	if ctx.Err() != nil {
 		return none, contextError(ctx)
 	}
-	done := async(func() (T, error) {
-		defer logPanic()
-		return f(ctx)
+	done := make(chan result[T], 1)
+	start(func() (T, error) { return f(ctx) }, func(r result[T]) {
+		done <- r
+		r.logPanic() // Perhaps nobody reads the result.
 	})
 	select {
 	case r := <-done:

@@ -21,6 +21,7 @@ type looker struct {
 
 // choice is what there is to lease among some items. Those in use are nowhere in it.
 type choice struct {
+	unseen bool        // nothing is known of the items but that they are there
 	own    []LeaseItem // rows of this worker's: a restarted one goes on with them at once
 	free   []LeaseItem // anybody's
 	unused []LeaseItem // of this Locker's live tenures: to be tried when all others are held
@@ -28,8 +29,9 @@ type choice struct {
 }
 
 // choose sorts items out, each by what it was seen to be.
-func (l looker) choose(items []LeaseItem) (c choice) {
-	for _, item := range items {
+func (l looker) choose(seen page) (c choice) {
+	c.unseen = seen.unseen
+	for _, item := range seen.items {
 		usage := l.usage(item.LeaseID)
 		if usage == inUse {
 			continue
@@ -56,18 +58,10 @@ func (l looker) choose(items []LeaseItem) (c choice) {
 // of their store.
 func (c choice) inOrder(shuffle func(n int, swap func(i, j int))) []LeaseItem {
 	free := c.free
-	if !isUnseen(free) {
+	if !c.unseen {
 		shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	}
 	return append(c.own, free...)
-}
-
-// isUnseen tells of items of which nothing is known but that they are there.
-func isUnseen(items []LeaseItem) bool {
-	if len(items) == 0 {
-		return false
-	}
-	return items[0].unseen
 }
 
 // firstEnd returns the item whose lease ends first.

@@ -158,7 +158,7 @@ func FuzzParseWish(f *testing.F) {
 		if _, me := counts["w3"]; !me || sum > 1 || len(counts) > 2 {
 			t.Errorf("%v counts as %v", item, counts)
 		}
-		p.looked(now, []LeaseItem{r.LeaseItem}, func(string) bool { return false })
+		p.looked(now, page{items: []LeaseItem{r.LeaseItem}}, func(string) bool { return false })
 	})
 }
 

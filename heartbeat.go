@@ -123,7 +123,7 @@ func (l *Locker) renew(ctx context.Context, t *tenure) error {
 	})
 	err = l.renewed(ctx, t, got, err)
 	if err != nil {
-		l.countFailedRenewal(ctx, t, err)
+		t.owner.countFailedRenewal(ctx, t, err)
 	}
 	return err
 }

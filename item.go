@@ -11,8 +11,6 @@ type LeaseItem struct {
 	LeaseUntil   int64     // the row's: Unix nanoseconds by the database's clock, 0 when it is free
 	WantedBy     string    // who asks for it; "" also when an operator asks to free it
 	WantedUntil  int64     // until when that counts, as LeaseUntil; 0: nobody asks; -1: senseless
-
-	unseen bool // nothing is known but that the item is there: a store of two methods shows no more
 }
 
 // isFree tells that anybody may lease the item.

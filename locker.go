@@ -72,6 +72,7 @@ func (l *Locker) checked(ctx context.Context, request LeaseRequest) (requested, 
 // attempt is one try to lease an item.
 type attempt struct {
 	seen        LeaseItem
+	unseen      bool // nothing is known of it but that it is there
 	request     requested
 	purpose     purpose
 	predecessor *Lease // that left the row as it was seen; nil: the last one of this Locker
@@ -111,9 +112,9 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	staysInUse = a.purpose == forWork
 	logInfo("Obtained Lease",
 		"lessee_id", h.lessee, "lease_id", h.leaseID, "fencing_token", got.FencingToken())
+	staysInUse = a.purpose == forWork
 	return got, nil
 }
 
@@ -127,7 +128,7 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	})
 	if err != nil {
 		l.countWrite(ctx, err)
-		if says(ctx, err, LeaseNotObtainedError) && !a.seen.unseen {
+		if says(ctx, err, LeaseNotObtainedError) && !a.unseen {
 			l.count(func(s *LockerStats) { s.RacesLost++ })
 		}
 		return nil, err
@@ -173,20 +174,13 @@ func (l *Locker) scan(
 	const most = 30 * time.Second
 	patience := min(max(request.duration, least), most)
 	got, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (page, error) {
-		items, next, err := l.store.ScanLeaseItemsWithContext(ctx, after, limit)
-		return page{items: items, next: next}, err
+		return l.store.scan(ctx, after, limit)
 	})
 	l.countLook(ctx, err)
 	if err != nil {
 		return page{}, err
 	}
 	return got, nil
-}
-
-// page is what one scan has shown.
-type page struct {
-	items []LeaseItem
-	next  string // where to go on; "" at the table's end
 }
 
 // SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It

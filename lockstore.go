@@ -146,6 +146,9 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, error) {
 	now, end := s.clock.times(l.until)
 	claim := l.claim(now)
+	if l.isOwn(now) { // Its end is never moved back under whoever relies on it.
+		end = max(end, l.seen.LeaseUntil)
+	}
 	w := write{
 		leaseID:   l.leaseID,
 		condition: leaseCondition,
@@ -192,11 +195,7 @@ const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#
 // namesake may rely on the row that was seen.
 func (l *leasing) claim(now int64) *claim {
 	c := &claim{}
-	if !l.mindsNamesakes {
-		return c
-	}
-	isOwn := l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now
-	if !isOwn {
+	if !l.isOwn(now) {
 		return c
 	}
 	c.namesakeUntil = l.seen.LeaseUntil
@@ -204,6 +203,14 @@ func (l *leasing) claim(now int64) *claim {
 		c.namesakeUntil = l.predecessor.namesakeUntil
 	}
 	return c
+}
+
+// isOwn tells that a live row of the lessee's name was seen, on which a namesake may rely.
+func (l *leasing) isOwn(now int64) bool {
+	if !l.mindsNamesakes {
+		return false
+	}
+	return l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now
 }
 
 // isAsLeft tells that the row is exactly as this process's own predecessor has left it.

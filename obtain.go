@@ -122,6 +122,7 @@ type pass struct {
 	unused  []LeaseItem       // own items with a live tenure of this Locker: tried last
 	ending  []LeaseItem       // held items whose leases end before the horizon
 
+	unseen bool // the store shows nothing of its items but that they are there
 	isOver bool
 	lease  *Lease // what was obtained
 	err    error  // what has ended the pass, or LeaseNotObtainedError
@@ -228,6 +229,7 @@ func (p *pass) tryPage(ctx context.Context, after string) page {
 			return page{}
 		}
 		p.noteSize(after, limit, seen)
+		p.unseen = seen.unseen
 		isStale := p.tryAll(ctx, p.toTry(seen), seen.staleAfter(limit))
 		if !isStale {
 			return seen
@@ -248,7 +250,7 @@ func (p *pass) noteSize(after string, limit int, seen page) {
 // counts as stale.
 func (p page) staleAfter(limit int) (races int) {
 	const usual = 3
-	if isUnseen(p.items) {
+	if p.unseen {
 		return len(p.items) + 1 // There is nothing more to see.
 	}
 	if limit > 0 && p.next != "" {
@@ -260,7 +262,7 @@ func (p page) staleAfter(limit int) (races int) {
 // toTry returns what is to be tried of a page now, and keeps what is to be tried later.
 func (p *pass) toTry(seen page) []LeaseItem {
 	p.looker.now = time.Now()
-	c := p.looker.choose(seen.items)
+	c := p.looker.choose(seen)
 	p.unused = append(p.unused, c.unused...)
 	p.ending = append(p.ending, c.ending...)
 	return c.inOrder(mathrand.Shuffle)
@@ -271,7 +273,7 @@ func (p *pass) toTry(seen page) []LeaseItem {
 func (p *pass) tryAll(ctx context.Context, items []LeaseItem, races int) (isStale bool) {
 	for _, item := range items {
 		if !p.isNew(item) {
-			continue // A store of two methods may list an ID twice.
+			continue // It was lost a moment ago, and is seen as it was.
 		}
 		isLost := p.try(ctx, attempt{seen: item})
 		if p.isOver {
@@ -308,6 +310,7 @@ func (p *pass) tryUnused(ctx context.Context) {
 // try tries one item, and tells that another was faster to lease it. The pass is over
 // unless that is so, or the row can't be leased by anyone.
 func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
+	a.unseen = p.unseen
 	a.request = p.request
 	a.purpose = p.purpose
 	lease, err := p.locker.lease(ctx, a)

@@ -79,6 +79,7 @@ func (p pause) longer(now time.Time, least, most time.Duration) pause {
 type round struct {
 	stage    stage
 	items    []LeaseItem    // what the look has shown, in random order
+	unseen   bool           // it has shown no more than that they are there
 	counts   map[string]int // how many items each worker is to have, this one included
 	taking   taking         // what is being leased
 	free     []candidate    // those that have long been free come first
@@ -114,15 +115,17 @@ const (
 // candidate is an item to lease or to wish for.
 type candidate struct {
 	LeaseItem
+	unseen   bool // nothing is known of it but that it is there
 	wished   bool // this worker has wished for it
 	reserved bool // it is a row of this worker's by a handover, and nobody has leased it since
 }
 
 // looked begins a round. inUse tells of an item that this Locker uses already.
-func (p *planner) looked(now time.Time, items []LeaseItem, inUse func(leaseID string) bool) step {
+func (p *planner) looked(now time.Time, seen page, inUse func(leaseID string) bool) step {
+	items := seen.items
 	p.random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
 	p.listen(now, items)
-	p.round = round{items: items, counts: p.count(now, items)}
+	p.round = round{items: items, unseen: seen.unseen, counts: p.count(now, items)}
 	own := p.sort(now, inUse)
 	p.round.taking = taking{candidates: own, want: p.room()}
 	return p.next(now, true)

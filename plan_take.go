@@ -62,6 +62,7 @@ func (p *planner) candidate(item LeaseItem) candidate {
 	isSameTenure := wished && wish.FencingToken == item.FencingToken
 	return candidate{
 		LeaseItem: item,
+		unseen:    p.round.unseen,
 		wished:    wished,
 		reserved:  isSameTenure && item.LesseeID == p.me,
 	}
@@ -78,7 +79,7 @@ func (p *planner) takeFree() taking {
 		return taking{}
 	}
 	want := free
-	if !r.free[0].unseen {
+	if !r.unseen {
 		share := divideUp(len(r.items), len(r.counts))
 		short := max(0, share-r.counts[p.me]-r.longFree)
 		want = r.longFree + min(free-r.longFree, short)

@@ -40,12 +40,11 @@ func (s *LockStore) AddLeaseIDWithContext(
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
 	got, err := s.send(ctx, req, leaseID)
-	if err != nil {
+	if got.verdict == applied {
 		return err
 	}
-	if got.verdict == applied {
-		return nil
-	}
+
+	// What is there may be unreadable: it is there.
 	isAsSent := reflect.DeepEqual(got.row.attributes, item)
 	if got.resent && isAsSent { // The reply was lost.
 		return nil

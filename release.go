@@ -35,20 +35,22 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if is.isFreed() {
 		return nil
 	}
-	patience := releasePatience(time.Until(t.freeAt()))
+	end := t.freeAt().Round(0) // The row ends by the wall clock.
+	patience, verb := releasePatience(time.Until(end))
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	handsOver := t.handsOver()
 	err := awaitError(timed, endless, func(ctx context.Context) error {
 		return l.free(ctx, t, is, handsOver)
 	})
-	l.countWrite(ctx, err)
+	t.owner.countWrite(ctx, err)
 	if says(ctx, err, LeaseLostError) {
 		return t.releaseRefused()
 	}
 	isGivenUp := err != nil && timed.Err() != nil
 	if isGivenUp || errors.Is(err, ReleaseUnsupportedError) {
-		return t.notReleased(err)
+		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w",
+			t.leaseID, verb, end, err)
 	}
 	if err != nil {
 		return err
@@ -61,15 +63,14 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	return nil
 }
 
-// releasePatience is how long a release may take, when the row ends by itself after
-// that time.
-func releasePatience(rowLasts time.Duration) time.Duration {
+// releasePatience is how long a release may take of a row that ends by itself after that
+// time, and what an error then says of the lease.
+func releasePatience(rowLasts time.Duration) (patience time.Duration, verb string) {
 	const most = 10 * time.Second // Any shutdown should have time for it.
-	const over = time.Second      // Nobody waits for the item any more.
 	if rowLasts <= 0 {
-		return over
+		return time.Second, "ended" // Nobody waits for the item any more.
 	}
-	return min(rowLasts, most)
+	return min(rowLasts, most), "ends"
 }
 
 // free sends the release, or the handover.
@@ -83,22 +84,10 @@ func (l *Locker) free(ctx context.Context, t *tenure, is term, handsOver bool) e
 // releaseRefused notes that the row is another's. That is fine if its holder gave it
 // away before, by the store or by another call of ReleaseLease.
 func (t *tenure) releaseRefused() error {
-	if t.state().fate == notFreed {
-		t.happen(event{kind: rowTaken})
+	is := t.state()
+	if is.discarded || is.isFreed() {
+		return nil
 	}
-	if t.state().fate == taken {
-		return LeaseLostError
-	}
-	return nil
-}
-
-// notReleased says until when the item stays leased.
-func (t *tenure) notReleased(err error) error {
-	end := t.freeAt()
-	ends := "ended"
-	if time.Until(end) > 0 {
-		ends = "ends"
-	}
-	return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w",
-		t.leaseID, ends, end.Round(0), err)
+	t.happen(event{kind: rowTaken})
+	return LeaseLostError
 }

@@ -60,6 +60,7 @@ func (l *Locker) HoldShare(
 		ended:   make(chan workRun),
 	}
 	defer s.timer.Stop()
+	defer s.drain(ctx)
 	return s.run(ctx)
 }
 
@@ -73,11 +74,12 @@ type share struct {
 	work    func(ctx context.Context, lease *Lease) error
 	plan    *planner
 
-	timer   *time.Timer                // it is time to look
-	looking <-chan result[[]LeaseItem] // the look that is under way; nil if none is
-	sending <-chan result[bool]        // the step that is under way: did the store answer?
-	answers chan answered              // a request of the step has ended
-	ended   chan workRun               // a work has ended
+	timer   *time.Timer         // it is time to look
+	running int                 // how many works have not ended
+	looking <-chan result[page] // the look that is under way; nil if none is
+	sending <-chan result[bool] // the step that is under way: did the store answer?
+	answers chan answered       // a request of the step has ended
+	ended   chan workRun        // a work has ended
 
 	hasLooked bool      // a look has succeeded
 	failure   error     // what ends the share, whatever ctx says
@@ -109,6 +111,25 @@ func (s *share) run(ctx context.Context) error {
 	return s.result(ctx)
 }
 
+// drain ends what is under way where a logger has ended the loop, by leaving its goroutine.
+func (s *share) drain(ctx context.Context) {
+	s.cancel()
+	for s.isBusy() {
+		select {
+		case <-s.looking:
+			s.looking = nil
+		case <-s.sending:
+			s.sending = nil
+		case a := <-s.answers:
+			if a.value != nil {
+				s.startWork(ctx, a.candidate, a.value)
+			}
+		case <-s.ended:
+			s.running--
+		}
+	}
+}
+
 // result is what HoldShare returns, or panics with.
 func (s *share) result(ctx context.Context) error {
 	if s.panicked != nil {
@@ -127,7 +148,7 @@ func (s *share) result(ctx context.Context) error {
 // isBusy tells that works or requests are under way.
 func (s *share) isBusy() bool {
 	isSending := s.looking != nil || s.sending != nil
-	return isSending || len(s.plan.working) > 0
+	return isSending || s.running > 0
 }
 
 // guard has a panic end the share, when all works have returned.
@@ -147,32 +168,33 @@ func (s *share) guard(handle func()) {
 
 // look begins to scan all items.
 func (s *share) look(ctx context.Context) {
-	s.looking = async(func() ([]LeaseItem, error) {
-		var items []LeaseItem
-		for after := ""; ; {
-			page, err := s.scan(ctx, s.request, after, 0)
+	s.looking = async(func() (page, error) {
+		var all page
+		for {
+			seen, err := s.scan(ctx, s.request, all.next, 0)
 			if err != nil {
-				return nil, err
+				return page{}, err
 			}
-			items = append(items, page.items...)
-			if page.next == "" {
-				return items, nil
+			all.items = append(all.items, seen.items...)
+			all.unseen = seen.unseen
+			all.next = seen.next
+			if all.next == "" {
+				return all, nil
 			}
-			after = page.next
 		}
 	})
 }
 
 // looked goes on after a look.
-func (s *share) looked(ctx context.Context, look result[[]LeaseItem]) {
+func (s *share) looked(ctx context.Context, look result[page]) {
 	s.looking = nil
-	items, err := look.returned()
+	seen, err := look.returned()
 	if ctx.Err() != nil {
 		return
 	}
 	if err == nil {
 		s.hasLooked = true
-		s.do(ctx, s.plan.looked(time.Now(), items, s.isUsed))
+		s.do(ctx, s.plan.looked(time.Now(), seen, s.isUsed))
 		return
 	}
 	if !s.hasLooked && !transient(err) {
@@ -254,7 +276,7 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	}
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.patience())
 	defer cancel()
-	a := attempt{seen: c.LeaseItem, request: s.request, purpose: forWork}
+	a := attempt{seen: c.LeaseItem, unseen: c.unseen, request: s.request, purpose: forWork}
 	if c.reserved {
 		a.predecessor = leftAs(c.LeaseItem, s.request)
 	}
@@ -307,24 +329,26 @@ type workRun struct {
 
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 	w := workRun{candidate: c, tenure: lease.tenure, began: time.Now()}
+	s.running++
 	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
 	hold := func() (nothing, error) {
-		defer logPanic()
 		return nothing{}, s.hold(ctx, lease, first, s.work)
 	}
 	start(hold, func(r result[nothing]) {
 		w.end = r
 		s.ended <- w
+		r.logPanic() // where its stack is known
 	})
 }
 
 // workEnded notes how the work on an item has ended.
 func (s *share) workEnded(ctx context.Context, w workRun) {
+	s.running--
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
 	isLost := is.fate == taken || is.phase != released
-	isRetired := is.fate == discarded && err == nil // What work gave away in error rests.
+	isRetired := is.discarded && err == nil // What work gave away in error rests.
 	end := workEnd{
 		leaseID: w.LeaseID,
 		lasted:  now.Sub(w.began),
@@ -371,7 +395,8 @@ func (s *share) logLoss(w workRun, is term) {
 
 // noteStay notes an item that could not be released when the share ends.
 func (s *share) noteStay(ctx context.Context, t *tenure) {
-	isSettled := t.state().fate != notFreed
+	is := t.state()
+	isSettled := is.discarded || is.fate != notFreed
 	if ctx.Err() == nil || isSettled {
 		return
 	}

@@ -36,9 +36,6 @@ type fullStore interface {
 // store is what a Locker asks, whatever store it was given: a full one as it is, or any
 // other through an adapter. Nobody else asks what a store can do.
 type store interface {
-	ScanLeaseItemsWithContext(
-		ctx context.Context, after string, limit int,
-	) (items []LeaseItem, next string, err error)
 	LeaseAsSeen(
 		ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest, until time.Time,
 	) (*Lease, error)
@@ -47,6 +44,8 @@ type store interface {
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes attributes) error
 
+	// scan returns a page of the items.
+	scan(ctx context.Context, after string, limit int) (page, error)
 	// renew renews the lease of a tenure, and returns it as it is then, and what the
 	// row shows.
 	renew(
@@ -55,6 +54,13 @@ type store interface {
 	// patience returns for how long to wait for a call's reply, where most is what
 	// makes sense.
 	patience(most time.Duration) time.Duration
+}
+
+// page is what a scan has shown.
+type page struct {
+	items  []LeaseItem
+	next   string // where to go on; "" at the table's end
+	unseen bool   // nothing is known of the items but that they are there
 }
 
 // storeOf returns a caller's store as one that a Locker can use, or what is wrong with it.
@@ -98,16 +104,23 @@ func embedsStore(t reflect.Type) bool {
 // wholeStore is a store that is used in full.
 type wholeStore struct{ fullStore }
 
+func (s wholeStore) scan(ctx context.Context, after string, limit int) (page, error) {
+	items, next, err := s.ScanLeaseItemsWithContext(ctx, after, limit)
+	return page{items: items, next: next}, err
+}
+
 func (s wholeStore) renew(
 	ctx context.Context, lease *Lease, request requested, until, wanted time.Time,
 ) (*Lease, LeaseItem, error) {
-	if lease.FencingToken() == 0 { // Only leasing anew shows the token of a literal.
+	token := lease.FencingToken()
+	if token == 0 { // Only leasing anew shows the token of a literal.
 		got, err := s.LeaseWithContext(ctx, lease.LeaseID, request, until)
 		return got, LeaseItem{}, err
 	}
 	item, err := s.RenewLeaseItem(ctx, lease, until, wanted)
 	renewed := *lease.granted()
 	renewed.Until = until
+	renewed.AttributeValues = attributes{tokenAttribute: number(token)}
 	return &renewed, item, err
 }
 

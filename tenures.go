@@ -99,7 +99,9 @@ func (l *Locker) beginTenure(
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.cancelWork = context.WithCancelCause(t.ctx)
-	t.current.Store(&tenureState{term: newTerm(g, time.Now()), granted: granted})
+	kept := *granted
+	kept.AttributeValues = nil // They are the caller's.
+	t.current.Store(&tenureState{term: newTerm(g, time.Now()), granted: &kept})
 	l.stats.Held++
 
 	l.tenures.sweep()

@@ -6,10 +6,11 @@ import "time"
 // rely on the lease, and what has become of it. Its methods ask no clock and change
 // nothing. The Locker keeps what they return.
 type term struct {
-	phase    phase
-	fate     fate
-	token    int64         // the fencing token: it grows where renewing is leasing anew
-	duration time.Duration // what the grant that counts was asked for
+	phase     phase
+	discarded bool // it was ended by the store's own methods, which free or delete the row
+	fate      fate
+	token     int64         // the fencing token: it grows where renewing is leasing anew
+	duration  time.Duration // what the grant that counts was asked for
 	// the holder may rely on the lease until here; carries the monotonic clock
 	end  time.Time
 	wish wish // of somebody else, for the item
@@ -26,12 +27,11 @@ const (
 	released       // over: its holder gave it up
 )
 
-// fate is what is known of the row since its tenure was released.
+// fate is what a release by the Locker has shown of the row.
 type fate int
 
 const (
 	notFreed   fate = iota
-	discarded       // the holder has freed or deleted it by the store's own methods, or is about to
 	freed           // it was released
 	handedOver      // it was released, reserved for who wanted it
 	taken           // it turned out to be another's
@@ -135,7 +135,7 @@ func (t term) afterLive(e event) term {
 		t.phase = released
 	case givenAway:
 		t.phase = released
-		t.fate = discarded
+		t.discarded = true
 	}
 	return t
 }
@@ -256,7 +256,7 @@ type pulse struct {
 	every   time.Duration // from the begin of one renewal to that of the next
 	begun   time.Time     // when the last one was begun
 	failing bool          // it failed
-	pause   time.Duration // after the last failure, at most
+	pause   time.Duration // after a failure, at most: the next one is twice as long
 	least   time.Duration // the shortest pause
 	most    time.Duration // the longest
 }
@@ -264,10 +264,12 @@ type pulse struct {
 // newPulse is that of a lease that lasts so long, whose first renewal comes first after
 // now.
 func newPulse(now time.Time, first, every, duration time.Duration) pulse {
+	least := max(10*time.Millisecond, duration/300)
 	return pulse{
 		every: every,
 		begun: now.Add(first - every),
-		least: max(10*time.Millisecond, duration/300),
+		pause: least,
+		least: least,
 		most:  max(time.Second, duration/6),
 	}
 }
@@ -299,7 +301,7 @@ func (p pulse) latest(t term) time.Duration {
 func (p pulse) succeeded(begun time.Time) pulse {
 	p.begun = begun
 	p.failing = false
-	p.pause = 0
+	p.pause = 2 * p.least
 	return p
 }
 
@@ -308,8 +310,7 @@ func (p pulse) succeeded(begun time.Time) pulse {
 func (p pulse) failed(begun time.Time, left time.Duration) pulse {
 	p.begun = begun
 	p.failing = true
-	grown := max(2*p.pause, 2*p.least)
 	short := max(left/4, p.least)
-	p.pause = min(grown, p.most, short)
+	p.pause = min(2*p.pause, p.most, short)
 	return p
 }
