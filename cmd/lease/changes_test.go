@@ -79,7 +79,7 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 				was = &sighting{item: *test.was, live: test.was.live(second), at: second}
 			}
 			var got []string
-			for _, e := range (&watcher{}).compare(was, test.is, now) {
+			for _, e := range changes(was, test.is, now) {
 				s := string(e.Event)
 				if e.Holder != "" {
 					s += " by " + e.Holder

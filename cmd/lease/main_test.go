@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -332,4 +331,4 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 	assertOneLine(t, runWith(t, environment(), "list"), 2, "-table", "LEASE_TABLE")
 }
 
-func noSetup(*app, *flag.FlagSet) func(context.Context, []string) error { return nil }
+func noSetup(*app, *flag.FlagSet) action { return nil }

@@ -113,7 +113,7 @@ func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
 	_, err := w.look(t.Context())
 	require.NoError(t, err)
 	first := ""
-	_, _, err = c.scan(t.Context(), true, func(page []item) error {
+	_, err = c.scan(t.Context(), true, func(page []item) error {
 		first = page[0].LeaseID
 		return errors.New("enough")
 	})
@@ -145,11 +145,11 @@ func TestAScreenThatIsOldSaysSoAndFreesNothing(t *testing.T) {
 	looked := time.Now().Add(-10 * time.Second)
 	held := item{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: "w1", FencingToken: 1, Until: looked.Add(time.Second), LeaseUntil: looked.Add(time.Second).UnixNano()}}
 	v := &view{title: "t", mark: 5 * time.Second, items: []item{held}, at: looked}
-	lines := v.lines(24)
+	lines := v.lines(24, time.Now())
 	assert.Contains(t, lines[0].text, "NO ANSWER YET, shown is what was 10s ago")
 	assert.Contains(t, lines[1].text, "1 held, 0 reserved, 0 free")
 	v.at = time.Now()
-	assert.Contains(t, v.lines(24)[1].text, "0 held, 0 reserved, 1 free")
+	assert.Contains(t, v.lines(24, time.Now())[1].text, "0 held, 0 reserved, 1 free")
 }
 
 func TestWatchEndsWhenNobodyReadsIt(t *testing.T) {
