@@ -11,8 +11,8 @@ import (
 	"github.com/intercom/lease"
 )
 
-// TestEachChangeIsAnEvent: what a row showed at two looks a second apart, and what must have happened between them.
-func TestEachChangeIsAnEvent(t *testing.T) {
+// TestChangesAreEvents: what a row showed at two looks a second apart, and what must have happened between them.
+func TestChangesAreEvents(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	second := now.Add(-time.Second) // the look before

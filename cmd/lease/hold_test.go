@@ -3,14 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -77,29 +76,6 @@ func TestHoldWaitsForAnItemAndCanBeStoppedMeanwhile(t *testing.T) {
 	assert.Equal(t, result{stdout: "w3: at last\n"}, waits.wait())
 }
 
-// children returns the processes that a process has started.
-func children(pid int) (pids []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task)
-		for _, word := range strings.Fields(string(text)) {
-			n, _ := strconv.Atoi(word)
-			pids = append(pids, n)
-		}
-	}
-	return pids
-}
-
-// guards returns the guards of a holder.
-func guards(p *process) (found []int) {
-	for _, child := range children(p.Process.Pid) {
-		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
-			found = append(found, child)
-		}
-	}
-	return found
-}
-
 func TestHoldToldToStopWaitsForTheWholeGroupAndThenReleases(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
@@ -118,7 +94,7 @@ func TestHoldToldToStopWaitsForTheWholeGroupAndThenReleases(t *testing.T) {
 	assert.Empty(t, f.item("a").LesseeID)
 }
 
-func TestASecondSignalKillsACommandThatIgnoresTheFirst(t *testing.T) {
+func TestHoldKillsADeafCommandAtAnotherSignal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	p := f.hold("w1", "sh", "-c", `trap '' TERM; echo "w1: deaf"; while :; do sleep 0.05; done`)
@@ -132,7 +108,7 @@ func TestASecondSignalKillsACommandThatIgnoresTheFirst(t *testing.T) {
 	assert.Empty(t, f.item("a").LesseeID)
 }
 
-func TestWhatACommandLeavesRunningIsEndedBeforeTheRelease(t *testing.T) {
+func TestHoldEndsWhatItsCommandLeavesBeforeTheRelease(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := filepath.Join(t.TempDir(), "ticks")
@@ -141,26 +117,7 @@ func TestWhatACommandLeavesRunningIsEndedBeforeTheRelease(t *testing.T) {
 	assertNoTicksAfter(t, ticks, time.Now())
 }
 
-// assertNoTicksAfter checks that nothing wrote to the file after that time.
-func assertNoTicksAfter(t *testing.T, file string, end time.Time) {
-	t.Helper()
-	time.Sleep(300 * time.Millisecond)
-	last := lastTick(t, file)
-	assert.Less(t, last.Sub(end), 30*time.Millisecond, "the last tick came at %v; the end was %v", last, end)
-}
-
-func lastTick(t *testing.T, file string) time.Time {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	all := strings.Fields(string(text))
-	require.NotEmpty(t, all)
-	n, err := strconv.ParseInt(all[len(all)-1], 10, 64)
-	require.NoError(t, err)
-	return time.Unix(0, n)
-}
-
-func TestALeaseThatIsTakenAwayEndsTheCommand(t *testing.T) {
+func TestHoldEndsItsCommandWhenItsLeaseIsTakenAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := filepath.Join(t.TempDir(), "ticks")
@@ -175,7 +132,7 @@ func TestALeaseThatIsTakenAwayEndsTheCommand(t *testing.T) {
 	assert.Equal(t, "thief", f.item("a").LesseeID)
 }
 
-func TestADeafCommandIsKilledSoonAfterItsLeaseIsTakenAway(t *testing.T) {
+func TestHoldKillsADeafCommandWhenItsLeaseIsTakenAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := filepath.Join(t.TempDir(), "ticks")
@@ -198,65 +155,6 @@ func TestHoldUnderNohupStays(t *testing.T) {
 	assert.Equal(t, 6, p.wait().status)
 }
 
-func (r result) err() error {
-	if r.status != 0 {
-		return fmt.Errorf("status %d: %s", r.status, r.stderr)
-	}
-	return nil
-}
-
-// TestNobodyWorksAfterTheTenuresEnd: in an outage, when the holder is stopped, and when it is killed with its group or alone.
-func TestNobodyWorksAfterTheTenuresEnd(t *testing.T) {
-	t.Parallel()
-	const duration = 3 * time.Second
-	for name, strike := range map[string]func(p *process, down *atomic.Bool){
-		"outage":  func(_ *process, down *atomic.Bool) { down.Store(true) },
-		"SIGSTOP": func(p *process, _ *atomic.Bool) { syscall.Kill(p.Process.Pid, syscall.SIGSTOP) },
-		"SIGSTOP of the group": func(p *process, _ *atomic.Bool) {
-			syscall.Kill(-p.Process.Pid, syscall.SIGSTOP)
-		},
-		"SIGKILL":              func(p *process, _ *atomic.Bool) { syscall.Kill(p.Process.Pid, syscall.SIGKILL) },
-		"SIGKILL of the group": func(p *process, _ *atomic.Bool) { syscall.Kill(-p.Process.Pid, syscall.SIGKILL) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a")
-			down := f.outage()
-			ticks := filepath.Join(t.TempDir(), "ticks")
-			// A grandchild works, which heeds no SIGTERM.
-			p := f.hold("w1", "-duration", duration.String(), "sh", "-c",
-				`sh -c 'trap "" TERM; while :; do date +%s%N >>`+ticks+`; sleep 0.05; done' & echo "w1: runs"; wait; sleep 100`)
-			await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
-			began := time.Now()
-			strike(p, down)
-			until := f.item("a").Until
-			for time.Now().Before(until.Add(300 * time.Millisecond)) {
-				time.Sleep(50 * time.Millisecond)
-				if renewed := f.item("a").Until; renewed.After(until) { // It was under way.
-					until = renewed
-				}
-			}
-			end := until.Add(-duration / 10) // of the tenure
-			assert.LessOrEqual(t, lastTick(t, ticks).Sub(end), 50*time.Millisecond, "it worked %v after the strike", lastTick(t, ticks).Sub(began))
-			if strings.HasPrefix(name, "SIGSTOP") {
-				syscall.Kill(-p.Process.Pid, syscall.SIGCONT)
-			}
-			down.Store(false)
-			switch r := p.wait(); {
-			case strings.HasPrefix(name, "SIGKILL"):
-				assert.Equal(t, -9, r.status)
-				assert.Less(t, lastTick(t, ticks).Sub(began), time.Second, "it is ended at once")
-			default:
-				assert.Equal(t, 75, r.status)
-				assert.Regexp(t, `(?m)^lease: the lease of a was lost, and its command was ended$`, r.stderr)
-			}
-			if name == "outage" {
-				assert.Greater(t, lastTick(t, ticks).Sub(began), duration/2, "short outages are survived")
-			}
-		})
-	}
-}
-
 func TestInAnOutageACommandIsToldToStopBeforeItIsKilled(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
@@ -266,34 +164,6 @@ func TestInAnOutageACommandIsToldToStopBeforeItIsKilled(t *testing.T) {
 	p.stdout.await(t, "w1: TERM\n")
 	assert.True(t, time.Now().Before(f.item("a").Until))
 	assert.Equal(t, 75, p.wait().status)
-}
-
-// A command that stops its holder with its first breath is guarded by then.
-func TestACommandIsGuardedBeforeItRuns(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	ticks := filepath.Join(t.TempDir(), "ticks")
-	p := f.start("hold", "-as", "w1", "-duration", "2s", "sh", "-c", `kill -STOP $PPID; (while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) & wait`)
-	await(t, "it works", func() bool { return exists(ticks) })
-	end := f.item("a").Until.Add(-200 * time.Millisecond)
-	await(t, "it was ended", func() bool { return time.Since(lastTick(t, ticks)) > 500*time.Millisecond })
-	assert.Less(t, lastTick(t, ticks).Sub(end), 50*time.Millisecond)
-	require.NoError(t, p.Process.Signal(syscall.SIGCONT))
-	assert.Equal(t, 75, p.wait().status)
-}
-
-func TestAGuardThatWasStoppedKillsNoHealthyCommand(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	p := f.hold("w1", append([]string{"-duration", "2s"}, work(t.TempDir()+"/ticks")...)...)
-	guard := guards(p)
-	require.Len(t, guard, 1)
-	require.NoError(t, syscall.Kill(guard[0], syscall.SIGSTOP))
-	time.Sleep(4 * time.Second) // two tenures, as it knows
-	require.NoError(t, syscall.Kill(guard[0], syscall.SIGCONT))
-	time.Sleep(time.Second)
-	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	assert.Equal(t, 7, p.wait().status, "it could clean up")
 }
 
 func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
@@ -312,32 +182,6 @@ func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
 		}
 		return left == 0 && len(children(p.Process.Pid)) == 2
 	})
-}
-
-// TestAGuardThatIsKilledIsReplaced; until then, on Linux, a command still dies with its holder.
-func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a", "b")
-	ticks := filepath.Join(t.TempDir(), "ticks")
-	p := f.hold("w1", work(ticks)...)
-	await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
-	old := guards(p)
-	require.Len(t, old, 1)
-	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
-	if runtime.GOOS == "linux" {
-		require.NoError(t, p.Process.Kill())
-		p.wait()
-		assertNoTicksAfter(t, ticks, time.Now())
-	}
-
-	ticks = filepath.Join(t.TempDir(), "ticks")
-	p = f.hold("w2", "sh", "-c", `(while :; do date +%s%N >>`+ticks+`; sleep 0.05; done) & echo "w2: runs"; wait`)
-	old = guards(p)
-	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
-	await(t, "there is another", func() bool { now := guards(p); return len(now) == 1 && now[0] != old[0] })
-	require.NoError(t, p.Process.Kill())
-	p.wait()
-	await(t, "the new guard has ended it", func() bool { return time.Since(lastTick(t, ticks)) > time.Second })
 }
 
 func TestHoldMostRunsACommandForEachItemOfItsShare(t *testing.T) {
@@ -368,55 +212,54 @@ func TestHoldMostSaysWhichCommandsFail(t *testing.T) {
 	assert.Equal(t, 0, p.wait().status)
 }
 
-func TestTheGuardKillsAtTheEndByEitherClock(t *testing.T) {
+func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 	t.Parallel()
-	type kill struct {
-		group int
-		after time.Duration
+	f := newFixture(t, "a")
+	x := f.onTerminal(80, 24, "hold", "-as", "w1", "sh", "-c", `read -r line; echo "got <$line>"; exit 5`)
+	x.press("hello\r")
+	assert.Equal(t, 5, x.end())
+	x.shown.await(t, "got <hello>")
+
+	x = f.onTerminal(80, 24, "hold", "-as", "w1", "sh", "-c", `echo ready; while :; do sleep 0.05; done`)
+	x.shown.await(t, "ready")
+	x.press("\x1a") // Ctrl-Z
+	x.shown.await(t, "can't be suspended")
+	x.press("\x03")
+	assert.Equal(t, -2, x.end(), "it ends of SIGINT itself")
+	assert.Empty(t, f.item("a").LesseeID)
+
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo ready; while :; do sleep 0.05; done'; echo goes on`, binary(t)}
+	x = f.startOnTerminal(80, 24, p)
+	x.shown.await(t, "ready")
+	x.press("\x03")
+	x.wait()
+	assert.NotContains(t, x.shown.String(), "goes on", "the script around it ends as well")
+
+	for _, shell := range [][]string{{"sh", "-c"}, {"bash", "--norc", "--noprofile", "-i", "-c"}} { // one leaves the terminal to whom it starts
+		p := f.prepare("hold")
+		path, err := exec.LookPath(shell[0])
+		require.NoError(t, err)
+		p.Path, p.Args = path, append(shell, `"$0" hold -as w1 true; read -r line; echo "shell got <$line>"`, binary(t))
+		x = f.startOnTerminal(80, 24, p)
+		x.press("hello\r")
+		assert.Equal(t, 0, x.wait().status)
+		x.shown.await(t, "shell got <hello>")
 	}
-	guarded := func(t *testing.T, feed func(lines chan<- string, line func(group int, end, left time.Duration))) (kills []kill) {
-		synctest.Test(t, func(t *testing.T) {
-			began, lines, done := time.Now(), make(chan string), make(chan struct{})
-			go func() {
-				guardGroups(lines, func(group int) {
-					if len(kills) == 0 || kills[len(kills)-1].group != group {
-						kills = append(kills, kill{group, time.Since(began)})
-					}
-				})
-				close(done)
-			}()
-			feed(lines, func(group int, end, left time.Duration) {
-				lines <- fmt.Sprintf("%d %d %d", group, time.Now().Add(end).UnixNano(), left)
-			})
-			close(lines)
-			<-done
-		})
-		return kills
-	}
-	const second = time.Second
-	assert.Equal(t, []kill{{5, 3 * second}}, guarded(t, func(lines chan<- string, line func(int, time.Duration, time.Duration)) {
-		line(5, 2*second, 2*second)
-		time.Sleep(second)
-		line(5, 2*second, 2*second)
-		time.Sleep(10 * second)
-		line(5, 0, 0)
-	}), "a renewal moves the end")
-	assert.Equal(t, []kill{{5, second}}, guarded(t, func(lines chan<- string, line func(int, time.Duration, time.Duration)) {
-		line(5, second, 5*second) // a line that came late
-		time.Sleep(2 * second)
-		line(5, 0, 0)
-	}))
-	assert.Equal(t, []kill{{5, second}}, guarded(t, func(lines chan<- string, line func(int, time.Duration, time.Duration)) {
-		line(5, 5*second, second) // the wall clock was set back
-		time.Sleep(2 * second)
-		line(5, 0, 0)
-	}))
-	assert.Equal(t, []kill{{5, 2 * second}}, guarded(t, func(lines chan<- string, line func(int, time.Duration, time.Duration)) {
-		line(5, 9*second, 9*second)
-		line(6, 9*second, 9*second)
-		line(6, 0, 0) // has ended
-		lines <- "nonsense"
-		lines <- "1 2"
-		time.Sleep(2 * second)
-	}), "it is alone")
+}
+
+// A pager in the pipeline keeps the terminal.
+func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare("hold")
+	path, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	p.Path, p.Args = path, []string{"sh", "-c", `"$0" hold -as w1 -- sh -c 'echo one; sleep 1' | { read -r x; read -r line </dev/tty; echo "pager got <$x> <$line>"; }`, binary(t)}
+	x := f.startOnTerminal(80, 24, p)
+	x.press("hello\r")
+	assert.Equal(t, 0, x.end())
+	x.shown.await(t, "pager got <one> <hello>")
 }

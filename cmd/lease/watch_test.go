@@ -17,9 +17,87 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/intercom/lease"
 )
+
+func TestWatchOnATerminalShowsATakeover(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	first := f.hold("w1", append([]string{"-duration", "2s"}, work(t.TempDir()+"/ticks")...)...)
+	x := f.onTerminal(120, 24, "watch", "-every", "100ms")
+	text, marked := x.line(`^  ([ab]) +held +w1 `)
+	assert.False(t, marked)
+	item := strings.Fields(text)[0]
+	other := map[string]string{"a": "b", "b": "a"}[item]
+	f.lease(other, "w3", time.Hour) // so that there is only one to take over
+	second := f.start(append([]string{"hold", "-as", "w2", "-duration", "2s"}, work(t.TempDir()+"/ticks")...)...)
+	require.NoError(t, first.Process.Kill())
+	_, marked = x.line(`^\* ` + item + ` +held +w2 `)
+	assert.True(t, marked)
+	x.line(`  ended +` + item + `  the lease of w1, token \d+$`)
+	x.line(`  obtained +` + item + `  by w2, after w1, token \d+$`)
+	second.stdout.await(t, "w2: "+item)
+	_, marked = x.line(`^  ` + item + ` +held +w2 `)
+	assert.False(t, marked, "a while later")
+	x.line(`^2 items: 2 held, .*; holders: 2$`)
+
+	x.press("q")
+	assert.Equal(t, 0, x.end())
+	assert.True(t, strings.HasPrefix(x.shown.String(), "\x1b[?1049h\x1b[?25l"), "%.50q", x.shown.String())
+	await(t, "the screen is left", func() bool { return strings.HasSuffix(x.shown.String(), "\x1b[?25h\x1b[?1049l") })
+}
+
+func TestWatchLeavesTheTerminalAsItWas(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	for name, leave := range map[string]func(x *terminal){
+		"Ctrl-C":  func(x *terminal) { x.press("\x03") },
+		"SIGTERM": func(x *terminal) { x.Process.Signal(syscall.SIGTERM) },
+		"SIGHUP":  func(x *terminal) { x.Process.Signal(syscall.SIGHUP) },
+		"SIGINT":  func(x *terminal) { x.Process.Signal(syscall.SIGINT) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := f.onTerminal(80, 24, "watch")
+			x.tb = t
+			x.line(`^  a `)
+			leave(x)
+			assert.Equal(t, 0, x.end())
+			await(t, "the screen is left", func() bool { return strings.HasSuffix(x.shown.String(), "\x1b[?1049l") })
+		})
+	}
+}
+
+func TestWatchFollowsTheWindowsSize(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fill(50)
+	x := f.onTerminal(80, 24, "watch", "-every", "200ms")
+	height := func() int {
+		lines, _ := x.screen()
+		return len(lines)
+	}
+	x.line(`^  item-000000 `)
+	x.line(`^  1 to 19 of 50 items$`)
+	x.resize(40, 10)
+	x.line(`^  1 to 5 of 50 items$`)
+	lines, _ := x.screen()
+	for _, line := range lines {
+		assert.LessOrEqual(t, len(line), 40, line)
+	}
+	x.press(" jj\x1b[Ak")
+	x.line(`^  6 to 10 of 50 items$`)
+	x.press("G")
+	x.line(`^  46 to 50 of 50 items$`)
+	x.press("g")
+	x.line(`^  1 to 5 of 50 items$`)
+	for _, size := range [][2]uint16{{1, 1}, {3, 2}, {500, 300}, {5, 4}} {
+		x.resize(size[0], size[1])
+		await(t, "it fits", func() bool { lines, _ := x.screen(); return height() <= int(size[1]) && len(lines[0]) <= int(size[0]) })
+	}
+	x.resize(0, 0)
+	x.line(`^  1 to 19 of 50 items$`)
+	x.press("q")
+	assert.Equal(t, 0, x.end())
+}
 
 // events starts "lease watch", lets things happen, one after the other is seen, and returns what it printed.
 func (f *fixture) events(args []string, happen ...func()) string {
@@ -138,18 +216,6 @@ func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
 	events, err = w.look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, events)
-}
-
-func TestAScreenThatIsOldSaysSoAndFreesNothing(t *testing.T) {
-	t.Parallel()
-	looked := time.Now().Add(-10 * time.Second)
-	held := item{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: "w1", FencingToken: 1, Until: looked.Add(time.Second), LeaseUntil: looked.Add(time.Second).UnixNano()}}
-	v := &view{title: "t", mark: 5 * time.Second, items: []item{held}, at: looked}
-	lines := v.lines(24, time.Now())
-	assert.Contains(t, lines[0].text, "NO ANSWER YET, shown is what was 10s ago")
-	assert.Contains(t, lines[1].text, "1 held, 0 reserved, 0 free")
-	v.at = time.Now()
-	assert.Contains(t, v.lines(24, time.Now())[1].text, "0 held, 0 reserved, 1 free")
 }
 
 func TestWatchEndsWhenNobodyReadsIt(t *testing.T) {
