@@ -24,7 +24,8 @@ type group struct {
 	// exited is closed when the command itself has ended; what it has started may still run.
 	exited chan struct{}
 
-	tty     bool // it has the terminal
+	kill    func(pid int, s syscall.Signal) error // syscall.Kill, but in tests
+	tty     bool                                  // it has the terminal
 	item    string
 	warned  bool // that it has stopped in the background
 	foreign bool // it can't be signalled
@@ -76,6 +77,7 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 	g := &group{
 		cmd:    h.command(self, gate, l),
 		exited: make(chan struct{}),
+		kill:   syscall.Kill,
 		item:   l.LeaseID,
 	}
 	if !h.share {
@@ -140,7 +142,7 @@ func foregroundGroup() int {
 
 // signal sends a signal to the whole group.
 func (g *group) signal(s syscall.Signal) {
-	if syscall.Kill(-g.id, s) != syscall.EPERM || g.foreign {
+	if g.kill(-g.id, s) != syscall.EPERM || g.foreign {
 		return
 	}
 	g.foreign = true
@@ -156,7 +158,7 @@ func (g *group) over() bool {
 		return false
 	}
 	g.bury()
-	return errors.Is(syscall.Kill(-g.id, 0), syscall.ESRCH)
+	return errors.Is(g.kill(-g.id, 0), syscall.ESRCH)
 }
 
 // bury waits for those of the group that have ended and whose parents have, too: they are this

@@ -19,10 +19,14 @@ const (
 // tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't
 // outlive the tenure.
 func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
-	t := &tending{holder: h, lease: l, group: g, lead: killLead(h.as.duration)}
+	t := h.newTending(l, g)
 	t.run(ctx)
 	h.guard.drop(g.id)
 	return t.outcome(ctx)
+}
+
+func (h *holder) newTending(l *lease.Lease, g *group) *tending {
+	return &tending{holder: h, lease: l, group: g, lead: killLead(h.as.duration)}
 }
 
 // killLead is how much sooner than the tenure's end a group is killed: that takes a moment.
