@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -75,4 +78,42 @@ func TestExplainKnowsAnAnswerThatIsNotDynamoDBs(t *testing.T) {
 		return true
 	}, nil)
 	assertOneLine(t, f.run("list"), 1, "is no DynamoDB")
+}
+
+func TestExplainKnowsEachKindOfFailure(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ code, message, want string }{
+		{"ResourceNotFoundException", "no", `table "boxes" does not exist at http://here: make it with "lease init", or check -table, -region and -endpoint`},
+		{"NoCredentialProviders", "no", "no AWS credentials in the profile \"me\": set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (DynamoDB Local takes any)"},
+		{"MissingRegion", "no", "no AWS region: give -region, or set AWS_REGION"},
+		{"AccessDeniedException", "no", `no permission for dynamodb:Scan on table "boxes": have that action allowed for these credentials (AccessDeniedException: no)`},
+		{"UnauthorizedOperation", "no", `no permission for dynamodb:Scan on table "boxes": have that action allowed for these credentials (UnauthorizedOperation: no)`},
+		{"ExpiredToken", "old", "AWS refuses the credentials: renew them, or check AWS_PROFILE and the region (ExpiredToken: old)"},
+		{"RequestError", "send", "no answer from http://here: check -endpoint, -region and the network (inside)"},
+		{"ResponseTimeout", "read", "no answer from http://here: check -endpoint, -region and the network (inside)"},
+		{"RequestCanceled", "ended", "given up: wrapped: RequestCanceled: ended\ncaused by: inside"},
+		{"ThrottlingException", "slow", `table "boxes" is throttled: try again, or give it more capacity (ThrottlingException: slow)`},
+		{"SerializationError", "html", "what answers at http://here is no DynamoDB: check -endpoint (inside)"},
+		{"", "html", "what answers at http://here is no DynamoDB: check -endpoint (inside)"},
+		{"ValidationException", "TableName is short", `"boxes" is no name for a table: check -table (TableName is short)`},
+		{"ValidationException", "the key is missing", `DynamoDB refuses dynamodb:Scan on table "boxes" with the hash key "box": check -key (the key is missing)`},
+		{"ValidationException", "else", `dynamodb:Scan on table "boxes" failed: ValidationException: else`},
+		{"InternalServerError", "oops", `dynamodb:Scan on table "boxes" failed: InternalServerError: oops`},
+	} {
+		sdk := awserr.New(test.code, test.message, errors.New("inside"))
+		f := failure{
+			whole:     fmt.Errorf("wrapped: %w", sdk),
+			sdk:       sdk,
+			code:      test.code,
+			message:   test.message,
+			operation: "Scan",
+			table:     "boxes",
+			key:       "box",
+			endpoint:  "http://here",
+			profile:   "me",
+		}
+		assert.Equal(t, test.want, f.explain(), test.code)
+	}
+	sdk := awserr.New("Other", "oops", nil)
+	assert.Equal(t, "Other: oops", failure{whole: sdk, sdk: sdk, code: "Other"}.explain(), "of no operation")
 }

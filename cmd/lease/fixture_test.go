@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		flag.Set("test.parallel", "4") // They mostly wait.
+		flag.Set("test.parallel", "12") // They mostly wait.
 	}
 	code := m.Run()
 	if built.dir != "" {
@@ -115,6 +115,26 @@ func (f *fixture) put(r row) {
 	require.NoError(f.tb, err)
 }
 
+// want has somebody wish for an item.
+func (f *fixture) want(id, by string) {
+	f.tb.Helper()
+	require.NoError(f.tb, f.WantLease(f.tb.Context(), f.item(id), by, time.Now().Add(10*time.Minute)))
+}
+
+// expire has the lease of an item end now, as it would if its holder had died a while ago.
+func (f *fixture) expire(id string) {
+	f.tb.Helper()
+	r := f.row(id)
+	r["LeaseUntil"] = number(time.Now().UnixNano() - 1)
+	f.put(r)
+}
+
+func (f *fixture) delete(id string) {
+	f.tb.Helper()
+	_, err := f.ddb.DeleteItem(&dynamodb.DeleteItemInput{TableName: &f.table, Key: row{"id": str(id)}})
+	require.NoError(f.tb, err)
+}
+
 func (f *fixture) row(id string) row {
 	f.tb.Helper()
 	out, err := f.ddb.GetItem(&dynamodb.GetItemInput{TableName: &f.table, Key: row{"id": str(id)}, ConsistentRead: aws.Bool(true)})
@@ -145,16 +165,16 @@ func everyState(t *testing.T) *fixture {
 	now := time.Now()
 	f.lease("held", "w1", time.Hour)
 	f.lease("wanted", "w1", time.Hour)
-	require.NoError(t, f.WantLease(t.Context(), f.item("wanted"), "w2", now.Add(time.Minute)))
+	f.want("wanted", "w2")
 	handed := f.lease("reserved", "w3", time.Hour)
-	require.NoError(t, f.WantLease(t.Context(), f.item("reserved"), "w2", now.Add(time.Minute)))
-	require.NoError(t, f.HandOverLease(t.Context(), handed, now.Add(time.Minute)))
+	f.want("reserved", "w2")
+	require.NoError(t, f.HandOverLease(t.Context(), handed, now.Add(10*time.Minute)))
 	require.NoError(t, f.ReleaseLease(f.lease("released", "w1", time.Hour)))
 	f.put(row{"id": str("ended"), "ProcessID": str("w9"), "LeaseUntil": number(now.Add(-time.Minute).UnixNano()), "FencingToken": number(3)})
 	f.put(row{"id": str("bare")})
 	f.put(row{"id": str("spoiled"), "ProcessID": str("w1"), "LeaseUntil": str("soon")})
 	f.put(row{"id": str("to free"), "ProcessID": str("w2"), "LeaseUntil": number(now.Add(time.Hour).UnixNano()), "FencingToken": number(4),
-		"WantedBy": str(""), "WantedUntil": number(now.Add(time.Minute).UnixNano())})
+		"WantedBy": str(""), "WantedUntil": number(now.Add(10 * time.Minute).UnixNano())})
 	require.Equal(t, 0, f.run("add", "new").status)
 	return f
 }

@@ -204,8 +204,7 @@ func runGuard(in io.Reader) {
 
 // guardGroups kills a group when its time is up, and all when the lines end.
 func guardGroups(lines <-chan string, kill func(group int)) {
-	s := &sentry{groups: make(map[int]time.Time), kill: kill}
-	s.lookAfter(0)
+	s := newSentry(kill)
 	for {
 		select {
 		case line, ok := <-lines:
@@ -234,6 +233,12 @@ type sentry struct {
 	kill   func(group int)
 	next   time.Time // when it looks next
 	wake   <-chan time.Time
+}
+
+func newSentry(kill func(group int)) *sentry {
+	s := &sentry{groups: make(map[int]time.Time), kill: kill}
+	s.lookAfter(0)
+	return s
 }
 
 func (s *sentry) lookAfter(d time.Duration) {

@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,3 +84,59 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 }
 
 func noSetup(*app, *flag.FlagSet) action { return nil }
+
+func TestSignalsOfOneSecondCountAsOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{again: make(chan struct{})}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		signals := make(chan os.Signal)
+		go a.awaitSignals(signals, cancel)
+		signals <- syscall.SIGINT
+		synctest.Wait()
+		assert.Equal(t, interrupted{syscall.SIGINT}, context.Cause(ctx))
+
+		// timeout(1) sends two.
+		for range 2 {
+			signals <- syscall.SIGTERM
+			time.Sleep(500 * time.Millisecond)
+		}
+		select {
+		case <-a.again:
+			assert.Fail(t, "it counts as another")
+		default:
+		}
+		time.Sleep(time.Millisecond)
+		signals <- syscall.SIGTERM
+		<-a.again
+	})
+}
+
+func TestStatusIsThatOfWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	interruptedCtx, cancel := context.WithCancelCause(t.Context())
+	cancel(interrupted{syscall.SIGTERM})
+	for _, test := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want int
+	}{
+		{"nothing", t.Context(), nil, 0},
+		{"nothing, and a signal came", interruptedCtx, nil, 0},
+		{"said already", t.Context(), fmt.Errorf("wrapped: %w", exitStatus(75)), 75},
+		{"a signal", t.Context(), interrupted{syscall.SIGINT}, 128 + 2},
+		{"what a signal has ended", interruptedCtx, errors.New("given up"), 128 + 15},
+		{"wrong usage", t.Context(), usagef("no"), 2},
+		{"anything else", t.Context(), errors.New("no"), 1},
+	} {
+		assert.Equal(t, test.want, (&app{}).status(test.ctx, test.err), test.name)
+	}
+}
+
+func TestOneLineIsOneLineThatNoTerminalTakesForACommand(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "a; b: c; d", oneLine(" a\nb\n\tc\r\nd\n"))
+	assert.Equal(t, " [2J x", oneLine("\x1b[2J\u009bx"))
+}

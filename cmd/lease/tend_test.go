@@ -90,8 +90,8 @@ func TestTendingEndsAGroupInTime(t *testing.T) {
 		end     time.Duration
 	}{
 		{"which ends by itself", func(x *tended) {
-			at(40, x.end)
-		}, nil, 40 * time.Second},
+			at(45, x.end)
+		}, nil, 45 * time.Second},
 		{"which may take its time when the holder is to stop", func(x *tended) {
 			x.cleanup = time.Minute
 			at(5, x.stop)
@@ -110,8 +110,8 @@ func TestTendingEndsAGroupInTime(t *testing.T) {
 		}, []string{"terminated at 24.1s", "killed at 26.9s"}, 26900 * time.Millisecond},
 		{"not in an outage that is over in time", func(x *tended) {
 			at(5, func() { x.store.OutageFor(15 * time.Second) })
-			at(60, x.end)
-		}, nil, time.Minute},
+			at(65, x.end)
+		}, nil, 65 * time.Second},
 		{"a second after its lease was found to be stolen", func(x *tended) {
 			at(5, func() { x.store.Steal("a", "thief", time.Hour) })
 		}, []string{"terminated at 10s", "killed at 11s"}, 11 * time.Second},

@@ -4,6 +4,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,19 +83,41 @@ func (x *terminal) end() int {
 
 var control = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 
+// frames returns what was drawn so far, but for the last one, which may not be whole yet.
+func (x *terminal) frames() []string {
+	frames := strings.Split(x.shown.String(), "\x1b[H")
+	return frames[1:max(1, len(frames)-1)]
+}
+
 // screen returns the lines of the screen that was drawn last, and which of them are marked.
 func (x *terminal) screen() (lines []string, marked map[string]bool) {
-	frames := strings.Split(x.shown.String(), "\x1b[H")
-	if len(frames) < 3 {
+	frames := x.frames()
+	if len(frames) == 0 {
 		return nil, nil
 	}
+	return parseFrame(frames[len(frames)-1])
+}
+
+func parseFrame(frame string) (lines []string, marked map[string]bool) {
 	marked = make(map[string]bool)
-	for _, line := range strings.Split(frames[len(frames)-2], "\r\n") { // The last one may not be whole yet.
+	for _, line := range strings.Split(frame, "\r\n") {
 		text := control.ReplaceAllString(line, "")
 		lines = append(lines, text)
 		marked[text] = strings.Contains(line, "\x1b[1m")
 	}
 	return lines, marked
+}
+
+// awaitMarked waits until a line like that has been marked. It may be no longer.
+func (x *terminal) awaitMarked(pattern string) {
+	x.tb.Helper()
+	like := regexp.MustCompile(pattern)
+	await(x.tb, "the screen has had a marked line like "+pattern, func() bool {
+		return slices.ContainsFunc(x.frames(), func(frame string) bool {
+			lines, marked := parseFrame(frame)
+			return slices.ContainsFunc(lines, func(line string) bool { return marked[line] && like.MatchString(line) })
+		})
+	})
 }
 
 // line waits until the screen has a line like that, and returns it.
@@ -114,13 +137,12 @@ func (x *terminal) line(pattern string) (text string, marked bool) {
 	return text, marked
 }
 
-// TestTerminalOfAnOperatorsNight is what the command is for, on one terminal: who has what, a holder that is killed, and how the item
-// goes on.
+// What the command is for, on one terminal: who has what, a holder that is killed, and how the item goes on.
 func TestTerminalOfAnOperatorsNight(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	ticks := t.TempDir() + "/ticks"
-	first := f.onTerminal(100, 30, append([]string{"hold", "-as", "w1", "-duration", "2s"}, work(ticks)...)...)
+	first := f.onTerminal(100, 30, append([]string{"hold", "-as", "w1"}, work(ticks)...)...)
 	first.shown.await(t, "w1: a")
 	list := func() string {
 		x := f.onTerminal(100, 30, "list")
@@ -129,17 +151,20 @@ func TestTerminalOfAnOperatorsNight(t *testing.T) {
 		return x.shown.String()
 	}
 	assert.Regexp(t, `\ba +held +w1 `, list())
-	await(t, "it works", func() bool { text, _ := os.ReadFile(ticks); return len(text) > 0 })
-	second := f.start(append([]string{"hold", "-as", "w2", "-duration", "2s"}, work(ticks)...)...)
+	awaitTicks(t, ticks)
+	groups := groupsOf(first.process)
 	require.NoError(t, first.Process.Kill())
-	killed := time.Now()
 	first.wait()
-	assertNoTicksAfter(t, ticks, killed)
+	awaitEnded(t, groups...)
+	f.expire("a")
+	second := f.start(append([]string{"hold", "-as", "w2", "-duration", "20s"}, work(ticks)...)...)
 	second.stdout.await(t, "w2: a")
 	assert.Regexp(t, `\ba +held +w2 `, list())
-	x := f.onTerminal(100, 30, "yield", "a", "-wait", "2s")
+	x := f.onTerminal(100, 30, "yield", "a", "-wait", "5m")
+	await(t, "w2 has given it up", func() bool { return f.item("a").LesseeID == "" })
+	f.lease("a", "w3", time.Hour)
 	assert.Equal(t, 0, x.end())
-	x.shown.await(t, "a: w2 gave it up, and nobody has it yet")
+	x.shown.await(t, "a: w3 has it")
 	assert.Equal(t, 7, second.wait().status)
-	assert.Regexp(t, `\ba +free`, list())
+	assert.Regexp(t, `\ba +held +w3 `, list())
 }
