@@ -152,12 +152,21 @@ func tend(t *testing.T, happen func(x *tended)) *tended {
 		},
 	}
 	x := &tended{store: leasetest.NewStore("a"), stop: stop, again: func() { close(again) }}
+	var words atomic.Int64
+	go func() {
+		for range h.guard.wake {
+			words.Add(1)
+		}
+	}()
+	defer close(h.guard.wake)
 	locker := lease.NewLocker(x.store)
 	locker.Hold(ctx, h.as, func(ctx context.Context, l *lease.Lease) error {
 		x.fakeGroup = newFakeGroup()
 		happen(x)
+		time.AfterFunc(time.Hour, x.end)
 		h.newTending(l, &x.group).run(ctx)
 		x.checkGuard(t, h.guard, l)
+		assert.GreaterOrEqual(t, words.Load(), int64(x.age()/time.Second), "it hears of it each second")
 		return nil
 	})
 	require.NotNil(t, x.fakeGroup)

@@ -124,6 +124,9 @@ func TestAskingJudgesWhatHasBecomeOfTheItem(t *testing.T) {
 		{"taken again", "", asked, heldItem("w1", 6),
 			done("w1 gave it up, and has it again, with the token 6"),
 			done("w1 gave it up, and has it again, with the token 6")},
+		{"reserved for who was asked, in another tenure", "", asked, reservedItem("w1", 6),
+			done("w1 gave it up, and has it again, with the token 6"),
+			done("w1 gave it up, and has it again, with the token 6")},
 		{"unusable", "", asked, unusableItem(), done("can't be leased: odd"), done("can't be leased: odd")},
 	} {
 		q := &asking{id: "a", to: test.to}

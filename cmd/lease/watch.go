@@ -78,8 +78,8 @@ func (a *app) watch(ctx context.Context, c *client, every time.Duration, asJSON 
 	return p.run(ctx, looks)
 }
 
-// failure is what to say about the error of a look; "" if there is none.
-func (a *app) failure(err error) string {
+// explanation is what to say about the error of a look; "" if there is none.
+func (a *app) explanation(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -252,7 +252,7 @@ func (p *eventPrinter) run(ctx context.Context, looks <-chan look) error {
 
 // tell says what goes wrong, once.
 func (p *eventPrinter) tell(err error) {
-	failure := p.failure(err)
+	failure := p.explanation(err)
 	if failure != "" && failure != p.told {
 		warn("%s; it looks again", failure)
 	}
@@ -356,4 +356,4 @@ func (d *display) await(ctx context.Context) (leave bool, err error) {
 	return false, nil
 }
 
-func (d *display) take(l look) { d.view.take(l, oneLine(d.failure(l.err))) }
+func (d *display) take(l look) { d.view.take(l, oneLine(d.explanation(l.err))) }
