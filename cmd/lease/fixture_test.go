@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		flag.Set("test.parallel", "12") // They mostly wait.
+		flag.Set("test.parallel", "8") // They mostly wait.
 	}
 	code := m.Run()
 	if built.dir != "" {

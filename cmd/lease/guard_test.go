@@ -53,6 +53,7 @@ func TestGuardLetsNobodyWorkAfterTheTenuresEnd(t *testing.T) {
 			if name == "outage" {
 				assert.Greater(t, last.Sub(struck), duration/2, "short outages are survived")
 			}
+			awaitTime(t, until)
 			down.Store(false)
 			syscall.Kill(-p.Process.Pid, syscall.SIGCONT)
 			r := p.wait()
@@ -71,7 +72,9 @@ func TestGuardKnowsACommandBeforeItRuns(t *testing.T) {
 	awaitTicks(t, ticks)
 	late := measureLateness(t)
 	awaitEnded(t, groupsOf(p)...)
-	assert.LessOrEqual(t, lastTick(t, ticks).Sub(f.item("a").Until), late())
+	until := f.item("a").Until
+	assert.LessOrEqual(t, lastTick(t, ticks).Sub(until), late())
+	awaitTime(t, until)
 	require.NoError(t, p.Process.Signal(syscall.SIGCONT))
 	assert.Equal(t, 75, p.wait().status)
 }

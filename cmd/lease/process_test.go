@@ -134,6 +134,11 @@ func await(tb testing.TB, what string, condition func() bool) {
 	}
 }
 
+func awaitTime(tb testing.TB, at time.Time) {
+	tb.Helper()
+	await(tb, "it is time", func() bool { return time.Now().After(at) })
+}
+
 func (o *output) await(tb testing.TB, text string) {
 	tb.Helper()
 	await(tb, fmt.Sprintf("it says %q", text), func() bool { return strings.Contains(o.String(), text) })

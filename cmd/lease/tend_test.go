@@ -137,12 +137,9 @@ func TestTendingEndsAGroupInTime(t *testing.T) {
 	}
 }
 
-// tend lets things happen to a group while it is tended, until it has ended.
-func tend(t *testing.T, happen func(x *tended)) *tended {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	again := make(chan struct{})
-	h := &holder{
+// newTestHolder returns a holder with a guard that has no process.
+func newTestHolder(again chan struct{}) *holder {
+	return &holder{
 		app: &app{again: again},
 		as:  lessee{"w1", 30 * time.Second},
 		guard: &guard{
@@ -151,6 +148,14 @@ func tend(t *testing.T, happen func(x *tended)) *tended {
 			wake: make(chan struct{}, 1),
 		},
 	}
+}
+
+// tend lets things happen to a group while it is tended, until it has ended.
+func tend(t *testing.T, happen func(x *tended)) *tended {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	again := make(chan struct{})
+	h := newTestHolder(again)
 	x := &tended{store: leasetest.NewStore("a"), stop: stop, again: func() { close(again) }}
 	var words atomic.Int64
 	go func() {
@@ -189,4 +194,32 @@ func (x *tended) wish() {
 	if err == nil {
 		x.store.WantLease(context.Background(), items[0], "", time.Now().Add(time.Minute))
 	}
+}
+
+func TestTendingFollowsTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const duration = 30 * time.Second
+		x := newFakeGroup()
+		h := newTestHolder(make(chan struct{}))
+		l := &lease.Lease{LeaseID: "a", Request: h.as, Until: time.Now().Add(duration)}
+		tenureEnd := time.Now().Add(duration - duration/10)
+
+		tending := h.newTending(l, &x.group)
+		tending.keepUntilEnd(l.Remaining())
+		assert.Equal(t, tenureEnd.Add(-100*time.Millisecond), tending.ends)
+		assert.Equal(t, tending.ends, h.guard.ends[x.id])
+
+		time.Sleep(time.Minute / 4)
+		tending.endTenure()
+		assert.False(t, tending.lost, "it was renewed at the last moment")
+		assert.Nil(t, tending.kill)
+
+		time.Sleep(time.Minute)
+		tending.stop()
+		assert.Empty(t, x.signals, "it is lost, which has a grace of its own")
+		tending.endTenure()
+		assert.True(t, tending.lost)
+		<-tending.kill
+	})
 }

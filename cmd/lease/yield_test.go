@@ -62,14 +62,14 @@ func TestYieldOfAHolderThatHeedsNoWishesFails(t *testing.T) {
 func TestYieldOfManyItemsWaitsForAllAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.fill(40)
+	f.fill(20)
 	require.NoError(t, f.WantLease(t.Context(), f.item("item-000007"), "w2", time.Now().Add(2*time.Hour)))
 	args := []string{"yield", "-wait", "5m"}
-	for n := range 40 {
+	for n := range 20 {
 		args = append(args, fmt.Sprintf("item-%06d", n))
 	}
 	p := f.start(args...)
-	await(t, "all are asked, none before another is waited for", func() bool { return strings.Count(p.stdout.String(), "\n") == 40 })
+	await(t, "all are asked, none before another is waited for", func() bool { return strings.Count(p.stdout.String(), "\n") == 20 })
 	assert.Empty(t, p.stderr.String())
 	assert.Contains(t, p.stdout.String(), "item-000007: w2 has asked worker-07 for it already\n")
 	assert.Equal(t, "w2", f.item("item-000007").WantedBy)
@@ -78,7 +78,7 @@ func TestYieldOfManyItemsWaitsForAllAtOnce(t *testing.T) {
 	}
 	r := p.wait()
 	assert.Equal(t, 0, r.status, r.stderr)
-	assert.Equal(t, 40, strings.Count(r.stdout, ": was retired\n"))
+	assert.Equal(t, 20, strings.Count(r.stdout, ": was retired\n"))
 }
 
 func TestYieldWaitsOutAnOutage(t *testing.T) {
