@@ -176,4 +176,10 @@ func TestGuardKillsAtTheEndByEitherClock(t *testing.T) {
 		lines <- "1 2"
 		time.Sleep(2 * second)
 	}), "it is alone")
+	assert.Equal(t, []kill{{5, 300 * time.Millisecond}}, guarded(t, func(lines chan<- string, line func(int, time.Duration, time.Duration)) {
+		time.Sleep(100 * time.Millisecond)
+		line(5, second/5, second/5)
+		time.Sleep(2 * second)
+		line(5, 0, 0)
+	}), "sooner than it would look next")
 }
