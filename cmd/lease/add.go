@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -37,20 +39,21 @@ type settings map[string]*dynamodb.AttributeValue
 func (s settings) String() string { return "" }
 
 func (s settings) Set(text string) error {
-	name, value, ok := strings.Cut(text, "=")
-	switch {
-	case !ok || name == "":
+	name, value, found := strings.Cut(text, "=")
+	if !found || name == "" {
 		return errors.New("want NAME=VALUE")
-	case s[name] != nil:
+	}
+	if s[name] != nil {
 		return fmt.Errorf("%s is set twice", name)
-	case name == firstTokenAttribute || name == "FencingToken":
+	}
+	if name == firstTokenAttribute || name == "FencingToken" {
 		return fmt.Errorf("%s is not to be set", name)
 	}
 	s[name] = &dynamodb.AttributeValue{S: &value}
 	return nil
 }
 
-func add(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+func add(a *app, flags *flag.FlagSet) action {
 	set := make(settings)
 	flags.Var(set, "set", "")
 	return func(ctx context.Context, ids []string) error {
@@ -58,20 +61,25 @@ func add(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) e
 		if err != nil {
 			return err
 		}
-		return a.each(ctx, ids, func(id string) error {
-			token := number(c.now().UnixMilli()) // as the library would choose it
-			if set["FencingToken"] = token; c.key != firstTokenAttribute {
-				set[firstTokenAttribute] = token
-			}
-			err := c.AddLeaseIDWithContext(ctx, id, set)
-			if errors.Is(err, lease.LeaseIDExistsError) {
-				return fmt.Errorf("%s is registered already, and stays as it is", show(id))
-			} else if err == nil {
-				err = say("%s: added\n", show(id))
-			}
-			return err
-		})
+		return a.each(ctx, ids, func(id string) error { return c.add(ctx, id, set) })
 	}
+}
+
+func (c *client) add(ctx context.Context, id string, set settings) error {
+	attributes := maps.Clone(row(set))
+	token := number(c.now().UnixMilli()) // as the library would choose it
+	attributes["FencingToken"] = token
+	if c.key != firstTokenAttribute {
+		attributes[firstTokenAttribute] = token
+	}
+	err := c.AddLeaseIDWithContext(ctx, id, attributes)
+	if errors.Is(err, lease.LeaseIDExistsError) {
+		return fmt.Errorf("%s is registered already, and stays as it is", show(id))
+	}
+	if err != nil {
+		return err
+	}
+	return say("%s: added\n", show(id))
 }
 
 // openFor is open for a command that needs items to work on.
@@ -89,13 +97,15 @@ func (a *app) each(ctx context.Context, ids []string, f func(id string) error) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := f(id); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			a.complain(err)
-			failed = exitStatus(statusFailed)
+		err := f(id)
+		if err == nil {
+			continue
 		}
+		if ctx.Err() != nil {
+			return err
+		}
+		a.complain(err)
+		failed = exitStatus(statusFailed)
 	}
 	return failed
 }
@@ -111,36 +121,44 @@ stays, and the exit status is 1: stop its holder, or ask for it by
 Example: lease retire -table mailboxes alice bob
 `
 
-func retire(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+func retire(a *app, flags *flag.FlagSet) action {
 	return func(ctx context.Context, ids []string) error {
 		c, err := a.openFor(ctx, "retire", ids)
 		if err != nil {
 			return err
 		}
-		return a.each(ctx, ids, func(id string) error {
-			i, found, err := c.get(ctx, id)
-			switch {
-			case err != nil:
-				return err
-			case !found:
-				return fmt.Errorf("there is no item %s in table %q", show(id), c.table)
-			}
-			err = c.RemoveLeaseIDWithContext(ctx, id)
-			switch {
-			case errors.Is(err, lease.LeaseHeldError):
-				what := "is held"
-				if i, found, err := c.get(ctx, id); found && err == nil {
-					what = i.describe(time.Now())
-				}
-				return fmt.Errorf(`%s %s: stop its holder, or ask for it by "lease yield", and try again`, show(id), what)
-			case err != nil && i.why != "":
-				return fmt.Errorf("%s stays, as its row doesn't tell whether it is held (%s): mend the row, or delete it by other means", show(id), i.why)
-			case err != nil:
-				return err
-			}
-			return say("%s: retired\n", show(id))
-		})
+		return a.each(ctx, ids, func(id string) error { return c.retire(ctx, id) })
 	}
+}
+
+func (c *client) retire(ctx context.Context, id string) error {
+	i, err := c.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = c.RemoveLeaseIDWithContext(ctx, id)
+	if errors.Is(err, lease.LeaseHeldError) {
+		return c.heldError(ctx, id)
+	}
+	if err != nil && i.why != "" {
+		return fmt.Errorf("%s stays, as its row doesn't tell whether it is held (%s): "+
+			"mend the row, or delete it by other means", show(id), i.why)
+	}
+	if err != nil {
+		return err
+	}
+	return say("%s: retired\n", show(id))
+}
+
+// heldError says who holds an item that was to be retired.
+func (c *client) heldError(ctx context.Context, id string) error {
+	state := "is held"
+	i, err := c.find(ctx, id)
+	if err == nil {
+		state = i.describe(time.Now())
+	}
+	return fmt.Errorf(`%s %s: stop its holder, or ask for it by "lease yield", and try again`,
+		show(id), state)
 }
 
 const initHelp = `Usage: lease init -table T [-key K]
@@ -154,7 +172,7 @@ as it is; if lease items can't be in it, the error says why.
 Example: lease init -table mailboxes -key mailbox
 `
 
-func initialize(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+func initialize(a *app, flags *flag.FlagSet) action {
 	return func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
 			return usagef("init takes no arguments, and got %q; the table is named by -table", args)
@@ -163,25 +181,26 @@ func initialize(a *app, flags *flag.FlagSet) func(ctx context.Context, args []st
 		if err != nil {
 			return err
 		}
-		key, err := c.askKey(ctx)
-		there := err == nil
-		if code := (*dynamodb.ResourceNotFoundException)(nil); err != nil && !errors.As(err, &code) {
-			return err
-		}
-		if c.key == "" {
-			c.key = key
-		}
-		if c.key == "" {
-			c.key = "id"
-		}
-		c.LockStore = lease.NewLockStore(c.ddb, c.table, c.key)
-		if err := c.EnsureTableWithContext(ctx); err != nil {
-			return err
-		}
-		what := "made"
-		if there {
-			what = "was there already"
-		}
-		return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
+		return c.makeTable(ctx)
 	}
+}
+
+// makeTable makes the table, unless it is there. A table that is there has the last word about the
+// key, if none was given.
+func (c *client) makeTable(ctx context.Context) error {
+	key, err := c.askKey(ctx)
+	missing := errors.As(err, new(*dynamodb.ResourceNotFoundException))
+	if err != nil && !missing {
+		return err
+	}
+	c.key = cmp.Or(c.key, key, "id")
+	c.LockStore = lease.NewLockStore(c.ddb, c.table, c.key)
+	if err := c.EnsureTableWithContext(ctx); err != nil {
+		return err
+	}
+	what := "was there already"
+	if missing {
+		what = "made"
+	}
+	return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
 }

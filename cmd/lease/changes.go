@@ -1,88 +1,8 @@
 package main
 
-import (
-	"cmp"
-	"context"
-	"fmt"
-	"slices"
-	"strings"
-	"time"
-)
+import "time"
 
-// kind is what has happened to an item.
-type kind string
-
-const (
-	obtained   kind = "obtained"
-	renewed    kind = "renewed"
-	released   kind = "released"
-	ended      kind = "ended" // not renewed in time
-	handedOver kind = "handed over"
-	wanted     kind = "wanted"
-	registered kind = "registered"
-	retired    kind = "retired"
-	spoiled    kind = "unusable" // its row was changed so that no worker can lease it
-)
-
-// event is something that has happened to an item. In JSON it is a line of "lease watch -json".
-type event struct {
-	Time     string  `json:"time"` // when it was seen, by the database's clock
-	Event    kind    `json:"event"`
-	Item     string  `json:"item"`
-	Holder   string  `json:"holder,omitempty"` // who has the item now; of released, ended and wanted: who had, or has it
-	From     string  `json:"from,omitempty"`   // of obtained and handed over: who had it before
-	Token    *int64  `json:"token,omitempty"`
-	Ends     string  `json:"ends,omitempty"`      // of obtained, renewed, handed over: by the database's clock
-	WantedBy *string `json:"wanted_by,omitempty"` // "" is whoever comes
-	Why      string  `json:"why,omitempty"`       // of unusable
-}
-
-func (e event) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %-11s  %s", e.Time, e.Event, show(e.Item))
-	who := func(format, name string) {
-		if name != "" {
-			fmt.Fprintf(&b, format, show(name))
-		}
-	}
-	switch e.Event {
-	case obtained:
-		who("  by %s", e.Holder)
-		who(", after %s", e.From)
-	case renewed, released:
-		who("  by %s", e.Holder)
-	case ended:
-		if e.WantedBy != nil {
-			who("  the reservation for %s, which has not taken it", e.Holder)
-		} else {
-			who("  the lease of %s", e.Holder)
-		}
-	case handedOver:
-		who("  by %s", e.From)
-		who(" to %s", e.Holder)
-	case wanted:
-		by := "whoever comes"
-		if *e.WantedBy != "" {
-			by = show(*e.WantedBy)
-		}
-		fmt.Fprintf(&b, "  by %s", by)
-		who(", from %s", e.Holder)
-	case spoiled:
-		fmt.Fprintf(&b, "  %s", oneLine(e.Why))
-	}
-	if e.Token != nil && e.Event != wanted {
-		fmt.Fprintf(&b, ", token %d", *e.Token)
-	}
-	return b.String()
-}
-
-// watcher knows how the items were at its last look.
-type watcher struct {
-	*client
-	seen  map[string]*sighting
-	count int // of looks
-}
-
+// sighting is what a look showed of an item.
 type sighting struct {
 	item
 	live bool      // somebody had it at that look
@@ -90,133 +10,211 @@ type sighting struct {
 	look int       // which look it was
 }
 
-// look reads the table, and returns what has happened since the look before, also if it fails after some pages. The first
-// look only takes note: nobody knows when what it sees has happened.
-func (w *watcher) look(ctx context.Context) (events []event, err error) {
-	defer func() {
-		now := databaseTime(w.now().UnixNano())
-		for n := range events {
-			events[n].Time = now
-		}
-	}()
-	w.count++
-	_, _, err = w.scan(ctx, true, func(page []item) error {
-		for _, i := range page {
-			now := time.Now()
-			was := w.seen[i.LeaseID]
-			if w.count > 1 {
-				events = append(events, w.compare(was, i, now)...)
-			}
-			w.seen[i.LeaseID] = &sighting{i, i.live(now), w.now(), w.count}
-		}
-		return nil
-	})
-	if err != nil {
-		return events, err
+// changes returns what must have happened to an item between two looks; was is nil if it wasn't
+// there.
+func changes(was *sighting, is item, now time.Time) []event {
+	if was == nil {
+		return appeared(is, now)
 	}
-	for id, was := range w.seen {
-		if was.look < w.count {
-			events = append(events, event{Event: retired, Item: id})
-			delete(w.seen, id)
-		}
+	if is.why != "" {
+		return becameUnusable(was, is)
 	}
-	return events, nil
+	if was.why != "" {
+		return mended(is, now)
+	}
+	c := change{was: *was, is: is, now: now}
+	return append(c.ofTenure(), c.ofWish()...)
 }
 
-// compare returns what must have happened to an item between two looks; was is nil if it wasn't there.
-func (w *watcher) compare(was *sighting, i item, now time.Time) (events []event) {
-	is := i.state(now)
-	note := func(k kind, e event) {
-		e.Event, e.Item = k, i.LeaseID
-		if (k == obtained || k == renewed || k == handedOver) && i.LeaseUntil > 0 {
-			e.Ends = databaseTime(i.LeaseUntil)
+// appeared returns the events of an item that wasn't there. Whoever has it has obtained it since.
+func appeared(is item, now time.Time) []event {
+	events := []event{is.event(registered, event{})}
+	switch is.state(now) {
+	case unusable:
+		events = append(events, is.event(spoiled, event{Why: is.why}))
+	case reserved:
+		events = append(events, is.tenureEvent(handedOver, ""))
+	case held:
+		if is.LesseeID != "" {
+			events = append(events, obtain(is, "", now)...)
 		}
-		if i.tokenless {
-			e.Token = nil
-		}
-		events = append(events, e)
-	}
-	obtain := func(from string) {
-		note(obtained, event{Holder: i.LesseeID, From: from, Token: &i.FencingToken})
-		if !i.live(now) {
-			note(ended, event{Holder: i.LesseeID, Token: &i.FencingToken})
-		}
-	}
-	if was == nil {
-		note(registered, event{})
-		was = &sighting{item: item{LeaseItem: i.LeaseItem}, live: i.live(now)}
-		switch {
-		case is == held && i.LesseeID != "":
-			obtain("")
-		case is == reserved:
-			was.LesseeID = "" // so that the handover is seen
-		}
-	}
-	if i.why != "" {
-		if was.why == "" {
-			note(spoiled, event{Why: i.why})
-		}
-		return events
-	} else if was.why != "" {
-		was = &sighting{item: i, live: i.live(now)}
-		if was.live {
-			obtain("")
-		}
-	}
-
-	newTenure := i.FencingToken != was.FencingToken
-	lost := ended // how the tenure before was over
-	if was.Until.After(now) {
-		lost = released
-	}
-	switch had := was.LesseeID; {
-	case newTenure && (i.unleased || i.LesseeID == "" && i.LeaseUntil == 0 && i.FencingToken > was.at.UnixMilli()): // a time of registration
-		note(retired, event{})
-		note(registered, event{})
-	case newTenure && i.LesseeID == "": // It came and went.
-		note(released, event{Token: &i.FencingToken})
-	case newTenure && is == reserved:
-		note(handedOver, event{Holder: i.LesseeID, Token: &i.FencingToken})
-	case newTenure || i.LesseeID != had && i.LesseeID != "" && is != reserved:
-		switch {
-		case !was.live || had == i.LesseeID || had == "":
-		case lost == released && was.WantedBy == i.LesseeID && was.wishUntil().After(now.Add(-time.Minute)) && i.FencingToken == was.FencingToken+1:
-			note(handedOver, event{Holder: i.LesseeID, From: had, Token: &was.FencingToken})
-		default:
-			note(lost, event{Holder: had, Token: &was.FencingToken})
-		}
-		from := had
-		if had == i.LesseeID {
-			from = ""
-		}
-		obtain(from)
-	case i.LesseeID == "" && had != "":
-		if was.live {
-			note(released, event{Holder: had, Token: &i.FencingToken})
-		}
-	case is == reserved && had != i.LesseeID:
-		note(handedOver, event{Holder: i.LesseeID, From: had, Token: &i.FencingToken})
-	case was.live && !i.live(now) && was.WantedBy == had: // It was reserved, and nobody took it.
-		note(ended, event{Holder: had, Token: &i.FencingToken, WantedBy: &was.WantedBy})
-	case was.live && !i.live(now):
-		note(ended, event{Holder: i.LesseeID, Token: &i.FencingToken})
-	case !was.live && i.live(now) && had == i.LesseeID && had != "": // a worker of the original, which counts no tokens
-		obtain("")
-	case i.LeaseUntil > was.LeaseUntil && i.live(now):
-		note(renewed, event{Holder: i.LesseeID, Token: &i.FencingToken})
-	}
-	if is == held && i.LesseeID != "" && i.wished(now) && (newTenure || !was.wished(now) || was.WantedBy != i.WantedBy) {
-		note(wanted, event{Holder: i.LesseeID, WantedBy: &i.WantedBy, Token: &i.FencingToken})
 	}
 	return events
 }
 
-// items returns the items of the last look, by name.
-func (w *watcher) items() []item {
-	items := make([]item, 0, len(w.seen))
-	for _, s := range w.seen {
-		items = append(items, s.item)
+// becameUnusable returns the event of a row that no worker can lease: it is told once.
+func becameUnusable(was *sighting, is item) []event {
+	if was.why != "" {
+		return nil
 	}
-	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.LeaseID, b.LeaseID) })
-	return items
+	return []event{is.event(spoiled, event{Why: is.why})}
+}
+
+// mended returns the events of an item that is usable again. What was before nobody knows.
+func mended(is item, now time.Time) []event {
+	if !is.live(now) {
+		return nil
+	}
+	return obtain(is, "", now)
+}
+
+// obtain returns the events of a new tenure, and of its end if that has passed too. from is who had
+// the item before.
+func obtain(is item, from string, now time.Time) []event {
+	events := []event{is.tenureEvent(obtained, from)}
+	if !is.live(now) {
+		events = append(events, is.tenureEvent(ended, ""))
+	}
+	return events
+}
+
+// change is an item that could be leased at two looks.
+type change struct {
+	was sighting
+	is  item
+	now time.Time
+}
+
+func (c change) newTenure() bool { return c.is.FencingToken != c.was.FencingToken }
+
+// ofTenure returns what has happened to the item's tenures.
+func (c change) ofTenure() []event {
+	if c.newTenure() {
+		return c.toNewTenure()
+	}
+	if c.is.LesseeID != c.was.LesseeID {
+		return c.toOtherHolder()
+	}
+	return c.ofSameHolder()
+}
+
+// toNewTenure is for another token than before.
+func (c change) toNewTenure() []event {
+	if c.registeredAnew() {
+		return []event{c.is.event(retired, event{}), c.is.event(registered, event{})}
+	}
+
+	// The holder came and went between the two looks.
+	if c.is.LesseeID == "" {
+		return []event{c.is.event(released, event{Token: &c.is.FencingToken})}
+	}
+
+	// Who handed it over came and went, too.
+	if c.is.state(c.now) == reserved {
+		return []event{c.is.tenureEvent(handedOver, "")}
+	}
+	return c.taken()
+}
+
+// registeredAnew tells whether this is another row than at the look before, of the same name. A
+// token that a registration has chosen is the time of it.
+func (c change) registeredAnew() bool {
+	if c.is.unleased {
+		return true
+	}
+	asRegistered := c.is.LesseeID == "" && c.is.LeaseUntil == 0
+	return asRegistered && c.is.FencingToken > c.was.at.UnixMilli()
+}
+
+// toOtherHolder is for another holder than before, or none, under the same token.
+func (c change) toOtherHolder() []event {
+	if c.is.LesseeID == "" {
+		return c.freed()
+	}
+	if c.is.state(c.now) == reserved {
+		return []event{c.is.tenureEvent(handedOver, c.was.LesseeID)}
+	}
+	return c.taken()
+}
+
+// freed is for a holder that isn't there any more. Where its tenure had ended before, that was
+// told.
+func (c change) freed() []event {
+	if !c.was.live {
+		return nil
+	}
+	return []event{c.is.event(released, event{Holder: c.was.LesseeID, Token: &c.is.FencingToken})}
+}
+
+// taken is for a tenure that began since: how the one before was over, and whose the item is now. A
+// holder that leases its own item anew has it from nobody.
+func (c change) taken() []event {
+	if c.was.LesseeID == c.is.LesseeID {
+		return obtain(c.is, "", c.now)
+	}
+	return append(c.over(), obtain(c.is, c.was.LesseeID, c.now)...)
+}
+
+// over is for the tenure of another holder: how it was over, if that isn't known yet.
+func (c change) over() []event {
+	if !c.was.live || c.was.LesseeID == "" {
+		return nil
+	}
+	if c.wentToWisher() {
+		e := event{Holder: c.is.LesseeID, From: c.was.LesseeID, Token: &c.was.FencingToken}
+		return []event{c.is.event(handedOver, e)}
+	}
+	e := event{Holder: c.was.LesseeID, Token: &c.was.FencingToken}
+	if c.inTime() {
+		return []event{c.is.event(released, e)}
+	}
+	return []event{c.is.event(ended, e)}
+}
+
+// inTime tells whether the lease that was seen would still last: so it was given up.
+func (c change) inTime() bool { return c.was.Until.After(c.now) }
+
+// wentToWisher tells whether the next holder, in the next tenure, is who wished for the item. The
+// wish may just have ended.
+func (c change) wentToWisher() bool {
+	toWisher := c.was.WantedBy == c.is.LesseeID && c.was.wished(c.now.Add(-time.Minute))
+	next := c.is.FencingToken == c.was.FencingToken+1
+	return toWisher && next && c.inTime()
+}
+
+// ofSameHolder is for the same token and holder as before, or none.
+func (c change) ofSameHolder() []event {
+	live := c.is.live(c.now)
+	if c.was.live && !live {
+		return []event{c.ending()}
+	}
+
+	// A worker of the original leases its item anew without counting the token.
+	if !c.was.live && live && c.is.LesseeID != "" {
+		return obtain(c.is, "", c.now)
+	}
+	if live && c.is.LeaseUntil > c.was.LeaseUntil {
+		return []event{c.is.tenureEvent(renewed, "")}
+	}
+	return nil
+}
+
+// ending is for a lease that has ended, or a reservation that nobody has taken.
+func (c change) ending() event {
+	e := c.is.tenureEvent(ended, "")
+	if c.was.WantedBy == c.was.LesseeID {
+		e.WantedBy = &c.was.WantedBy
+	}
+	return e
+}
+
+// ofWish returns the event of a wish that is new.
+func (c change) ofWish() []event {
+	if !c.holderIsAsked() || c.wishedBefore() {
+		return nil
+	}
+	e := c.is.tenureEvent(wanted, "")
+	e.WantedBy = &c.is.WantedBy
+	return []event{e}
+}
+
+// holderIsAsked tells whether there is a holder that somebody asks for the item.
+func (c change) holderIsAsked() bool { return c.is.hasHolder(c.now) && c.is.wanted(c.now) }
+
+// wishedBefore tells whether the same one wished for the item in the same tenure.
+func (c change) wishedBefore() bool {
+	if c.newTenure() || !c.was.wished(c.now) {
+		return false
+	}
+	return c.was.WantedBy == c.is.WantedBy
 }

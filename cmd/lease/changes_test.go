@@ -11,8 +11,8 @@ import (
 	"github.com/intercom/lease"
 )
 
-// TestEachChangeIsAnEvent: what a row showed at two looks a second apart, and what must have happened between them.
-func TestEachChangeIsAnEvent(t *testing.T) {
+// TestChangesAreEvents: what a row showed at two looks a second apart, and what must have happened between them.
+func TestChangesAreEvents(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	second := now.Add(-time.Second) // the look before
@@ -20,10 +20,12 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 		end := now.Add(left)
 		return item{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: holder, FencingToken: token, Until: end, LeaseUntil: end.UnixNano()}}
 	}
-	wish := func(i item, by string) item {
-		i.WantedBy, i.WantedUntil = by, now.Add(time.Minute).UnixNano()
+	wishFor := func(i item, by string, left time.Duration) item {
+		i.WantedBy = by
+		i.WantedUntil = now.Add(left).UnixNano()
 		return i
 	}
+	wish := func(i item, by string) item { return wishFor(i, by, time.Minute) }
 	freed := func(token int64) item { return item{LeaseItem: lease.LeaseItem{LeaseID: "a", FencingToken: token}} }
 	fresh := func(token int64) item {
 		i := freed(token)
@@ -60,6 +62,14 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 		{"what follows a handover", ptr(wish(at("w2", 5, left), "w2")), at("w2", 6, left), "obtained by w2 6"},
 		{"a handover and what follows", ptr(wish(at("w1", 5, left), "w2")), at("w2", 6, left),
 			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
+		{"a handover to who wished a moment ago, and what follows", ptr(wishFor(at("w1", 5, left), "w2", -30*time.Second)), at("w2", 6, left),
+			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
+		{"a release and a lease by who wished long ago", ptr(wishFor(at("w1", 5, left), "w2", -time.Hour)), at("w2", 6, left),
+			"released by w1 5; obtained by w2 from w1 6"},
+		{"a release and a later lease by who wished", ptr(wish(at("w1", 5, left), "w2")), at("w2", 7, left),
+			"released by w1 5; obtained by w2 from w1 7"},
+		{"a lease by who wished, after the end", ptr(wish(at("w1", 5, over), "w2")), at("w2", 6, left),
+			"ended by w1 5; obtained by w2 from w1 6"},
 		{"a reservation that ends", ptr(wish(at("w2", 5, over), "w2")), wish(at("w2", 5, over), "w2"), "ended by w2 5 for w2"},
 		{"a release and then a handover", ptr(freed(5)), wish(at("w2", 6, left), "w2"), "handed over by w2 6"},
 		{"a tenure between two looks", ptr(freed(5)), freed(6), "released 6"},
@@ -79,7 +89,7 @@ func TestEachChangeIsAnEvent(t *testing.T) {
 				was = &sighting{item: *test.was, live: test.was.live(second), at: second}
 			}
 			var got []string
-			for _, e := range (&watcher{}).compare(was, test.is, now) {
+			for _, e := range changes(was, test.is, now) {
 				s := string(e.Event)
 				if e.Holder != "" {
 					s += " by " + e.Holder

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -17,10 +18,14 @@ import (
 
 // group is the process group of a command.
 type group struct {
-	id      int
-	cmd     *exec.Cmd
-	exited  chan struct{} // closed when the command itself has ended; what it has started may still run
-	tty     bool          // it has the terminal
+	id  int
+	cmd *exec.Cmd
+
+	// exited is closed when the command itself has ended; what it has started may still run.
+	exited chan struct{}
+
+	kill    func(pid int, s syscall.Signal) error // syscall.Kill, but in tests
+	tty     bool                                  // it has the terminal
 	item    string
 	warned  bool // that it has stopped in the background
 	foreign bool // it can't be signalled
@@ -32,7 +37,8 @@ var own = struct {
 	pids map[int]bool
 }{pids: make(map[int]bool)}
 
-// startOwn starts a process, which gets these files under the numbers that they have here: others may be the command's.
+// startOwn starts a process, which gets these files under the numbers that they have here: others
+// may be the command's.
 func startOwn(cmd *exec.Cmd, files ...*os.File) error {
 	own.Lock()
 	defer own.Unlock()
@@ -56,8 +62,8 @@ func waitOwn(cmd *exec.Cmd) {
 	delete(own.pids, cmd.Process.Pid)
 }
 
-// start starts the command for an item, in a process group of its own, when the guard knows of it. The calling thread must
-// outlive it.
+// start starts the command for an item, in a process group of its own, when the guard knows of
+// it. The calling thread must outlive it.
 func (h *holder) start(l *lease.Lease) (*group, error) {
 	self, err := ownBinary()
 	if err != nil {
@@ -68,29 +74,22 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 		return nil, err
 	}
 	defer gate.close()
-	cmd := exec.Command(self)
-	cmd.Args = append(append([]string{stubName}, gate.numbers()...), append([]string{h.path}, h.args...)...)
-	cmd.Env = append(os.Environ(), "LEASE_ID="+l.LeaseID, "LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10), "LEASE_LESSEE="+h.as.name)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	g := &group{cmd: cmd, exited: make(chan struct{}), item: l.LeaseID}
-	if !h.share {
-		cmd.Stdin = os.Stdin
-		foreground, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
-		if err == nil && foreground == unix.Getpgrp() && isTerminal(os.Stdout) { // else there may be a pager, which needs it
-			g.tty = true // It may read from the terminal, and Ctrl-C is for it.
-			cmd.SysProcAttr.Foreground = true
-			signal.Ignore(syscall.SIGTTOU) // This process may write to it from the background, then.
-		}
+	g := &group{
+		cmd:    h.command(self, gate, l),
+		exited: make(chan struct{}),
+		kill:   syscall.Kill,
+		item:   l.LeaseID,
 	}
-	dieWithParent(cmd.SysProcAttr)
-	if err := startOwn(cmd, gate.theirs...); err != nil {
+	if !h.share {
+		g.giveStdin()
+	}
+	if err := startOwn(g.cmd, gate.theirs...); err != nil {
 		return nil, err
 	}
-	g.id = cmd.Process.Pid
+	g.id = g.cmd.Process.Pid
 	h.guard.know(g.id, time.Now().Add(l.Remaining()))
 	go func() {
-		waitOwn(cmd)
+		waitOwn(g.cmd)
 		close(g.exited)
 	}()
 	if err := gate.open(l); err != nil {
@@ -102,61 +101,119 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 	return g, nil
 }
 
-// signal sends a signal to the whole group.
-func (g *group) signal(s syscall.Signal) {
-	if syscall.Kill(-g.id, s) == syscall.EPERM && !g.foreign {
-		g.foreign = true
-		warn("the command for %s can't be signalled: it runs as another user; end it yourself", show(g.item))
-	}
+// command returns the stub that waits at the gate, and becomes the command.
+func (h *holder) command(self string, gate *gate, l *lease.Lease) *exec.Cmd {
+	cmd := exec.Command(self)
+	cmd.Args = slices.Concat([]string{stubName}, gate.numbers(), []string{h.path}, h.args)
+	cmd.Env = append(os.Environ(),
+		"LEASE_ID="+l.LeaseID,
+		"LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10),
+		"LEASE_LESSEE="+h.as.name,
+	)
+	cmd.Stdout = os.Stdout
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	dieWithParent(cmd.SysProcAttr)
+	return cmd
 }
 
-// over tells whether no process of the group is left. Those whose parents have ended are this process's to bury.
+// giveStdin gives a command that is to start this process's stdin, and the terminal if this process
+// has it: then the command may read from it, and Ctrl-C is for the command.
+func (g *group) giveStdin() {
+	g.cmd.Stdin = os.Stdin
+	atTerminal := foregroundGroup() == unix.Getpgrp()
+	inPipeline := !isTerminal(os.Stdout) // There may be a pager, which needs the terminal.
+	if !atTerminal || inPipeline {
+		return
+	}
+	g.tty = true
+	g.cmd.SysProcAttr.Foreground = true
+	signal.Ignore(syscall.SIGTTOU) // This process may write to it from the background, then.
+}
+
+// foregroundGroup returns the process group that has the terminal, or -1 if stdin is none.
+func foregroundGroup() int {
+	id, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	if err != nil {
+		return -1
+	}
+	return id
+}
+
+// signal sends a signal to the whole group.
+func (g *group) signal(s syscall.Signal) {
+	if g.kill(-g.id, s) != syscall.EPERM || g.foreign {
+		return
+	}
+	g.foreign = true
+	warn("the command for %s can't be signalled: it runs as another user; end it yourself",
+		show(g.item))
+}
+
+// over tells whether no process of the group is left.
 func (g *group) over() bool {
 	select {
 	case <-g.exited:
 	default:
 		return false
 	}
+	g.bury()
+	return errors.Is(g.kill(-g.id, 0), syscall.ESRCH)
+}
+
+// bury waits for those of the group that have ended and whose parents have, too: they are this
+// process's.
+func (g *group) bury() {
 	for {
-		if pid, err := syscall.Wait4(-g.id, nil, syscall.WNOHANG, nil); pid <= 0 && !errors.Is(err, syscall.EINTR) {
-			break
+		pid, err := syscall.Wait4(-g.id, nil, syscall.WNOHANG, nil)
+		if pid <= 0 && !errors.Is(err, syscall.EINTR) {
+			return
 		}
 	}
-	return errors.Is(syscall.Kill(-g.id, 0), syscall.ESRCH)
+}
+
+// endSignal returns the signal that the command has ended of, or 0 if it has exited.
+func (g *group) endSignal() syscall.Signal {
+	<-g.exited
+	s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !s.Signaled() {
+		return 0
+	}
+	return s.Signal()
 }
 
 // interrupted tells whether Ctrl-C ended the command, of which this process has heard nothing.
 func (g *group) interrupted() bool {
-	s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && g.tty && s.Signaled() && s.Signal() == syscall.SIGINT && !signal.Ignored(syscall.SIGINT)
+	return g.tty && g.endSignal() == syscall.SIGINT && !signal.Ignored(syscall.SIGINT)
 }
 
 // status returns the command's exit status, as a shell has it.
 func (g *group) status() int {
-	<-g.exited
-	if s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return 128 + int(s.Signal())
+	if s := g.endSignal(); s != 0 {
+		return statusSignal + int(s)
 	}
 	return g.cmd.ProcessState.ExitCode()
 }
 
-// resume lets a command go on that was stopped at the terminal: no shell has the terminal then, to say fg. Of another one that
-// has stopped it tells.
+// resume lets a command go on that was stopped at the terminal: no shell has the terminal then, to
+// say fg. Of another one that has stopped it tells, once.
 func (g *group) resume() {
-	switch {
-	case !g.tty && g.warned || !stopped(g.id):
-	case g.tty:
+	if g.warned || !stopped(g.id) {
+		return
+	}
+	if g.tty {
 		warn("a command that holds a lease can't be suspended")
 		g.signal(syscall.SIGCONT)
-	default:
-		g.warned = true
-		warn("the command for %s has stopped, and holds its lease; a command in the background can't read a terminal", show(g.item))
+		return
 	}
+	g.warned = true
+	warn("the command for %s has stopped, and holds its lease; "+
+		"a command in the background can't read a terminal", show(g.item))
 }
 
 // close takes the terminal back.
 func (g *group) close() {
-	if foreground, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); g.tty && err == nil && foreground == g.id {
+	if g.tty && foregroundGroup() == g.id {
 		unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, unix.Getpgrp())
 	}
 }

@@ -14,31 +14,51 @@ import (
 // dieWithParent has a process killed when the thread that starts it ends.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// adoptOrphans makes this process the parent of what its descendants leave, so that it learns when that ends.
+// adoptOrphans makes this process the parent of what its descendants leave, so that it learns when
+// that ends.
 func adoptOrphans() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 // buryOrphans buries, each second, what has ended of those that this process has adopted.
 func buryOrphans() {
 	for range time.Tick(time.Second) {
 		own.Lock()
-		tasks, _ := filepath.Glob("/proc/self/task/*/children")
-		for _, task := range tasks {
-			children, _ := os.ReadFile(task)
-			for _, child := range strings.Fields(string(children)) {
-				if pid, err := strconv.Atoi(child); err == nil && !own.pids[pid] {
-					if group, err := unix.Getpgid(pid); err != nil || group == unix.Getpgrp() {
-						continue // The SDK may wait for it.
-					}
-					unix.Wait4(pid, nil, unix.WNOHANG, nil)
-				}
+		for _, pid := range childProcesses() {
+			if !own.pids[pid] {
+				buryOrphan(pid)
 			}
 		}
 		own.Unlock()
 	}
 }
 
+// childProcesses returns the children of all threads of this process.
+func childProcesses() []int {
+	var pids []int
+	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, task := range tasks {
+		children, _ := os.ReadFile(task)
+		for _, child := range strings.Fields(string(children)) {
+			if pid, err := strconv.Atoi(child); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// buryOrphan buries a child, if it has ended and is of another group than this process: the SDK may
+// wait for one of this group.
+func buryOrphan(pid int) {
+	group, err := unix.Getpgid(pid)
+	if err != nil || group == unix.Getpgrp() {
+		return
+	}
+	unix.Wait4(pid, nil, unix.WNOHANG, nil)
+}
+
 // stopped tells whether a child was stopped since this was asked last.
 func stopped(pid int) bool {
 	var info unix.Siginfo
-	return unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil) == nil && info.Signo != 0
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil)
+	return err == nil && info.Signo != 0
 }

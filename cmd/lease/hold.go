@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,52 +43,77 @@ lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.
 Example: lease hold -as $(hostname):$$ -table boxes -- sh -c 'echo $LEASE_ID'
 `
 
-func hold(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
-	as := flags.String("as", "", "")
-	most := flags.Int("most", -1, "")
-	duration := flags.Duration("duration", 30*time.Second, "")
+// holding is what the flags of hold say.
+type holding struct {
+	as       string
+	share    bool // -most was given
+	most     int
+	duration time.Duration
+}
+
+func hold(a *app, flags *flag.FlagSet) action {
+	var f holding
+	flags.StringVar(&f.as, "as", "", "")
+	flags.IntVar(&f.most, "most", -1, "")
+	flags.DurationVar(&f.duration, "duration", 30*time.Second, "")
 	return func(ctx context.Context, args []string) error {
-		share := false
-		flags.Visit(func(f *flag.Flag) { share = share || f.Name == "most" })
-		switch {
-		case *as == "":
-			return usagef(`who holds it? Give -as LESSEE, a name that no other live worker has`)
-		case share && *most < 0:
-			return usagef("-most is %d; want the number of items to hold, or 0 for no limit", *most)
-		case *duration < time.Second:
-			return usagef("-duration is %v; want 1s or more, and rather 20s or more", *duration)
-		case len(args) == 0:
-			return usagef(`no command to run while it is held; see "lease hold -h"`)
+		f.share = isGiven(flags, "most")
+		if err := f.check(args); err != nil {
+			return err
 		}
 		path, err := exec.LookPath(args[0])
 		if err != nil {
 			return cantRun(args[0], err)
 		}
-		h := &holder{app: a, as: lessee{*as, *duration}, path: path, args: args, share: share}
+		h := &holder{
+			app:   a,
+			as:    lessee{f.as, f.duration},
+			path:  path,
+			args:  args,
+			share: f.share,
+		}
 		if err := h.prepare(ctx); err != nil {
 			return err
 		}
-		if share {
-			return h.runShare(ctx, *most)
+		if f.share {
+			return h.runShare(ctx, f.most)
 		}
 		return h.runOne(ctx)
 	}
 }
 
-// cantRun says why a command can't be run, with the exit status that shells have for it.
-func cantRun(name string, err error) error {
-	status := exitStatus(statusCantRun)
+func (f *holding) check(args []string) error {
+	if f.as == "" {
+		return usagef(`who holds it? Give -as LESSEE, a name that no other live worker has`)
+	}
+	if f.share && f.most < 0 {
+		return usagef("-most is %d; want the number of items to hold, or 0 for no limit", f.most)
+	}
+	if f.duration < time.Second {
+		return usagef("-duration is %v; want 1s or more, and rather 20s or more", f.duration)
+	}
+	if len(args) == 0 {
+		return usagef(`no command to run while it is held; see "lease hold -h"`)
+	}
+	return nil
+}
+
+// cantRun says why a command can't be run, and returns the exit status that shells have for it.
+func cantRun(name string, err error) exitStatus {
+	var lookup *exec.Error
+	var access *fs.PathError
+	why := err
+	if errors.As(err, &lookup) {
+		why = lookup.Err
+	}
+	if errors.As(why, &access) {
+		why = access.Err
+	}
+	warn("the command %q can't be run: %v", name, why)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		status = statusNotFound
+		return statusNotFound
 	}
-	if inner := (*exec.Error)(nil); errors.As(err, &inner) {
-		err = inner.Err
-	}
-	if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-		err = inner.Err
-	}
-	warn("the command %q can't be run: %v", name, err)
-	return status
+	return statusCantRun
 }
 
 // holder runs commands under leases.
@@ -112,220 +138,148 @@ func (h *holder) prepare(ctx context.Context) error {
 	if err == nil {
 		h.guard, err = startGuard()
 	}
-	switch {
-	case err == nil:
-	case ctx.Err() != nil || errors.As(err, new(usageError)):
-		return err
-	default:
-		h.complain(err)
-		return exitStatus(statusCantHold)
+	if err == nil {
+		h.locker = lease.NewLocker(c.LockStore)
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // A closed stderr is not to end it.
+		return nil
 	}
-	h.locker = lease.NewLocker(c.LockStore)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // A closed stderr is not to end it.
-	return nil
+	if ctx.Err() != nil || errors.As(err, new(usageError)) {
+		return err
+	}
+	return h.cantHold(err)
+}
+
+// cantHold says why no lease is to be had.
+func (h *holder) cantHold(err error) error {
+	h.complain(err)
+	return exitStatus(statusCantHold)
 }
 
 // runOne holds one item, and returns the command's exit status.
 func (h *holder) runOne(ctx context.Context) error {
-	holdCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	lease.SetLogger(&holdLogger{holder: h, deny: cancel})
-	patience := time.AfterFunc(2*time.Second, func() {
-		if !h.began.Load() && isTerminal(os.Stderr) {
-			warn("waiting for a free item")
-		}
-	})
+	holdCtx, deny := context.WithCancelCause(ctx)
+	defer deny(nil)
+	lease.SetLogger(&holdLogger{holder: h, deny: deny})
+	patience := time.AfterFunc(2*time.Second, h.tellThatItWaits)
 	err := h.locker.Hold(holdCtx, h.as, h.work)
 	patience.Stop()
-	var denied *deniedError
-	switch {
-	case h.gaveUp.Load():
+	if h.gaveUp.Load() {
 		return exitStatus(statusLost)
-	case h.began.Load() && errors.Is(err, lease.LeaseLostError):
+	}
+	if h.began.Load() {
+		return h.afterCommand(err)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if denied := denial(holdCtx); denied != nil {
+		return h.cantHold(denied)
+	}
+	return h.cantHold(err)
+}
+
+func (h *holder) tellThatItWaits() {
+	if !h.began.Load() && isTerminal(os.Stderr) {
+		warn("waiting for a free item")
+	}
+}
+
+// afterCommand returns the exit status when the command has ended by itself, or as it was told
+// to. err is what Hold has returned.
+func (h *holder) afterCommand(err error) error {
+	if errors.Is(err, lease.LeaseLostError) {
 		warn("the lease was lost when the command had just ended")
 		return exitStatus(statusLost)
-	case h.ctrlC.Load(): // The script around this one is to stop too, as it does for a command without a lease.
-		signal.Reset(syscall.SIGINT)
-		syscall.Kill(0, syscall.SIGINT)
-		time.Sleep(time.Second)
-		return exitStatus(h.status.Load())
-	case h.began.Load():
-		return exitStatus(h.status.Load())
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.As(context.Cause(holdCtx), &denied):
-		err = denied
 	}
-	var status exitStatus
-	if errors.As(err, &status) {
-		return status
+	if h.ctrlC.Load() {
+		interruptGroup()
 	}
-	h.complain(err)
-	return exitStatus(statusCantHold)
+	return exitStatus(h.status.Load())
+}
+
+// interruptGroup ends this process and its group as Ctrl-C does: the script around this one is to
+// stop too, as it does for a command without a lease.
+func interruptGroup() {
+	signal.Reset(syscall.SIGINT)
+	syscall.Kill(0, syscall.SIGINT)
+	time.Sleep(time.Second)
 }
 
 // runShare holds a share of all items until it is told to stop.
 func (h *holder) runShare(ctx context.Context, most int) error {
-	holdCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	lease.SetLogger(&holdLogger{holder: h, deny: cancel})
+	holdCtx, deny := context.WithCancelCause(ctx)
+	defer deny(nil)
+	lease.SetLogger(&holdLogger{holder: h, deny: deny})
 	err := h.locker.HoldShare(holdCtx, h.as, most, h.work)
-	var denied *deniedError
-	switch {
-	case errors.As(context.Cause(holdCtx), &denied):
-		err = denied
-	case ctx.Err() != nil && err == context.Cause(ctx):
-		return nil
-	case ctx.Err() != nil && err != nil:
-		warn("%v", err) // Items stay leased.
-		return exitStatus(statusFailed)
+	if denied := denial(holdCtx); denied != nil {
+		return h.cantHold(denied)
 	}
-	h.complain(err)
-	return exitStatus(statusCantHold)
+	if ctx.Err() == nil {
+		return h.cantHold(err)
+	}
+	if err == context.Cause(ctx) {
+		return nil
+	}
+	warn("%v", err) // Items stay leased.
+	return exitStatus(statusFailed)
 }
 
-// work runs the command for one item. It returns when all processes of the command's group have ended.
+// work runs the command for one item. It returns when all processes of the command's group have
+// ended.
 func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
 	defer runtime.UnlockOSThread()
 	if strings.Contains(l.LeaseID, "\x00") {
-		warn("no command can be run for the item %s: an environment can't have its name", show(l.LeaseID))
-		h.began.Store(true)
-		h.status.Store(statusCantHold)
-		return errors.New("the item has a NUL byte in its name")
+		return h.badName(l)
 	}
 	g, err := h.start(l)
-	if err != nil && l.Context().Err() != nil {
-		h.gaveUp.Store(true)
-		warn("the lease of %s was lost before its command began", show(l.LeaseID))
-		return err
-	} else if err != nil {
-		h.began.Store(true)
-		status, _ := cantRun(h.args[0], err).(exitStatus)
-		h.status.Store(int64(status))
-		return err
+	if err != nil {
+		return h.notStarted(l, err)
 	}
 	h.began.Store(true)
 	defer g.close()
 	return h.tend(ctx, l, g)
 }
 
-const (
-	leftoverGrace = 5 * time.Second // for what a command that has ended leaves in its group
-	lostGrace     = time.Second     // when the item is another's already
-)
-
-// tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't outlive the tenure.
-func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
-	lead := min(max(h.as.duration/100, 10*time.Millisecond), 100*time.Millisecond) // Killing takes a moment.
-	ticker := time.NewTicker(lead)
-	defer ticker.Stop()
-	var kill, last <-chan time.Time // last is when it is killed if no renewal comes
-	told, lost := false, false      // the group was told to stop; its lease is lost, or about to be
-	end := func() {
-		if !told {
-			told = true
-			g.signal(syscall.SIGTERM)
-			g.signal(syscall.SIGCONT) // One that is stopped can't end.
-		}
-	}
-	done, over, again, exited := ctx.Done(), l.Context().Done(), (<-chan struct{})(h.again), g.exited
-	var ends, toldGuard time.Time
-	keep := func(left time.Duration) {
-		now := time.Now()
-		end := now.Add(left - lead)
-		if now.Sub(toldGuard) < time.Second && end.Sub(ends).Abs() < lead {
-			return
-		}
-		ends, toldGuard, last = end, now, time.After(left-lead)
-		h.guard.keep(g.id, ends) // Again each second: a word may not have got through.
-	}
-	keep(l.Remaining())
-	for !g.over() {
-		select {
-		case <-exited:
-			exited = nil
-			if !told && !g.over() {
-				end()
-				kill = time.After(leftoverGrace)
-			}
-		case <-done:
-			done = nil
-			if l.Context().Err() == nil { // wanted, or told to stop
-				end()
-			}
-		case <-over:
-			over = nil
-			grace := min(lostGrace, h.as.duration/10, time.Until(ends))
-			if told {
-				grace = 0
-			}
-			lost = true
-			end()
-			kill = time.After(max(0, grace))
-		case <-last:
-			if left := l.Remaining(); left > lead { // A renewal came at the last moment.
-				keep(left)
-				continue
-			}
-			lost, told = true, true
-			kill = time.After(0)
-		case <-again:
-			again = nil
-			kill = time.After(0)
-		case <-kill:
-			g.signal(syscall.SIGKILL)
-			kill = time.After(100 * time.Millisecond) // It may just have forked.
-		case <-ticker.C:
-			g.resume()
-			left := l.Remaining()
-			if left == 0 {
-				continue
-			}
-			keep(left)
-			if left < h.as.duration/10 && !lost { // Renewals fail: there is no time but this to stop in.
-				lost = true
-				end()
-			}
-		}
-	}
-	h.guard.drop(g.id)
-	status := g.status()
-	h.status.Store(int64(status))
-	h.ctrlC.Store(g.interrupted() && !told)
-	switch name := show(l.LeaseID); {
-	case lost || l.Context().Err() != nil: // It may have been the guard that ended it.
-		h.gaveUp.Store(true)
-		if g.foreign {
-			warn("the lease of %s was lost, and its command has ended by itself", name)
-		} else {
-			warn("the lease of %s was lost, and its command was ended", name)
-		}
-		return errAboutToBeLost
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case status != 0:
-		if h.share {
-			warn("the command for %s ended with status %d", name, status)
-		}
-		return fmt.Errorf("the command ended with status %d", status)
-	}
-	return nil
+// badName is for an item that no command can be told of.
+func (h *holder) badName(l *lease.Lease) error {
+	warn("no command can be run for the item %s: an environment can't have its name",
+		show(l.LeaseID))
+	h.status.Store(statusCantHold)
+	h.began.Store(true)
+	return errors.New("the item has a NUL byte in its name")
 }
 
-var errAboutToBeLost = errors.New("the lease could not be renewed, and the command was ended")
+// notStarted is for a command that was not started.
+func (h *holder) notStarted(l *lease.Lease, err error) error {
+	if l.Context().Err() != nil {
+		h.gaveUp.Store(true)
+		warn("the lease of %s was lost before its command began", show(l.LeaseID))
+		return err
+	}
+	h.status.Store(int64(cantRun(h.args[0], err)))
+	h.began.Store(true)
+	return err
+}
 
 // deniedError is a refusal that no waiting makes good.
 type deniedError struct{ text string }
 
 func (e *deniedError) Error() string { return e.text }
 
+// denial returns the refusal that has ended a context, or nil.
+func denial(ctx context.Context) *deniedError {
+	var e *deniedError
+	errors.As(context.Cause(ctx), &e)
+	return e
+}
+
 // holdLogger shows what goes wrong while it holds or waits, or with -v everything.
 type holdLogger struct {
 	*holder
 	deny func(cause error)
 	mu   sync.Mutex
-	last string
+	told string // what it has shown last
 }
 
 func (l *holdLogger) LogInfoMessage(message string, keyvals ...interface{}) {
@@ -338,32 +292,56 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	if l.verbose {
 		logEvent(message, keyvals)
 	}
-	values := make(map[string]string)
-	for i := 0; i+1 < len(keyvals); i += 2 {
-		values[fmt.Sprint(keyvals[i])] = fmt.Sprint(keyvals[i+1])
-	}
-	code, operation := values["Code"], cmp.Or(values["operation"], "UpdateItem")
+	values := valuesByKey(keyvals)
+	code := values["Code"]
 	if strings.HasPrefix(code, "AccessDenied") && !l.began.Load() {
-		l.deny(&deniedError{fmt.Sprintf("no permission for dynamodb:%s on table %q: have that action allowed for these credentials (%s: %s)",
-			operation, l.table, code, values["AWSMessage"])})
+		text := denied(operation(values), l.table, code, values["AWSMessage"])
+		l.deny(&deniedError{text})
 		return
 	}
-	text := ""
+	if l.verbose {
+		return
+	}
 	switch message {
 	case "AWS Error":
-		if text = "dynamodb:" + operation + " failed: " + code + ": " + values["AWSMessage"]; code == "" {
-			text = values["error"]
-		}
-		if id := values["lease_id"]; id != "" {
-			text = show(id) + ": " + strings.TrimPrefix(text, "lease: ")
-		}
+		l.tell(awsErrorText(values))
 	case "Clock Corrected", "Lease Item Skipped", "Panic":
-		text = eventLine(message, keyvals)
+		l.tell(eventLine(message, keyvals))
 	}
+}
+
+// tell shows what it has not shown just before.
+func (l *holdLogger) tell(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if text != "" && text != l.last && !l.verbose {
-		l.last = text
+	if text != "" && text != l.told {
+		l.told = text
 		warn("%s", text)
 	}
+}
+
+func valuesByKey(keyvals []any) map[string]string {
+	values := make(map[string]string)
+	for pair := range slices.Chunk(keyvals, 2) {
+		if len(pair) == 2 {
+			values[fmt.Sprint(pair[0])] = fmt.Sprint(pair[1])
+		}
+	}
+	return values
+}
+
+// operation returns what an event of the library is about. It says so of all but its writes.
+func operation(values map[string]string) string {
+	return cmp.Or(values["operation"], "UpdateItem")
+}
+
+func awsErrorText(values map[string]string) string {
+	text := values["error"]
+	if code := values["Code"]; code != "" {
+		text = "dynamodb:" + operation(values) + " failed: " + code + ": " + values["AWSMessage"]
+	}
+	if id := values["lease_id"]; id != "" {
+		text = show(id) + ": " + strings.TrimPrefix(text, "lease: ")
+	}
+	return text
 }

@@ -19,9 +19,20 @@ func number(n int64) *dynamodb.AttributeValue {
 	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
 }
 
-// firstTokenAttribute is what "lease add" writes beside the library's own attributes: the FencingToken of the registration.
-// Without it a row that was never leased looks like one that was released.
+// firstTokenAttribute is what "lease add" writes beside the library's own attributes: the
+// FencingToken of the registration. Without it a row that was never leased looks like one that was
+// released.
 const firstTokenAttribute = "FirstToken"
+
+// shownAttributes are those that an item is made of, beside its key.
+var shownAttributes = []string{
+	"ProcessID",
+	"LeaseUntil",
+	"FencingToken",
+	"WantedBy",
+	"WantedUntil",
+	firstTokenAttribute,
+}
 
 // item is what a row shows.
 type item struct {
@@ -32,43 +43,63 @@ type item struct {
 	maybe     bool   // nobody has, or it was released
 }
 
+// projection asks for what an item is made of: the expression, and its names.
 func (c *client) projection() (string, map[string]*string) {
-	names := map[string]*string{"#key": &c.key}
 	projection := "#key"
-	for i, name := range []string{"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil", firstTokenAttribute} {
-		if name != c.key {
-			placeholder := fmt.Sprint("#a", i)
-			names[placeholder], projection = aws.String(name), projection+", "+placeholder
+	names := map[string]*string{"#key": &c.key}
+	for n, name := range shownAttributes {
+		if name == c.key {
+			continue
 		}
+		placeholder := fmt.Sprint("#a", n)
+		projection += ", " + placeholder
+		names[placeholder] = aws.String(name)
 	}
 	return projection, names
 }
 
-// aTime is more than any count of tenures: FencingTokens that count from the time of registration are greater.
-const aTime = int64(1e12)
-
 func (c *client) parse(attributes row) item {
 	found, err := c.ParseLeaseItem(attributes)
-	i := item{LeaseItem: found, tokenless: attributes["FencingToken"] == nil}
+	i := item{
+		LeaseItem: found,
+		tokenless: attributes["FencingToken"] == nil,
+	}
 	if err != nil {
-		_, why, ok := strings.Cut(err.Error(), "can't be leased: ")
-		if i.why = why; !ok {
-			i.why = err.Error()
-		}
+		i.why = whyUnusable(err)
 		return i
 	}
-	if found.LesseeID == "" && found.LeaseUntil == 0 {
-		first := attributes[firstTokenAttribute]
-		switch {
-		case first != nil && first.N != nil:
-			i.unleased = *first.N == strconv.FormatInt(found.FencingToken, 10)
-		case attributes["LeaseUntil"] == nil || found.FencingToken == 0:
-			i.unleased = true
-		default:
-			i.maybe = found.FencingToken >= aTime
-		}
+	released := found.LesseeID == "" && found.LeaseUntil == 0
+	if released {
+		i.noteLeased(attributes)
 	}
 	return i
+}
+
+// whyUnusable is the reason in the library's error, without the item's name.
+func whyUnusable(err error) string {
+	_, why, ok := strings.Cut(err.Error(), "can't be leased: ")
+	if !ok {
+		return err.Error()
+	}
+	return why
+}
+
+// aTime is more than any count of tenures: FencingTokens that count from the time of registration
+// are greater.
+const aTime = int64(1e12)
+
+// noteLeased notes whether anybody has ever leased an item that is free, as far as its row tells.
+func (i *item) noteLeased(attributes row) {
+	first := attributes[firstTokenAttribute]
+	if first != nil && first.N != nil {
+		i.unleased = *first.N == strconv.FormatInt(i.FencingToken, 10)
+		return
+	}
+	if attributes["LeaseUntil"] == nil || i.FencingToken == 0 {
+		i.unleased = true
+		return
+	}
+	i.maybe = i.FencingToken >= aTime
 }
 
 // state is what an item is to people.
@@ -83,23 +114,36 @@ const (
 )
 
 func (i item) state(now time.Time) state {
-	switch {
-	case i.why != "":
+	if i.why != "" {
 		return unusable
-	case i.Until.After(now) && i.LesseeID != "" && i.WantedBy == i.LesseeID && i.wished(now):
-		return reserved
-	case i.Until.After(now):
-		return held
-	case i.unleased:
+	}
+	if i.Until.After(now) {
+		return i.heldState(now)
+	}
+	if i.unleased {
 		return neverLeased
 	}
 	return free
 }
 
+// heldState tells apart an item that is held from one that is reserved: its holder has also asked
+// for it.
+func (i item) heldState(now time.Time) state {
+	if i.LesseeID != "" && i.LesseeID == i.WantedBy && i.wished(now) {
+		return reserved
+	}
+	return held
+}
+
 // live tells whether somebody has the item.
 func (i item) live(now time.Time) bool { return i.why == "" && i.Until.After(now) }
 
-// wishUntil is when the wish for the item ends, by this host's clock as Until is; zero if there is none.
+// hasHolder tells whether a lessee has the item. One that was released by a worker that has a
+// namesake is live without a holder.
+func (i item) hasHolder(now time.Time) bool { return i.live(now) && i.LesseeID != "" }
+
+// wishUntil is when the wish for the item ends, by this host's clock as Until is; zero if there is
+// none.
 func (i item) wishUntil() time.Time {
 	if i.WantedUntil <= 0 || i.Until.IsZero() {
 		return time.Time{}
@@ -109,12 +153,21 @@ func (i item) wishUntil() time.Time {
 
 func (i item) wished(now time.Time) bool { return i.wishUntil().After(now) }
 
+// wanted tells whether somebody asks for the item, which is usable and not reserved for that one
+// already.
+func (i item) wanted(now time.Time) bool {
+	if i.why != "" || !i.wished(now) {
+		return false
+	}
+	return i.state(now) != reserved
+}
+
 // wanter says who wants the item; "" if nobody does. An operator's wish is for whoever comes.
 func (i item) wanter(now time.Time) string {
-	switch {
-	case i.why != "" || !i.wished(now) || i.state(now) == reserved:
+	if !i.wanted(now) {
 		return ""
-	case i.WantedBy == "":
+	}
+	if i.WantedBy == "" {
 		return "(anyone)"
 	}
 	return show(i.WantedBy)
@@ -122,20 +175,14 @@ func (i item) wanter(now time.Time) string {
 
 // describe says in a few words what became of an item.
 func (i item) describe(now time.Time) string {
+	left := short(i.Until.Sub(now))
 	switch i.state(now) {
 	case unusable:
 		return "can't be leased: " + i.why
 	case reserved:
-		return fmt.Sprintf("is reserved for %s, for another %s", show(i.LesseeID), short(i.Until.Sub(now)))
+		return fmt.Sprintf("is reserved for %s, for another %s", show(i.LesseeID), left)
 	case held:
-		if i.LesseeID == "" {
-			return fmt.Sprintf("is kept from all for another %s, as an older process of its last holder's name may rely on it", short(i.Until.Sub(now)))
-		}
-		token := fmt.Sprintf("the token %d", i.FencingToken)
-		if i.tokenless {
-			token = "no token"
-		}
-		return fmt.Sprintf("is held by %s with %s, for another %s", show(i.LesseeID), token, short(i.Until.Sub(now)))
+		return i.describeHolder(left)
 	case neverLeased:
 		return "is free, and was never leased"
 	}
@@ -145,24 +192,47 @@ func (i item) describe(now time.Time) string {
 	return "is free"
 }
 
-// show returns a name as it is, or quoted where a reader or a terminal could take it for something else.
-func show(name string) string {
-	odd := name == "" || name == "-" || strings.TrimSpace(name) != name || strings.Contains(name, "  ") || strings.HasPrefix(name, `"`)
-	for _, r := range name {
-		odd = odd || !strconv.IsPrint(r) || r == utf8.RuneError
+// describeHolder says who holds an item for what time.
+func (i item) describeHolder(left string) string {
+	if i.LesseeID == "" {
+		return fmt.Sprintf("is kept from all for another %s, "+
+			"as an older process of its last holder's name may rely on it", left)
 	}
-	if odd {
+	token := fmt.Sprintf("the token %d", i.FencingToken)
+	if i.tokenless {
+		token = "no token"
+	}
+	return fmt.Sprintf("is held by %s with %s, for another %s", show(i.LesseeID), token, left)
+}
+
+// show returns a name as it is, or quoted where a reader or a terminal could take it for something
+// else.
+func show(name string) string {
+	if misleads(name) || strings.ContainsFunc(name, isOdd) {
 		return strconv.Quote(name)
 	}
 	return name
 }
 
+// misleads tells whether a name looks like nothing, like several words, or like a quoted one.
+func misleads(name string) bool {
+	if name == "" || name == "-" {
+		return true
+	}
+	if name != strings.TrimSpace(name) || strings.Contains(name, "  ") {
+		return true
+	}
+	return strings.HasPrefix(name, `"`)
+}
+
+func isOdd(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }
+
 // short writes a duration for people.
 func short(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
+	if d >= 48*time.Hour {
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	case d >= time.Minute:
+	}
+	if d >= time.Minute {
 		return d.Round(time.Second).String()
 	}
 	return d.Round(100 * time.Millisecond).String()

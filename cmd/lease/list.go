@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -34,56 +35,99 @@ Reserved: handed over, and not yet taken by whom it was handed to.
 Example: lease list -table mailboxes -holder host-1:4711
 `
 
-func list(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
-	onlyHeld := flags.Bool("held", false, "")
-	onlyFree := flags.Bool("free", false, "")
-	holder := flags.String("holder", "", "")
+// filter says which items are listed.
+type filter struct {
+	held, free bool
+	byHolder   bool
+	holder     string
+}
+
+func (f filter) check() error {
+	given := 0
+	for _, is := range []bool{f.held, f.free, f.byHolder} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
+		return usagef("give one of -held, -free and -holder")
+	}
+	return nil
+}
+
+func (f filter) wants(i item, now time.Time) bool {
+	live := i.live(now)
+	switch {
+	case f.held:
+		return live
+	case f.free:
+		return !live && i.why == ""
+	case f.byHolder:
+		return live && i.LesseeID == f.holder
+	}
+	return true
+}
+
+// of returns those items that are listed. It overwrites the page.
+func (f filter) of(page []item, now time.Time) []item {
+	unwanted := func(i item) bool { return !f.wants(i, now) }
+	return slices.DeleteFunc(page, unwanted)
+}
+
+func list(a *app, flags *flag.FlagSet) action {
+	var f filter
+	flags.BoolVar(&f.held, "held", false, "")
+	flags.BoolVar(&f.free, "free", false, "")
+	flags.StringVar(&f.holder, "holder", "", "")
 	asJSON := flags.Bool("json", false, "")
 	return func(ctx context.Context, args []string) error {
-		byHolder := false
-		flags.Visit(func(f *flag.Flag) { byHolder = byHolder || f.Name == "holder" })
-		switch {
-		case len(args) > 0:
+		if len(args) > 0 {
 			return usagef("list takes no arguments, and got %q", args)
-		case *onlyHeld && *onlyFree || byHolder && (*onlyHeld || *onlyFree):
-			return usagef("give one of -held, -free and -holder")
+		}
+		f.byHolder = isGiven(flags, "holder")
+		if err := f.check(); err != nil {
+			return err
 		}
 		c, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
-		wanted := func(i item, now time.Time) bool {
-			switch live := i.live(now); {
-			case *onlyHeld:
-				return live
-			case *onlyFree:
-				return !live && i.why == ""
-			case byHolder:
-				return live && i.LesseeID == *holder
-			}
-			return true
-		}
 		stdout := bufio.NewWriter(os.Stdout)
-		var out lister = &textLister{w: stdout}
 		if *asJSON {
-			out = newJSONLister(stdout)
+			return c.list(ctx, f, stdout, newJSONLister(stdout))
 		}
-		sum := counts{Holders: make(map[string]int)}
-		sum.Pages, sum.ReadUnits, err = c.scan(ctx, false, func(page []item) error {
-			now := time.Now()
-			page = slices.DeleteFunc(page, func(i item) bool { return !wanted(i, now) })
-			for _, i := range page {
-				sum.add(i, now)
-			}
-			out.page(page, now)
-			return stdout.Flush()
-		})
-		if err != nil {
-			return err
-		}
-		out.end(sum)
-		return stdout.Flush()
+		return c.list(ctx, f, stdout, &textLister{w: stdout})
 	}
+}
+
+// isGiven tells whether a flag was given, be it empty.
+func isGiven(flags *flag.FlagSet, name string) bool {
+	given := false
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name == name {
+			given = true
+		}
+	})
+	return given
+}
+
+// list writes the items page by page, and forgets them.
+func (c *client) list(ctx context.Context, f filter, stdout *bufio.Writer, out lister) error {
+	sum := newCounts()
+	cost, err := c.scan(ctx, false, func(page []item) error {
+		now := time.Now()
+		listed := f.of(page, now)
+		sum.add(listed, now)
+		out.page(listed, now)
+		return stdout.Flush()
+	})
+	if err != nil {
+		return err
+	}
+	sum.Pages = cost.pages
+	sum.ReadUnits = cost.units
+	out.end(sum)
+	return stdout.Flush()
 }
 
 // counts are those of the items that were listed.
@@ -99,23 +143,31 @@ type counts struct {
 	ReadUnits   float64        `json:"read_units"`
 }
 
-func (c *counts) add(i item, now time.Time) {
-	c.Items++
-	switch i.state(now) {
+func newCounts() *counts { return &counts{Holders: make(map[string]int)} }
+
+func (c *counts) add(items []item, now time.Time) {
+	for _, i := range items {
+		c.Items++
+		*c.of(i.state(now))++
+		if i.hasHolder(now) {
+			c.Holders[i.LesseeID]++
+		}
+	}
+}
+
+// of returns the count of the items in a state.
+func (c *counts) of(s state) *int {
+	switch s {
 	case held:
-		c.Held++
+		return &c.Held
 	case reserved:
-		c.Reserved++
-	case free:
-		c.Free++
+		return &c.Reserved
 	case neverLeased:
-		c.NeverLeased++
+		return &c.NeverLeased
 	case unusable:
-		c.Unusable++
+		return &c.Unusable
 	}
-	if i.live(now) && i.LesseeID != "" {
-		c.Holders[i.LesseeID]++
-	}
+	return &c.Free
 }
 
 func (c *counts) String() string {
@@ -132,66 +184,76 @@ func items(n int) string {
 
 // ranking returns the holders, those with the most items first.
 func (c *counts) ranking() []string {
-	names := make([]string, 0, len(c.Holders))
-	for name := range c.Holders {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(c.Holders[b]-c.Holders[a], strings.Compare(a, b)) })
-	return names
+	return slices.SortedFunc(maps.Keys(c.Holders), func(a, b string) int {
+		byCount := cmp.Compare(c.Holders[b], c.Holders[a])
+		byName := cmp.Compare(a, b)
+		return cmp.Or(byCount, byName)
+	})
 }
 
 // lister writes the pages as they come.
 type lister interface {
 	page(items []item, now time.Time)
-	end(sum counts)
+	end(sum *counts)
 }
 
-// columns lays out lines. A column is as wide as what it has had so far, within reason: there is no other page to look at.
+// columns lays out lines. A column is as wide as what it has had so far, within reason: there is no
+// other page to look at.
 type columns struct{ widths []int }
+
+const widestColumn = 48
 
 var header = []string{"ITEM", "STATE", "HOLDER", "ENDS IN", "TOKEN", "WANTED BY"}
 
+// columns returns the cells of an item's line: one for each of the header, and why it is unusable.
 func (i item) columns(now time.Time) []string {
-	cells := []string{show(i.LeaseID), string(i.state(now)), "-", "-", "-", cmp.Or(i.wanter(now), "-")}
-	switch {
-	case i.why != "":
-		return append(cells, oneLine(i.why))
-	case i.live(now):
-		if cells[3] = short(i.Until.Sub(now)); i.LesseeID != "" { // It was released by one that has a namesake.
-			cells[2] = show(i.LesseeID)
-		}
-	case i.maybe:
-		cells[1] = "free (never leased?)"
+	state := string(i.state(now))
+	if i.maybe {
+		state = "free (never leased?)"
 	}
-	if !i.tokenless {
-		cells[4] = fmt.Sprint(i.FencingToken)
+	holder := "-"
+	if i.hasHolder(now) {
+		holder = show(i.LesseeID)
+	}
+	endsIn := "-"
+	if i.live(now) {
+		endsIn = short(i.Until.Sub(now))
+	}
+	token := "-"
+	if i.why == "" && !i.tokenless {
+		token = fmt.Sprint(i.FencingToken)
+	}
+	wanter := cmp.Or(i.wanter(now), "-")
+	cells := []string{show(i.LeaseID), state, holder, endsIn, token, wanter}
+	if i.why != "" {
+		cells = append(cells, oneLine(i.why))
 	}
 	return cells
 }
 
 func (c *columns) fit(lines ...[]string) {
-	const widest = 48
+	if c.widths == nil {
+		c.widths = make([]int, len(header))
+	}
 	for _, cells := range lines {
-		for n, cell := range cells[:len(header)] {
-			if len(c.widths) <= n {
-				c.widths = append(c.widths, 0)
-			}
-			c.widths[n] = max(c.widths[n], min(utf8.RuneCountInString(cell), widest))
+		for n := range header {
+			width := min(utf8.RuneCountInString(cells[n]), widestColumn)
+			c.widths[n] = max(c.widths[n], width)
 		}
 	}
 }
 
+// line puts the cells below those of other lines. The last one needs no room after it.
 func (c *columns) line(cells []string) string {
 	var b strings.Builder
-	for n, cell := range cells {
-		if n > 0 {
-			b.WriteString("  ")
-		}
+	last := len(cells) - 1
+	for n, cell := range cells[:last] {
+		room := c.widths[n] - utf8.RuneCountInString(cell)
 		b.WriteString(cell)
-		if n < len(cells)-1 {
-			b.WriteString(strings.Repeat(" ", max(0, c.widths[n]-utf8.RuneCountInString(cell))))
-		}
+		b.WriteString(strings.Repeat(" ", max(0, room)))
+		b.WriteString("  ")
 	}
+	b.WriteString(cells[last])
 	return b.String()
 }
 
@@ -202,8 +264,11 @@ type textLister struct {
 }
 
 func (t *textLister) page(items []item, now time.Time) {
-	lines := make([][]string, 0, len(items)+1)
-	if !t.begun && len(items) > 0 {
+	if len(items) == 0 {
+		return
+	}
+	var lines [][]string
+	if !t.begun {
 		t.begun = true
 		lines = append(lines, header)
 	}
@@ -216,7 +281,7 @@ func (t *textLister) page(items []item, now time.Time) {
 	}
 }
 
-func (t *textLister) end(sum counts) {
+func (t *textLister) end(sum *counts) {
 	if len(sum.Holders) > 0 {
 		fmt.Fprintln(t.w, "\nITEMS  HOLDER")
 		for _, name := range sum.ranking() {
@@ -226,7 +291,7 @@ func (t *textLister) end(sum counts) {
 	if t.begun {
 		fmt.Fprintln(t.w)
 	}
-	fmt.Fprintf(t.w, "%s (%.1f read units)\n", &sum, sum.ReadUnits)
+	fmt.Fprintf(t.w, "%s (%.1f read units)\n", sum, sum.ReadUnits)
 }
 
 // jsonItem is a line of "lease list -json".
@@ -239,29 +304,37 @@ type jsonItem struct {
 	Token       *int64   `json:"token,omitempty"`        // not of a row without one
 	WantedBy    *string  `json:"wanted_by,omitempty"`    // "" for whoever comes
 	WantedUntil string   `json:"wanted_until,omitempty"` // by the database's clock
-	LastHolder  string   `json:"last_holder,omitempty"`  // when its lease has ended, not if it was released
+	LastHolder  string   `json:"last_holder,omitempty"`  // whose lease has ended; none if released
 	Ended       string   `json:"ended,omitempty"`        // when that was
 	Uncertain   bool     `json:"maybe_never_leased,omitempty"`
 	Why         string   `json:"why,omitempty"` // why it is unusable
 }
 
 func (i item) json(now time.Time) jsonItem {
-	j := jsonItem{Item: i.LeaseID, State: i.state(now), Why: i.why, Uncertain: i.maybe}
+	j := jsonItem{
+		Item:      i.LeaseID,
+		State:     i.state(now),
+		Why:       i.why,
+		Uncertain: i.maybe,
+	}
 	if i.why != "" {
 		return j
 	}
 	if !i.tokenless {
 		j.Token = &i.FencingToken
 	}
-	switch {
-	case i.live(now):
+	if i.live(now) {
 		seconds := float64(i.Until.Sub(now).Milliseconds()) / 1000
-		j.Holder, j.EndsIn, j.Ends = i.LesseeID, &seconds, databaseTime(i.LeaseUntil)
-	case i.LesseeID != "" && i.LeaseUntil > 0:
-		j.LastHolder, j.Ended = i.LesseeID, databaseTime(i.LeaseUntil)
+		j.Holder = i.LesseeID
+		j.EndsIn = &seconds
+		j.Ends = databaseTime(i.LeaseUntil)
+	} else if i.LesseeID != "" && i.LeaseUntil > 0 {
+		j.LastHolder = i.LesseeID
+		j.Ended = databaseTime(i.LeaseUntil)
 	}
-	if i.wished(now) && j.State != reserved {
-		j.WantedBy, j.WantedUntil = &i.WantedBy, databaseTime(i.WantedUntil)
+	if i.wanted(now) {
+		j.WantedBy = &i.WantedBy
+		j.WantedUntil = databaseTime(i.WantedUntil)
 	}
 	return j
 }
@@ -280,4 +353,4 @@ func (j jsonLister) page(items []item, now time.Time) {
 	}
 }
 
-func (j jsonLister) end(sum counts) { j.Encode(&sum) }
+func (j jsonLister) end(sum *counts) { j.Encode(sum) }

@@ -2,9 +2,16 @@
 //
 //	go run ./cmd/lease -h
 //
-// docs/command.md has its flags, output, exit statuses and permissions. Reading the source: main.go (what the commands have in
-// common) → client.go (the table) → item.go (what a row is) → list.go, add.go, yield.go, release.go → changes.go, watch.go,
-// screen.go (watch) → hold.go, group.go, guard.go (hold).
+// docs/command.md has its flags, output, exit statuses and permissions. Reading the source:
+//
+//   - main.go (what the commands have in common) → client.go (the table) → explain.go (its errors)
+//     → item.go (what a row is)
+//   - list.go, add.go, yield.go and verdict.go, release.go
+//   - watch: changes.go, event.go → watch.go → view.go, screen.go
+//   - hold: hold.go → tend.go → group.go, stub.go → guard.go
+//
+// changes.go and verdict.go decide, of values alone; so do item.go, event.go and view.go, which
+// show them.
 package main
 
 import (
@@ -16,17 +23,19 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
 	"github.com/intercom/lease"
 )
 
-// The exit statuses, but for those of the command that hold runs, and 128 and more: 128 + the signal that ended it.
+// The exit statuses, but for those of the command that hold runs.
 const (
 	statusFailed   = 1
 	statusUsage    = 2
@@ -34,13 +43,17 @@ const (
 	statusCantHold = 125 // hold could not obtain a lease
 	statusCantRun  = 126 // hold found its command, and could not run it
 	statusNotFound = 127 // hold did not find its command
+	statusSignal   = 128 // and the number of the signal that ended it
 )
 
-// command is one of the commands. setup defines its flags, and returns what runs it after they are parsed.
+// action is what a command does, once its flags are parsed.
+type action func(ctx context.Context, args []string) error
+
+// command is one of the commands.
 type command struct {
 	name, help string
-	setup      func(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error
-	verbatim   bool // flags after the first argument aren't its own
+	setup      func(a *app, flags *flag.FlagSet) action // defines its flags
+	verbatim   bool                                     // after its first argument no flag is its own
 }
 
 var commands = []command{
@@ -114,26 +127,58 @@ func main() {
 
 // run runs the command that args name, and returns the exit status.
 func run(args []string) int {
-	a := &app{table: os.Getenv("LEASE_TABLE"), key: os.Getenv("LEASE_KEY"), again: make(chan struct{})}
+	a := &app{
+		table: os.Getenv("LEASE_TABLE"),
+		key:   os.Getenv("LEASE_KEY"),
+		again: make(chan struct{}),
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	go a.awaitSignals(notifySignals(), cancel)
+	return a.status(ctx, a.run(ctx, args))
+}
+
+var endSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+
+// notifySignals returns the signals that ask this process to end. One that is ignored stays so:
+// that is what nohup is for.
+func notifySignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 2)
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+	for _, sig := range endSignals {
 		if !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}
 	}
-	go a.awaitSignals(signals, cancel)
-	err := a.run(ctx, args)
-	var status exitStatus
-	var signaled interrupted
-	switch {
-	case err == nil:
+	return signals
+}
+
+// awaitSignals cancels at the first signal, and closes a.again at the second.
+func (a *app) awaitSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
+	sig := <-signals
+	cancel(interrupted{sig.(syscall.Signal)})
+
+	// timeout(1) sends two: one to this process, and one to its group.
+	first := time.Now()
+	for range signals {
+		if time.Since(first) > time.Second {
+			close(a.again)
+			return
+		}
+	}
+}
+
+// status returns the exit status for what a command has returned, and says what there is to say.
+func (a *app) status(ctx context.Context, err error) int {
+	if err == nil {
 		return 0
-	case errors.As(err, &status):
-		return int(status)
-	case errors.As(err, &signaled) || ctx.Err() != nil && errors.As(context.Cause(ctx), &signaled):
-		return 128 + int(signaled.Signal)
+	}
+	var said exitStatus
+	if errors.As(err, &said) {
+		return int(said)
+	}
+	var signaled interrupted
+	if errors.As(err, &signaled) || errors.As(context.Cause(ctx), &signaled) {
+		return statusSignal + int(signaled.Signal)
 	}
 	a.complain(err)
 	if errors.As(err, new(usageError)) {
@@ -142,57 +187,60 @@ func run(args []string) int {
 	return statusFailed
 }
 
-// awaitSignals cancels at the first signal. One that is ignored stays so: that is what nohup is for.
-func (a *app) awaitSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
-	sig := <-signals
-	cancel(interrupted{sig.(syscall.Signal)})
-	for first := time.Now(); ; {
-		if <-signals; time.Since(first) > time.Second { // timeout(1) sends two: one to this process, and one to its group.
-			close(a.again)
-			return
-		}
-	}
-}
-
+// run runs the command that args name. A panic of it is an error as any other.
 func (a *app) run(ctx context.Context, args []string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if err = fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p); a.verbose {
-				os.Stderr.Write(debug.Stack())
-			}
+			err = a.bug(p)
 		}
 	}()
 	flags := a.newFlags("lease")
-	if err = flags.Parse(args); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return a.parseError(flags, help, err)
 	}
 	args = flags.Args()
-	switch {
-	case len(args) == 0:
+	if len(args) == 0 {
 		return usagef(`no command; "lease -h" has a list`)
-	case args[0] == "help" && len(args) == 1:
+	}
+	if args[0] == "help" {
+		return a.help(ctx, args[1:])
+	}
+	return a.runCommand(ctx, args[0], args[1:])
+}
+
+func (a *app) bug(p any) error {
+	if a.verbose {
+		os.Stderr.Write(debug.Stack())
+	}
+	return fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p)
+}
+
+// help shows the help of a command, or that of all.
+func (a *app) help(ctx context.Context, args []string) error {
+	if len(args) == 0 {
 		return say(help)
-	case args[0] == "help":
-		args = []string{args[1], "-h"}
 	}
-	for _, c := range commands {
-		if c.name != args[0] {
-			continue
-		}
-		flags := a.newFlags("lease " + c.name)
-		run := c.setup(a, flags)
-		args, err := parse(flags, args[1:], c.verbatim)
-		if err != nil {
-			return a.parseError(flags, c.help, err)
-		}
-		if a.verbose {
-			lease.SetLogger(logger{})
-		} else {
-			lease.SetLogger(nil)
-		}
-		return run(ctx, args)
+	return a.runCommand(ctx, args[0], []string{"-h"})
+}
+
+func (a *app) runCommand(ctx context.Context, name string, args []string) error {
+	is := func(c command) bool { return c.name == name }
+	n := slices.IndexFunc(commands, is)
+	if n < 0 {
+		return usagef(`no command %q; "lease -h" has a list`, name)
 	}
-	return usagef(`no command %q; "lease -h" has a list`, args[0])
+	c := commands[n]
+	flags := a.newFlags("lease " + c.name)
+	act := c.setup(a, flags)
+	args, err := parse(flags, args, c.verbatim)
+	if err != nil {
+		return a.parseError(flags, c.help, err)
+	}
+	lease.SetLogger(nil)
+	if a.verbose {
+		lease.SetLogger(logger{})
+	}
+	return act(ctx, args)
 }
 
 func (a *app) newFlags(name string) *flag.FlagSet {
@@ -206,19 +254,24 @@ func (a *app) newFlags(name string) *flag.FlagSet {
 	return flags
 }
 
-// parse parses flags that may come before, between and after the arguments. After "--" there are only arguments; verbatim,
-// after the first argument too.
+// parse parses flags that may come before, between and after the arguments. After "--" there are
+// only arguments; verbatim, after the first argument too.
 func parse(flags *flag.FlagSet, args []string, verbatim bool) (rest []string, err error) {
 	for {
 		if err := flags.Parse(args); err != nil {
 			return nil, err
 		}
 		left := flags.Args()
-		ended := len(left) < len(args) && args[len(args)-len(left)-1] == "--"
-		if len(left) == 0 || ended || verbatim {
+		parsed := args[:len(args)-len(left)]
+		ended := len(parsed) > 0 && parsed[len(parsed)-1] == "--"
+		if ended || verbatim {
 			return append(rest, left...), nil
 		}
-		rest, args = append(rest, left[0]), left[1:]
+		if len(left) == 0 {
+			return rest, nil
+		}
+		rest = append(rest, left[0])
+		args = left[1:]
 	}
 }
 
@@ -251,14 +304,20 @@ func warn(format string, args ...any) {
 	fmt.Fprintln(os.Stderr, "lease: "+line)
 }
 
+// breaks are what a text of several lines has between its lines.
+var breaks = strings.NewReplacer("\r\n", "; ", "\n\t", ": ", "\n", "; ")
+
 // oneLine makes a text one line that no terminal takes for a command.
 func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, strings.TrimSpace(strings.NewReplacer("\r\n", "; ", "\n\t", ": ", "\n", "; ").Replace(strings.TrimSpace(text))))
+	text = breaks.Replace(strings.TrimSpace(text))
+	return strings.Map(blankControl, strings.TrimSpace(text))
+}
+
+func blankControl(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
@@ -272,10 +331,12 @@ func (logger) LogErrorMessage(message string, keyvals ...interface{}) { logEvent
 func logEvent(message string, keyvals []any) { warn("%s", eventLine(message, keyvals)) }
 
 func eventLine(message string, keyvals []any) string {
-	for i := 0; i+1 < len(keyvals); i += 2 {
-		if keyvals[i] != "stack" && keyvals[i+1] != nil {
-			message += fmt.Sprintf(" %v=%q", keyvals[i], fmt.Sprint(keyvals[i+1]))
+	line := message
+	for pair := range slices.Chunk(keyvals, 2) {
+		if len(pair) < 2 || pair[0] == "stack" || pair[1] == nil {
+			continue
 		}
+		line += fmt.Sprintf(" %v=%q", pair[0], fmt.Sprint(pair[1]))
 	}
-	return message
+	return line
 }

@@ -31,77 +31,132 @@ Exit status: 0 if the item was freed; 1 if not, because it has changed, say.
 Example: lease release -table mailboxes alice -token 1767225600002
 `
 
-func release(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
-	token := flags.Int64("token", -1, "")
-	holder := flags.String("holder", "", "")
-	yes := flags.Bool("yes", false, "")
+// releasing is what the flags of release say.
+type releasing struct {
+	token  int64
+	holder string // "" if it isn't given
+	yes    bool
+}
+
+func release(a *app, flags *flag.FlagSet) action {
+	var r releasing
+	flags.Int64Var(&r.token, "token", -1, "")
+	flags.StringVar(&r.holder, "holder", "", "")
+	flags.BoolVar(&r.yes, "yes", false, "")
 	return func(ctx context.Context, args []string) error {
-		switch {
-		case len(args) != 1:
-			return usagef(`release frees one item, and got %d; see "lease release -h"`, len(args))
-		case *token < 0:
-			return usagef(`which tenure? Give -token N, as "lease list" shows it`)
-		case !*yes && !isTerminal(os.Stdin):
-			return usagef("nothing was released: stdin is no terminal to ask on; give -yes")
+		if err := r.check(args); err != nil {
+			return err
 		}
-		id := args[0]
 		c, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
-		seen, found, err := c.get(ctx, id)
-		if err != nil {
-			return err
-		} else if !found {
-			return fmt.Errorf("there is no item %s in table %q", show(id), c.table)
-		}
-		if err := refuse(seen, *token, *holder); err != nil {
-			return err
-		}
-		if !seen.live(time.Now()) {
-			return say("%s: there is nothing to release: it %s\n", show(id), seen.describe(time.Now()))
-		}
-		warn("%s %s.", show(id), seen.describe(time.Now()))
-		warn("This frees it by force. %s learns of that with its next renewal; until then it and the next holder may both work on it.", show(seen.LesseeID))
-		if !*yes {
-			if sure, err := confirm(ctx, "Release it? [y/N] "); err != nil || !sure {
-				return errors.Join(err, errors.New("nothing was released"))
-			}
-		}
-		bare := &lease.Lease{LeaseID: id, Request: lessee{seen.LesseeID, time.Second}, AttributeValues: row{"FencingToken": number(*token)}}
-		err = c.ReleaseLeaseWithContext(ctx, bare)
-		if errors.Is(err, lease.LeaseLostError) {
-			now, found, err := c.get(ctx, id)
-			if err != nil {
-				return err
-			} else if !found {
-				return fmt.Errorf("nothing was released: %s was retired meanwhile", show(id))
-			}
-			return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s", show(id), now.describe(time.Now()))
-		} else if err != nil {
-			return err
-		}
-		return say("%s: released; %s had it, with the token %d\n", show(id), show(seen.LesseeID), *token)
+		return r.run(ctx, c, args[0])
 	}
 }
 
-// refuse returns why an item is not what the operator saw, or can't be released.
-func refuse(i item, token int64, holder string) error {
+func (r *releasing) check(args []string) error {
+	if len(args) != 1 {
+		return usagef(`release frees one item, and got %d; see "lease release -h"`, len(args))
+	}
+	if r.token < 0 {
+		return usagef(`which tenure? Give -token N, as "lease list" shows it`)
+	}
+	if !r.yes && !isTerminal(os.Stdin) {
+		return usagef("nothing was released: stdin is no terminal to ask on; give -yes")
+	}
+	return nil
+}
+
+func (r *releasing) run(ctx context.Context, c *client, id string) error {
+	seen, err := c.find(ctx, id)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
-	switch {
-	case i.why != "":
-		return fmt.Errorf("nothing was released: %s %s", show(i.LeaseID), i.describe(now))
-	case i.FencingToken != token || holder != "" && i.LesseeID != holder || i.LesseeID == "":
-		text := fmt.Sprintf("nothing was released, as it has changed: %s %s", show(i.LeaseID), i.describe(now))
-		if !i.live(now) && i.FencingToken != token {
+	if err := r.refuse(seen, now); err != nil {
+		return err
+	}
+	if !seen.live(now) {
+		return say("%s: there is nothing to release: it %s\n", show(id), seen.describe(now))
+	}
+	holder := show(seen.LesseeID)
+	warn("%s %s.", show(id), seen.describe(now))
+	warn("This frees it by force. %s learns of that with its next renewal; "+
+		"until then it and the next holder may both work on it.", holder)
+	if err := r.confirm(ctx); err != nil {
+		return err
+	}
+	if err := r.release(ctx, c, seen); err != nil {
+		return err
+	}
+	return say("%s: released; %s had it, with the token %d\n", show(id), holder, r.token)
+}
+
+// refuse returns why an item is not what the operator saw, or can't be released.
+func (r *releasing) refuse(i item, now time.Time) error {
+	name := show(i.LeaseID)
+	if i.why != "" {
+		return fmt.Errorf("nothing was released: %s %s", name, i.describe(now))
+	}
+	if !r.saw(i) {
+		text := "nothing was released, as it has changed: " + name + " " + i.describe(now)
+		if !i.live(now) && i.FencingToken != r.token {
 			text += fmt.Sprintf(", and its token is %d", i.FencingToken)
 		}
 		return errors.New(text)
-	case i.tokenless:
-		return fmt.Errorf("nothing was released: %s has no token to be bound to, as %s is a worker of the original library; stop that one, or wait until its lease ends",
-			show(i.LeaseID), show(i.LesseeID))
+	}
+	if i.tokenless {
+		return fmt.Errorf("nothing was released: %s has no token to be bound to, "+
+			"as %s is a worker of the original library; stop that one, "+
+			"or wait until its lease ends",
+			name, show(i.LesseeID))
 	}
 	return nil
+}
+
+// saw tells whether an item may be as the operator saw it: in that tenure.
+func (r *releasing) saw(i item) bool {
+	if i.LesseeID == "" || i.FencingToken != r.token {
+		return false
+	}
+	return r.holder == "" || r.holder == i.LesseeID
+}
+
+// confirm asks the operator, if that is wanted. It returns an error unless the item is to be
+// released.
+func (r *releasing) confirm(ctx context.Context) error {
+	if r.yes {
+		return nil
+	}
+	sure, err := confirm(ctx, "Release it? [y/N] ")
+	if err != nil || !sure {
+		return errors.Join(err, errors.New("nothing was released"))
+	}
+	return nil
+}
+
+// release frees the item in the tenure that was seen. Where it has changed, the error says how.
+func (r *releasing) release(ctx context.Context, c *client, seen item) error {
+	bare := &lease.Lease{
+		LeaseID:         seen.LeaseID,
+		Request:         lessee{seen.LesseeID, time.Second},
+		AttributeValues: row{"FencingToken": number(r.token)},
+	}
+	err := c.ReleaseLeaseWithContext(ctx, bare)
+	if !errors.Is(err, lease.LeaseLostError) {
+		return err
+	}
+	is, found, err := c.get(ctx, seen.LeaseID)
+	if err != nil {
+		return err
+	}
+	name := show(seen.LeaseID)
+	if !found {
+		return fmt.Errorf("nothing was released: %s was retired meanwhile", name)
+	}
+	return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s",
+		name, is.describe(time.Now()))
 }
 
 // lessee is a lease.LeaseRequest.

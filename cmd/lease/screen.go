@@ -27,18 +27,19 @@ type line struct {
 }
 
 // The alternate screen, no cursor, and lines that are cut at the margin; and the way back.
-const enterScreen, leaveScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+)
 
 func openScreen(in, out *os.File) (*screen, error) {
-	s := &screen{in: in, out: out, resized: make(chan os.Signal, 1), resumed: make(chan os.Signal, 1)}
-	s.close = sync.OnceFunc(func() {
-		signal.Stop(s.resized)
-		signal.Stop(s.resumed)
-		io.WriteString(out, leaveScreen)
-		if s.before != nil {
-			term.Restore(int(in.Fd()), s.before)
-		}
-	})
+	s := &screen{
+		in:      in,
+		out:     out,
+		resized: make(chan os.Signal, 1),
+		resumed: make(chan os.Signal, 1),
+	}
+	s.close = sync.OnceFunc(s.leave)
 	if err := s.enter(); err != nil {
 		s.close()
 		return nil, err
@@ -51,6 +52,16 @@ func openScreen(in, out *os.File) (*screen, error) {
 		go readKeys(in, keys)
 	}
 	return s, nil
+}
+
+// leave gives the terminal back as it was.
+func (s *screen) leave() {
+	signal.Stop(s.resized)
+	signal.Stop(s.resumed)
+	io.WriteString(s.out, leaveScreen)
+	if s.before != nil {
+		term.Restore(int(s.in.Fd()), s.before)
+	}
 }
 
 // enter takes the terminal: keys come one by one, and aren't shown.
@@ -84,43 +95,65 @@ func readKeys(in *os.File, keys chan<- string) {
 	}
 }
 
-// keyLength tells how long the first key is: one byte, or ESC [ or ESC O, numbers, and a letter or ~.
+// keyLength tells how long the first key is: one byte, or ESC [ or ESC O, numbers, and a letter
+// or ~.
 func keyLength(text []byte) int {
-	if len(text) < 3 || text[0] != '\x1b' || text[1] != '[' && text[1] != 'O' {
+	if !isSequence(text) {
 		return 1
 	}
-	for n, c := range text[2:] {
+	const start = 2
+	for n, c := range text[start:] {
 		if c >= '@' && c <= '~' {
-			return n + 3
+			return start + n + 1
 		}
 	}
 	return len(text)
 }
 
+// isSequence tells whether a text begins with a key of several bytes.
+func isSequence(text []byte) bool {
+	if len(text) < 3 || text[0] != '\x1b' {
+		return false
+	}
+	return text[1] == '[' || text[1] == 'O'
+}
+
 // draw shows the lines that are laid out for the screen's height, as far as they fit.
 func (s *screen) draw(layout func(height int) []line) {
-	width, height, err := term.GetSize(int(s.out.Fd()))
-	if err != nil || width <= 0 || height <= 0 {
-		width, height = 80, 24
-	}
+	width, height := s.size()
+	lines := layout(height)
+	shown := lines[:min(height, len(lines))]
 	var b strings.Builder
 	b.WriteString("\x1b[H")
-	lines := layout(height)
-	for n, l := range lines[:min(height, len(lines))] {
+	for n, l := range shown {
 		if n > 0 {
 			b.WriteString("\r\n")
 		}
-		text := []rune(l.text)
-		text = text[:min(len(text), width)]
-		b.WriteString("\x1b[2K") // before it: after a full line the cursor is still on its last character
-		if l.bold {
-			b.WriteString("\x1b[1m" + string(text) + "\x1b[0m")
-		} else {
-			b.WriteString(string(text))
-		}
+
+		// Before it: after a full line the cursor is still on its last character.
+		b.WriteString("\x1b[2K")
+		b.WriteString(l.cut(width))
 	}
 	if len(lines) < height {
 		b.WriteString("\r\n\x1b[J")
 	}
 	io.WriteString(s.out, b.String())
+}
+
+func (s *screen) size() (width, height int) {
+	width, height, err := term.GetSize(int(s.out.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
+
+// cut returns a line as it is written to a screen of that width.
+func (l line) cut(width int) string {
+	text := []rune(l.text)
+	shown := string(text[:min(len(text), width)])
+	if l.bold {
+		return "\x1b[1m" + shown + "\x1b[0m"
+	}
+	return shown
 }

@@ -13,16 +13,20 @@ import (
 	"github.com/intercom/lease"
 )
 
-// stubName is what a process is called that becomes a command when its gate opens. Till then nothing of the command runs.
+// stubName is what a process is called that becomes a command when its gate opens. Till then
+// nothing of the command runs.
 const stubName = "lease-stub"
 
 func init() {
+	// The death of the parent is told to the first thread, and to the command if that one
+	// executes it.
 	if os.Args[0] == stubName {
-		runtime.LockOSThread() // to the first thread: the death of the parent is told to that one, and to the command if it executes it
+		runtime.LockOSThread()
 	}
 }
 
-// gate is what a stub waits at: it reads a byte from the one pipe, and writes to the other why the command can't be run.
+// gate is what a stub waits at: it reads a byte from the one pipe, and writes to the other why the
+// command can't be run.
 type gate struct {
 	theirs []*os.File // closed here when the stub is started
 	enter  *os.File
@@ -70,24 +74,34 @@ func (g *gate) close() {
 	g.why.Close()
 }
 
-// runStub is the whole of a stub: its arguments are the numbers of its files, the command's path, and the command's own.
+// runStub is the whole of a stub: its arguments are the numbers of its files, the command's path,
+// and the command's own. It doesn't return.
 func runStub() {
 	enter, _ := strconv.Atoi(os.Args[1])
 	why, _ := strconv.Atoi(os.Args[2])
-	var b [1]byte
-	n, err := syscall.Read(enter, b[:])
-	for err == syscall.EINTR {
-		n, err = syscall.Read(enter, b[:])
-	}
-	if n <= 0 || err != nil {
+	if !gateOpens(enter) {
 		os.Exit(statusCantHold)
 	}
 	syscall.CloseOnExec(enter)
 	syscall.CloseOnExec(why)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGTTOU) // What "lease hold" ignores isn't ignored by the command.
-	err = syscall.Exec(os.Args[3], os.Args[4:], os.Environ())
-	if errno := syscall.Errno(0); errors.As(err, &errno) {
+
+	// What "lease hold" ignores isn't ignored by the command.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTTOU)
+	err := syscall.Exec(os.Args[3], os.Args[4:], os.Environ())
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
 		syscall.Write(why, []byte(strconv.Itoa(int(errno))))
 	}
 	os.Exit(statusCantRun)
+}
+
+// gateOpens waits at the gate. If nobody opens it any more, it returns false.
+func gateOpens(enter int) bool {
+	var b [1]byte
+	for {
+		n, err := syscall.Read(enter, b[:])
+		if err != syscall.EINTR {
+			return n > 0 && err == nil
+		}
+	}
 }

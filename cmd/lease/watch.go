@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,14 +37,14 @@ first look prints nothing on stdout.
 Example: lease watch -table mailboxes -every 1s
 `
 
-func watch(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+func watch(a *app, flags *flag.FlagSet) action {
 	every := flags.Duration("every", 2*time.Second, "")
 	asJSON := flags.Bool("json", false, "")
 	return func(ctx context.Context, args []string) error {
-		switch {
-		case len(args) > 0:
+		if len(args) > 0 {
 			return usagef("watch takes no arguments, and got %q", args)
-		case *every < 50*time.Millisecond:
+		}
+		if *every < 50*time.Millisecond {
 			return usagef("-every is %v; want 50ms or more", *every)
 		}
 		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
@@ -51,22 +52,106 @@ func watch(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		if err != nil {
 			return err
 		}
-		w := &watcher{client: c, seen: make(map[string]*sighting)}
-		if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		looks := w.start(ctx, *every)
-		if isTerminal(os.Stdout) && !*asJSON && os.Getenv("TERM") != "dumb" {
-			err = watchScreen(ctx, a, c, looks, *every)
-		} else {
-			warn("watching %s of table %q, with a look each %v", items(len(w.seen)), c.table, *every)
-			err = watchLines(ctx, a, looks, *asJSON)
-		}
+		err = a.watch(ctx, c, *every, *asJSON)
 		if ctx.Err() != nil { // That is how one leaves it.
 			return nil
 		}
 		return err
 	}
+}
+
+func (a *app) watch(ctx context.Context, c *client, every time.Duration, asJSON bool) error {
+	w := &watcher{client: c, seen: make(map[string]*sighting)}
+	if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	count := len(w.seen)
+	looks := w.start(ctx, every)
+	if hasScreen() && !asJSON {
+		return a.watchScreen(ctx, looks, every)
+	}
+	warn("watching %s of table %q, with a look each %v", items(count), c.table, every)
+	p := &eventPrinter{app: a, print: printText}
+	if asJSON {
+		p.print = printJSON(os.Stdout)
+	}
+	return p.run(ctx, looks)
+}
+
+// explanation is what to say about the error of a look; "" if there is none.
+func (a *app) explanation(err error) string {
+	if err == nil {
+		return ""
+	}
+	return a.explain(err)
+}
+
+func hasScreen() bool { return isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" }
+
+// watcher knows how the items were at its last look.
+type watcher struct {
+	*client
+	seen  map[string]*sighting
+	count int // of looks
+}
+
+// look reads the table, and returns what has happened since the look before, also if it fails after
+// some pages. The first look only takes note: nobody knows when what it sees has happened.
+func (w *watcher) look(ctx context.Context) ([]event, error) {
+	events, err := w.scanChanges(ctx)
+	now := databaseTime(w.now().UnixNano())
+	for n := range events {
+		events[n].Time = now
+	}
+	return events, err
+}
+
+func (w *watcher) scanChanges(ctx context.Context) ([]event, error) {
+	var events []event
+	w.count++
+	_, err := w.scan(ctx, true, func(page []item) error {
+		for _, i := range page {
+			events = append(events, w.see(i)...)
+		}
+		return nil
+	})
+	if err != nil {
+		return events, err
+	}
+	return append(events, w.forgetRetired()...), nil
+}
+
+// see takes note of an item, and returns what has happened to it.
+func (w *watcher) see(i item) []event {
+	now := time.Now()
+	was := w.seen[i.LeaseID]
+	w.seen[i.LeaseID] = &sighting{item: i, live: i.live(now), at: w.now(), look: w.count}
+	if w.count == 1 {
+		return nil
+	}
+	return changes(was, i, now)
+}
+
+// forgetRetired returns the events of the items that a whole look has not seen.
+func (w *watcher) forgetRetired() []event {
+	var events []event
+	for id, was := range w.seen {
+		if was.look < w.count {
+			events = append(events, event{Event: retired, Item: id})
+			delete(w.seen, id)
+		}
+	}
+	return events
+}
+
+// items returns the items of the last look, by name.
+func (w *watcher) items() []item {
+	items := make([]item, 0, len(w.seen))
+	for _, s := range w.seen {
+		items = append(items, s.item)
+	}
+	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.LeaseID, b.LeaseID) })
+	return items
 }
 
 // look is what a look has found.
@@ -77,7 +162,11 @@ type look struct {
 	err    error
 }
 
-// start looks again and again until ctx is done. It sends what was found already first. The watcher is its own from then on.
+// fatal is an error after which there are no more looks.
+type fatal struct{ error }
+
+// start looks again and again until ctx is done. It sends what was found already first. The watcher
+// is its own from then on.
 func (w *watcher) start(ctx context.Context, every time.Duration) <-chan look {
 	looks := make(chan look)
 	send := func(l look) {
@@ -92,37 +181,53 @@ func (w *watcher) start(ctx context.Context, every time.Duration) <-chan look {
 				send(look{err: fatal{fmt.Errorf("panic: %v", p)}})
 			}
 		}()
-		send(look{items: w.items(), at: time.Now()})
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for learned := time.Now(); ctx.Err() == nil; {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-			var l look
-			if time.Since(learned) > time.Minute {
-				l.err, learned = w.learnClock(ctx), time.Now()
-			}
-			if l.err == nil {
-				l.events, l.err = w.look(ctx)
-			}
-			l.items, l.at = w.items(), time.Now()
-			send(l)
-		}
+		w.lookEach(ctx, every, send)
 	}()
 	return looks
 }
 
-// fatal is an error after which there are no more looks.
-type fatal struct{ error }
+func (w *watcher) lookEach(ctx context.Context, every time.Duration, send func(look)) {
+	send(look{items: w.items(), at: time.Now()})
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	learned := time.Now()
+	for ctx.Err() == nil {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		var l look
+		if time.Since(learned) > time.Minute {
+			l.err = w.learnClock(ctx)
+			learned = time.Now()
+		}
+		if l.err == nil {
+			l.events, l.err = w.look(ctx)
+		}
+		l.items = w.items()
+		l.at = time.Now()
+		send(l)
+	}
+}
 
-// watchLines prints the events until ctx is done, or nobody reads them.
-func watchLines(ctx context.Context, a *app, looks <-chan look, asJSON bool) error {
-	out := json.NewEncoder(os.Stdout)
+// eventPrinter prints the events of looks.
+type eventPrinter struct {
+	*app
+	print func(e event) error
+	told  string // what is said to go wrong; "" if nothing does
+}
+
+func printText(e event) error { return say("%s\n", e) }
+
+func printJSON(w io.Writer) func(e event) error {
+	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	last := ""
+	return func(e event) error { return out.Encode(e) }
+}
+
+// run prints the events until ctx is done, or nobody reads them.
+func (p *eventPrinter) run(ctx context.Context, looks <-chan look) error {
 	for {
 		var l look
 		select {
@@ -130,28 +235,14 @@ func watchLines(ctx context.Context, a *app, looks <-chan look, asJSON bool) err
 		case <-ctx.Done():
 			return nil
 		}
-		failure := ""
 		if _, over := l.err.(fatal); over {
 			return l.err
-		} else if l.err != nil && ctx.Err() == nil {
-			if failure = a.explain(l.err); failure != last {
-				warn("%s; it looks again", failure)
-			}
 		}
-		last = failure
-		for _, e := range l.events {
-			if e.Event == renewed && !a.verbose {
-				continue
-			}
-			var err error
-			if asJSON {
-				err = out.Encode(e)
-			} else {
-				err = say("%s\n", e)
-			}
-			if err != nil {
-				return err
-			}
+		if ctx.Err() == nil {
+			p.tell(l.err)
+		}
+		if err := p.events(l.events); err != nil {
+			return err
 		}
 		if unread(os.Stdout) {
 			return nil
@@ -159,157 +250,110 @@ func watchLines(ctx context.Context, a *app, looks <-chan look, asJSON bool) err
 	}
 }
 
-// unread tells whether nobody reads a pipe any more: else that is learned only when there is something to write.
+// tell says what goes wrong, once.
+func (p *eventPrinter) tell(err error) {
+	failure := p.explanation(err)
+	if failure != "" && failure != p.told {
+		warn("%s; it looks again", failure)
+	}
+	p.told = failure
+}
+
+func (p *eventPrinter) events(events []event) error {
+	for _, e := range events {
+		if !e.isShown(p.verbose) {
+			continue
+		}
+		if err := p.print(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unread tells whether nobody reads a pipe any more: else that is learned only when there is
+// something to write.
 func unread(f *os.File) bool {
 	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
 	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
+	if err != nil || n == 0 {
+		return false
+	}
+	return fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
 }
 
-// watchScreen draws a screen until ctx is done or somebody wants to leave, and leaves the terminal as it was.
-func watchScreen(ctx context.Context, a *app, c *client, looks <-chan look, every time.Duration) error {
+// watchScreen draws a screen until ctx is done or somebody wants to leave, and leaves the
+// terminal as it was.
+func (a *app) watchScreen(ctx context.Context, looks <-chan look, every time.Duration) error {
 	s, err := openScreen(os.Stdin, os.Stdout)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	v := &view{title: fmt.Sprintf("table %s, each %v", show(c.table), every), changed: make(map[string]time.Time), mark: max(5*time.Second, 2*every)}
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	d := &display{
+		app:    a,
+		screen: s,
+		looks:  looks,
+		second: second.C,
+		view: view{
+			title:   fmt.Sprintf("table %s, each %v", show(a.table), every),
+			verbose: a.verbose,
+			mark:    max(5*time.Second, 2*every),
+			changed: make(map[string]time.Time),
+		},
+	}
+	return d.run(ctx)
+}
+
+// display is a screen that shows the looks as they come.
+type display struct {
+	*app
+	screen *screen
+	view   view
+	looks  <-chan look
+	second <-chan time.Time // times go by
+}
+
+func (d *display) run(ctx context.Context) error {
 	select {
-	case l := <-looks: // what was found already
-		v.take(l, a)
+	case l := <-d.looks: // what was found already
+		d.take(l)
 	case <-ctx.Done():
 		return nil
 	}
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
 	for {
-		s.draw(v.lines)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-second.C:
-		case <-s.resized:
-		case <-s.resumed:
-			if err := s.enter(); err != nil {
-				return err
-			}
-		case key, ok := <-s.keys:
-			if !ok {
-				s.keys = nil // There is nobody to press one.
-			} else if v.press(key) {
-				return nil
-			}
-		case l := <-looks:
-			if _, over := l.err.(fatal); over {
-				return l.err
-			}
-			v.take(l, a)
+		d.screen.draw(func(height int) []line { return d.view.lines(height, time.Now()) })
+		leave, err := d.await(ctx)
+		if leave || err != nil {
+			return err
 		}
 	}
 }
 
-// view is what the screen shows.
-type view struct {
-	title   string
-	mark    time.Duration // for how long a change is marked
-	items   []item
-	at      time.Time // of the last look that succeeded
-	failure string
-	changed map[string]time.Time
-	events  []event // the latest ones, oldest first
-	top     int     // the first item that is shown
-	page    int     // how many are shown
+// await waits for something to show, and tells whether to leave.
+func (d *display) await(ctx context.Context) (leave bool, err error) {
+	select {
+	case <-ctx.Done():
+		return true, nil
+	case <-d.second:
+	case <-d.screen.resized:
+	case <-d.screen.resumed:
+		return false, d.screen.enter()
+	case key, ok := <-d.screen.keys:
+		if !ok { // There is nobody to press one.
+			d.screen.keys = nil
+			return false, nil
+		}
+		return d.view.press(key), nil
+	case l := <-d.looks:
+		if _, over := l.err.(fatal); over {
+			return true, l.err
+		}
+		d.take(l)
+	}
+	return false, nil
 }
 
-const latestEvents = 5
-
-func (v *view) take(l look, a *app) {
-	v.failure = ""
-	if l.err != nil {
-		v.failure = oneLine(a.explain(l.err))
-	} else {
-		v.at = l.at
-	}
-	v.items = l.items
-	for _, e := range l.events {
-		if e.Event == renewed && !a.verbose {
-			continue
-		}
-		v.changed[e.Item] = l.at
-		v.events = append(v.events, e)
-	}
-	v.events = slices.Clone(v.events[max(0, len(v.events)-latestEvents):])
-	for id, at := range v.changed {
-		if time.Since(at) > v.mark {
-			delete(v.changed, id)
-		}
-	}
-}
-
-// press does what a key is for, and tells whether to leave.
-func (v *view) press(key string) (leave bool) {
-	switch key {
-	case "q", "Q", "\x03":
-		return true
-	case "\x1b[A", "\x1bOA", "k":
-		v.top--
-	case "\x1b[B", "\x1bOB", "j":
-		v.top++
-	case "\x1b[5~", "b":
-		v.top -= v.page
-	case "\x1b[6~", " ":
-		v.top += v.page
-	case "\x1b[H", "\x1bOH", "g":
-		v.top = 0
-	case "\x1b[F", "\x1bOF", "G":
-		v.top = len(v.items)
-	}
-	return false
-}
-
-// lines lays the view out on a screen of that height.
-func (v *view) lines(height int) []line {
-	now := time.Now()
-	shownAt, status, old := now, "lease watch  "+v.title+"  q leaves", ""
-	if v.failure != "" {
-		old = "LOOKING FAILS, shown is what was %s ago: " + v.failure
-	} else if now.Sub(v.at) > v.mark {
-		old = "NO ANSWER YET, shown is what was %s ago"
-	}
-	if old != "" { // What was held then may be held still.
-		shownAt, status = v.at, strings.Replace(old, "%s", short(now.Sub(v.at)), 1)
-	}
-	sum := counts{Holders: make(map[string]int)}
-	for _, i := range v.items {
-		sum.add(i, shownAt)
-	}
-	lines := []line{{text: status, bold: old != ""}, {text: fmt.Sprintf("%s; holders: %d", &sum, len(sum.Holders))}, {}}
-	tail := []line{}
-	if room := min(latestEvents, (height-len(lines)-1)/3); room > 0 && len(v.events) > 0 {
-		tail = append(tail, line{})
-		for _, e := range v.events[max(0, len(v.events)-room):] {
-			tail = append(tail, line{text: e.String()})
-		}
-	}
-	v.page = max(1, height-len(lines)-len(tail)-2) // the header, and how much more there is
-	v.top = max(0, min(v.top, len(v.items)-v.page))
-	shown := v.items[v.top:min(len(v.items), v.top+v.page)]
-	cells := [][]string{header}
-	for _, i := range shown {
-		cells = append(cells, i.columns(shownAt))
-	}
-	var c columns
-	c.fit(cells...)
-	for n, row := range cells {
-		marked := n > 0 && now.Sub(v.changed[shown[n-1].LeaseID]) < v.mark
-		prefix := "  "
-		if marked {
-			prefix = "* "
-		}
-		lines = append(lines, line{text: prefix + c.line(row), bold: marked})
-	}
-	if len(shown) < len(v.items) {
-		lines = append(lines, line{text: fmt.Sprintf("  %d to %d of %d items", v.top+1, v.top+len(shown), len(v.items))})
-	}
-	return append(lines, tail...)
-}
+func (d *display) take(l look) { d.view.take(l, oneLine(d.explanation(l.err))) }

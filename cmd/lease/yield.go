@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +32,7 @@ status is 1.
 Example: lease yield -table mailboxes alice -to host-2:4711 -wait 2m
 `
 
-func yield(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error {
+func yield(a *app, flags *flag.FlagSet) action {
 	to := flags.String("to", "", "")
 	wait := flags.Duration("wait", time.Minute, "")
 	return func(ctx context.Context, ids []string) error {
@@ -44,183 +43,167 @@ func yield(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string)
 		if err != nil {
 			return err
 		}
-		var all sync.WaitGroup
-		var failed atomic.Bool
-		few, until := make(chan struct{}, 16), time.Now().Add(*wait)
-		for _, id := range ids { // side by side: each has the whole time
-			all.Go(func() {
-				y := &yielding{app: a, client: c, id: id, to: *to, wait: *wait, until: until, few: few}
-				outcome, err := y.run(ctx)
-				if err == nil {
-					err = say("%s: %s\n", show(id), outcome)
-				}
-				if err != nil && ctx.Err() == nil {
-					a.complain(err)
-					failed.Store(true)
-				}
-			})
+		y := &yielding{
+			client: c,
+			app:    a,
+			to:     *to,
+			waits:  *wait > 0,
+			until:  time.Now().Add(*wait),
+			few:    make(chan struct{}, 16),
 		}
-		all.Wait()
-		if ctx.Err() == nil && failed.Load() {
-			return exitStatus(statusFailed)
-		}
-		return context.Cause(ctx)
+		return y.run(ctx, ids)
 	}
 }
 
-// yielding is one item that is to be given up.
+// yielding asks for items.
 type yielding struct {
 	*client
-	app     *app
-	id, to  string // to "" is whoever comes
-	wait    time.Duration
-	until   time.Time
-	few     chan struct{} // so many requests at once
-	asked   item          // as it was when its holder was asked
-	askedAt time.Time
+	app   *app
+	to    string // who is to have them; "" is whoever comes
+	waits bool   // until they are given up
+	until time.Time
+	few   chan struct{} // so many looks at once
 }
 
-// lookAround is how long a freed item is watched for somebody who takes it: workers look every third of a lease.
-const lookAround = 15 * time.Second
+// run asks for the items side by side: each has the whole time.
+func (y *yielding) run(ctx context.Context, ids []string) error {
+	var all sync.WaitGroup
+	var failed atomic.Bool
+	for _, id := range ids {
+		all.Go(func() {
+			err := y.runOne(ctx, id)
+			if err != nil && ctx.Err() == nil {
+				y.app.complain(err)
+				failed.Store(true)
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if failed.Load() {
+		return exitStatus(statusFailed)
+	}
+	return nil
+}
 
-// run asks for the item, waits, and returns what became of it.
-func (y *yielding) run(ctx context.Context) (outcome string, err error) {
-	switch outcome, err := y.ask(ctx); {
-	case outcome != "" || err != nil:
-		return outcome, err
-	case y.wait == 0:
-		return y.askedFor(), nil
+// runOne asks for an item, waits until somebody else has it, and says what became of it.
+func (y *yielding) runOne(ctx context.Context, id string) error {
+	q := &asking{id: id, to: y.to}
+	v, err := y.ask(ctx, q)
+	if err != nil {
+		return err
 	}
-	if err := say("%s: %s\n", show(y.id), y.askedFor()); err != nil {
-		return "", err
+	if v.step == stepAsked {
+		v.text = q.text()
 	}
-	var freed time.Time
-	failed := ""
-	for pause := 200 * time.Millisecond; ; pause = min(time.Second, pause+50*time.Millisecond) {
-		if aws.SleepWithContext(ctx, min(pause, max(0, time.Until(y.until)))) != nil {
-			return "", context.Cause(ctx)
+	if v.step == stepAsked && y.waits {
+		if err := say("%s: %s\n", show(id), v.text); err != nil {
+			return err
 		}
-		i, found, err := y.see(ctx)
-		now, holder := time.Now(), show(i.LesseeID)
-		over := !now.Before(y.until)
-		switch {
-		case err != nil && !over && ctx.Err() == nil:
-			if failed == "" {
-				failed = y.app.explain(err)
-				warn("%s; it asks on", failed)
-			}
-		case err != nil:
-			return "", err
-		case !found:
-			return "was retired", nil
-		case i.why != "":
-			return i.describe(now), nil
-		case !i.live(now) || i.LesseeID == "":
-			if !i.live(now) && freed.IsZero() {
-				freed = now
-			}
-			if over && y.to != "" && y.to == y.asked.LesseeID {
-				return "", fmt.Errorf("%s was reserved for %s, which has not taken it: it %s", show(y.id), show(y.to), i.describe(now))
-			} else if over && y.to != "" {
-				return "", fmt.Errorf("%s was given up by %s, but %s has not taken it", show(y.id), show(y.asked.LesseeID), show(y.to))
-			} else if over || y.to == "" && !freed.IsZero() && now.Sub(freed) > lookAround {
-				return fmt.Sprintf("%s gave it up, and nobody has it yet: it %s", show(y.asked.LesseeID), i.describe(now)), nil
-			}
-		case i.state(now) == reserved && i.LesseeID != y.asked.LesseeID:
-			if over && y.to != "" {
-				return "", fmt.Errorf("%s is reserved for %s, which has not taken it yet", show(y.id), holder)
-			} else if over {
-				return fmt.Sprintf("%s gave it up, and it is reserved for %s, which has not taken it yet", show(y.asked.LesseeID), holder), nil
-			}
-		case y.still(i):
-			if over && i.state(now) == reserved {
-				return "", fmt.Errorf("%s is reserved for %s, which has not taken it yet", show(y.id), holder)
-			} else if over {
-				return "", fmt.Errorf("%s was not given up: it %s; work may take longer, or the holder heeds no wishes", show(y.id), i.describe(now))
-			}
-			if i.wished(now) && (y.to == "" || i.WantedBy == y.to) {
-				continue
-			}
-			if outcome, err := y.ask(ctx); outcome != "" || err != nil && !errors.As(err, new(awserr.Error)) {
-				return outcome, err
-			}
-		case y.to != "" && i.LesseeID != y.to:
-			return "", fmt.Errorf("%s went to %s, not to %s: it %s", show(y.id), holder, show(y.to), i.describe(now))
-		case i.LesseeID == y.asked.LesseeID:
-			return fmt.Sprintf("%s gave it up, and has it again, with the token %d", holder, i.FencingToken), nil
-		default:
-			return fmt.Sprintf("%s has it, with the token %d", holder, i.FencingToken), nil
+		v, err = y.await(ctx, q)
+		if err != nil {
+			return err
 		}
 	}
-}
-
-// still tells whether the holder that was asked is still the one to ask: in the same tenure, or as what was reserved for it is
-// its own now.
-func (y *yielding) still(i item) bool {
-	return i.LesseeID == y.asked.LesseeID && (i.FencingToken == y.asked.FencingToken || y.asked.state(y.askedAt) == reserved)
-}
-
-func (y *yielding) see(ctx context.Context) (item, bool, error) {
-	y.few <- struct{}{}
-	defer func() { <-y.few }()
-	return y.get(ctx, y.id)
-}
-
-func (y *yielding) askedFor() string {
-	if y.to == y.asked.LesseeID {
-		return "is reserved for " + show(y.to) + " already"
-	} else if by := y.asked.wanter(y.askedAt); y.to == "" && y.asked.WantedBy != "" && by != "" {
-		return by + " has asked " + show(y.asked.LesseeID) + " for it already"
-	} else if y.to == "" {
-		return "asked " + show(y.asked.LesseeID) + " to give it up, for whoever comes"
+	if v.step == stepFailed {
+		return errors.New(v.text)
 	}
-	return "asked " + show(y.asked.LesseeID) + " to hand it over to " + show(y.to)
+	return say("%s: %s\n", show(id), v.text)
 }
 
-// ask asks the holder, unless it was asked already. It returns an outcome if there is nothing to ask for.
-func (y *yielding) ask(ctx context.Context) (outcome string, err error) {
-	for try := 0; try < 5; try++ { // The row may change under its hands.
-		i, found, err := y.see(ctx)
-		now := time.Now()
-		switch {
-		case err != nil:
-			return "", err
-		case !found:
-			return "", fmt.Errorf("there is no item %s in table %q", show(y.id), y.table)
-		case i.why != "":
-			return "", fmt.Errorf("%s %s", show(y.id), i.describe(now))
-		case (!i.live(now) || i.LesseeID == "") && y.to != "":
-			return "", fmt.Errorf("nobody holds %s, to hand it over to %s: it %s", show(y.id), show(y.to), i.describe(now))
-		case !i.live(now):
-			return "nobody holds it", nil
-		case i.LesseeID == "":
-			return "nobody holds it; it " + i.describe(now), nil
-		case i.LesseeID == y.to && i.state(now) != reserved:
-			return fmt.Sprintf("%s has it, with the token %d", show(y.to), i.FencingToken), nil
-		case i.LesseeID == y.to:
-			y.asked, y.askedAt = i, now
-			return "", nil
-		case i.wished(now) && (i.WantedBy == y.to || y.to == "") && !i.wishUntil().Before(i.Until):
-			y.asked, y.askedAt = i, now // Somebody else's wish frees the item too.
-			return "", nil
+// ask asks the holder, if that is to be asked. An error, or a verdict other than stepAsked, is
+// the end.
+func (y *yielding) ask(ctx context.Context, q *asking) (verdict, error) {
+	const tries = 5 // The row may change under its hands.
+	for range tries {
+		s, err := y.see(ctx, q.id)
+		if err != nil {
+			return verdict{}, err
 		}
-		err = y.WantLease(ctx, i.LeaseItem, y.to, y.wishUntil(i, now))
+		if !s.found {
+			return verdict{}, y.missing(q.id)
+		}
+		v := q.judgeHolder(s)
+		if v.step == stepAsked {
+			q.noteAsked(s)
+		}
+		if v.step != stepAsk {
+			return v, nil
+		}
+		err = y.WantLease(ctx, s.LeaseItem, q.to, s.endOfWish())
 		if err == nil {
-			y.asked, y.askedAt = i, now
-			y.asked.WantedBy = y.to
+			s.WantedBy = q.to
+			q.noteAsked(s)
+			return verdict{step: stepAsked}, nil
 		}
 		if !errors.Is(err, lease.LeaseNotObtainedError) {
-			return "", err
+			return verdict{}, err
 		}
 	}
-	return "", fmt.Errorf("%s changes all the time: try again", show(y.id))
+	return failedf("%s changes all the time: try again", show(q.id)), nil
 }
 
-// wishUntil is until when a wish is to count: till the lease's end, as the renewal before that shows it to the holder. One
-// that heeds wishes prolongs it while its work takes longer, and a reservation is to be no longer than need be.
-func (y *yielding) wishUntil(i item, now time.Time) time.Time {
-	if soon := now.Add(5 * time.Second); i.Until.Before(soon) {
-		return soon
+// The time from one look at an item to the next: it grows with each.
+const (
+	firstPause   = 200 * time.Millisecond
+	pauseGrowth  = 50 * time.Millisecond
+	longestPause = time.Second
+)
+
+// await looks again and again until there is an outcome.
+func (y *yielding) await(ctx context.Context, q *asking) (verdict, error) {
+	pause := firstPause
+	for {
+		left := max(0, time.Until(y.until))
+		if aws.SleepWithContext(ctx, min(pause, left)) != nil {
+			return verdict{}, context.Cause(ctx)
+		}
+		pause = min(longestPause, pause+pauseGrowth)
+		v, err := y.look(ctx, q)
+		if err != nil || v.isOutcome() {
+			return v, err
+		}
 	}
-	return i.Until
+}
+
+// look looks once, and asks again where nobody asks any more. What goes wrong is waited out.
+func (y *yielding) look(ctx context.Context, q *asking) (verdict, error) {
+	s, err := y.see(ctx, q.id)
+	if err != nil {
+		return verdict{}, y.waitOut(ctx, q, s, err)
+	}
+	q.noteFreed(s)
+	v := q.judge(s)
+	if v.step != stepAsk {
+		return v, nil
+	}
+	v, err = y.ask(ctx, q)
+	if errors.As(err, new(awserr.Error)) {
+		return verdict{step: stepWait}, nil
+	}
+	return v, err
+}
+
+// waitOut returns the error of a look if there is no time left, or nil after it has told of the
+// first.
+func (y *yielding) waitOut(ctx context.Context, q *asking, s sight, err error) error {
+	if s.late || ctx.Err() != nil {
+		return err
+	}
+	if !q.troubled {
+		q.troubled = true
+		warn("%s; it asks on", y.app.explain(err))
+	}
+	return nil
+}
+
+// see looks at an item. Only few look at once.
+func (y *yielding) see(ctx context.Context, id string) (sight, error) {
+	y.few <- struct{}{}
+	defer func() { <-y.few }()
+	i, found, err := y.get(ctx, id)
+	now := time.Now()
+	return sight{item: i, found: found, now: now, late: !now.Before(y.until)}, err
 }

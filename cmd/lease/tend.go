@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/intercom/lease"
+)
+
+const (
+	leftoverGrace = 5 * time.Second        // for what a command that has ended leaves in its group
+	lostGrace     = time.Second            // when the item is another's already
+	killPause     = 100 * time.Millisecond // from one SIGKILL to the next: it may just have forked
+)
+
+// tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't
+// outlive the tenure.
+func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
+	t := h.newTending(l, g)
+	t.run(ctx)
+	h.guard.drop(g.id)
+	return t.outcome(ctx)
+}
+
+func (h *holder) newTending(l *lease.Lease, g *group) *tending {
+	return &tending{holder: h, lease: l, group: g, lead: killLead(h.as.duration)}
+}
+
+// killLead is how much sooner than the tenure's end a group is killed: that takes a moment.
+func killLead(duration time.Duration) time.Duration {
+	const shortest, longest = 10 * time.Millisecond, 100 * time.Millisecond
+	return min(max(duration/100, shortest), longest)
+}
+
+// tending is the care for a command and all of its group.
+type tending struct {
+	*holder
+	lease *lease.Lease
+	group *group
+	lead  time.Duration
+
+	told bool             // the group was told to stop
+	lost bool             // its lease is lost, or about to be
+	kill <-chan time.Time // it is to be killed
+
+	ends      time.Time        // when it is killed if no renewal comes
+	ended     <-chan time.Time // that time has come
+	guardTold time.Time        // when the guard has heard of it
+}
+
+func (t *tending) run(ctx context.Context) {
+	exited := t.group.exited
+	done := ctx.Done()
+	over := t.lease.Context().Done()
+	again := t.again
+	ticker := time.NewTicker(t.lead)
+	defer ticker.Stop()
+	t.keepUntilEnd(t.lease.Remaining())
+	for !t.group.over() {
+		select {
+		case <-exited:
+			exited = nil
+			t.endLeftovers()
+		case <-done:
+			done = nil
+			t.stop()
+		case <-over:
+			over = nil
+			t.lose()
+		case <-t.ended:
+			t.endTenure()
+		case <-again:
+			again = nil
+			t.killAfter(0)
+		case <-t.kill:
+			t.group.signal(syscall.SIGKILL)
+			t.killAfter(killPause)
+		case <-ticker.C:
+			t.group.resume()
+			t.followRenewals()
+		}
+	}
+}
+
+// tell tells the group to stop, once. One that is stopped at the terminal can't end.
+func (t *tending) tell() {
+	if t.told {
+		return
+	}
+	t.told = true
+	t.group.signal(syscall.SIGTERM)
+	t.group.signal(syscall.SIGCONT)
+}
+
+func (t *tending) killAfter(grace time.Duration) { t.kill = time.After(grace) }
+
+// keepUntilEnd says till when the group may work, if that is news. It says so again each second: a
+// word to the guard may not have got through.
+func (t *tending) keepUntilEnd(left time.Duration) {
+	now := time.Now()
+	end := now.Add(left - t.lead)
+	same := end.Sub(t.ends).Abs() < t.lead
+	if same && now.Sub(t.guardTold) < time.Second {
+		return
+	}
+	t.ends = end
+	t.ended = time.After(left - t.lead)
+	t.guardTold = now
+	t.guard.keep(t.group.id, end)
+}
+
+// endLeftovers ends what the command has left when it ended by itself.
+func (t *tending) endLeftovers() {
+	if t.told || t.group.over() {
+		return
+	}
+	t.tell()
+	t.killAfter(leftoverGrace)
+}
+
+// stop is for an item that is wanted, or a holder that is to stop: there is time to finish.
+func (t *tending) stop() {
+	if t.lease.Context().Err() == nil {
+		t.tell()
+	}
+}
+
+// lose is for a lease that is over: the item may be another's. What was told to stop has had its
+// time.
+func (t *tending) lose() {
+	grace := time.Duration(0)
+	if !t.told {
+		grace = min(lostGrace, t.as.duration/10, time.Until(t.ends))
+	}
+	t.lost = true
+	t.tell()
+	t.killAfter(max(0, grace))
+}
+
+// endTenure kills the group, unless a renewal came at the last moment.
+func (t *tending) endTenure() {
+	left := t.lease.Remaining()
+	if left > t.lead {
+		t.keepUntilEnd(left)
+		return
+	}
+	t.lost = true
+	t.told = true
+	t.killAfter(0)
+}
+
+// followRenewals moves the end along. If no renewal has come for too long, there is no time to stop
+// in but this.
+func (t *tending) followRenewals() {
+	left := t.lease.Remaining()
+	if left == 0 {
+		return
+	}
+	t.keepUntilEnd(left)
+	if left < t.as.duration/10 && !t.lost {
+		t.lost = true
+		t.tell()
+	}
+}
+
+var errAboutToBeLost = errors.New("the lease could not be renewed, and the command was ended")
+
+// outcome notes how the command has ended, and returns what Hold is to hear of it.
+func (t *tending) outcome(ctx context.Context) error {
+	status := t.group.status()
+	t.status.Store(int64(status))
+	t.ctrlC.Store(t.group.interrupted() && !t.told)
+
+	// It may have been the guard that ended it.
+	if t.lost || t.lease.Context().Err() != nil {
+		t.gaveUp.Store(true)
+		t.warnOfLoss()
+		return errAboutToBeLost
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if status == 0 {
+		return nil
+	}
+	if t.share {
+		warn("the command for %s ended with status %d", show(t.lease.LeaseID), status)
+	}
+	return fmt.Errorf("the command ended with status %d", status)
+}
+
+func (t *tending) warnOfLoss() {
+	name := show(t.lease.LeaseID)
+	if t.group.foreign {
+		warn("the lease of %s was lost, and its command has ended by itself", name)
+		return
+	}
+	warn("the lease of %s was lost, and its command was ended", name)
+}

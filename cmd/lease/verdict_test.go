@@ -1,0 +1,193 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/intercom/lease"
+)
+
+// The items that a look may show, at the time noon.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func heldItem(holder string, token int64) item {
+	end := noon.Add(20 * time.Second)
+	return item{LeaseItem: lease.LeaseItem{
+		LeaseID:      "a",
+		LesseeID:     holder,
+		FencingToken: token,
+		Until:        end,
+		LeaseUntil:   end.UnixNano(),
+	}}
+}
+
+func wishedItem(holder string, token int64, by string, left time.Duration) item {
+	i := heldItem(holder, token)
+	i.WantedBy = by
+	i.WantedUntil = noon.Add(left).UnixNano()
+	return i
+}
+
+func reservedItem(holder string, token int64) item {
+	return wishedItem(holder, token, holder, time.Minute)
+}
+
+func freeItem(token int64) item {
+	return item{LeaseItem: lease.LeaseItem{LeaseID: "a", FencingToken: token}}
+}
+
+func unusableItem() item {
+	return item{LeaseItem: lease.LeaseItem{LeaseID: "a"}, why: "odd"}
+}
+
+func seenAtNoon(i item) sight { return sight{item: i, found: true, now: noon} }
+
+func TestAskingJudgesWhetherThereIsAHolderToAsk(t *testing.T) {
+	t.Parallel()
+	asks := verdict{step: stepAsk}
+	stands := verdict{step: stepAsked}
+	for _, test := range []struct {
+		name string
+		to   string
+		is   item
+		want verdict
+	}{
+		{"held", "", heldItem("w1", 5), asks},
+		{"held, for another", "w2", heldItem("w1", 5), asks},
+		{"had already", "w2", heldItem("w2", 5), done("w2 has it, with the token 5")},
+		{"on its way already", "w2", reservedItem("w2", 5), stands},
+		{"asked for already", "", wishedItem("w1", 5, "", 20*time.Second), stands},
+		{"asked for by another already", "", wishedItem("w1", 5, "w3", 20*time.Second), stands},
+		{"asked for already, for another", "w2", wishedItem("w1", 5, "w2", 20*time.Second), stands},
+		{"asked for, for yet another", "w2", wishedItem("w1", 5, "w3", 20*time.Second), asks},
+		{"asked for, but not for long", "", wishedItem("w1", 5, "", 19*time.Second), asks},
+		{"asked for long ago", "", wishedItem("w1", 5, "", -time.Second), asks},
+		{"free", "", freeItem(5), done("nobody holds it")},
+		{"free, for another", "w2", freeItem(5), failedf("nobody holds a, to hand it over to w2: it is free")},
+		{"kept from all", "", heldItem("", 5), done("nobody holds it; it is kept from all for another 20s, " +
+			"as an older process of its last holder's name may rely on it")},
+		{"unusable", "", unusableItem(), failedf("a can't be leased: odd")},
+	} {
+		q := &asking{id: "a", to: test.to}
+		assert.Equal(t, test.want, q.judgeHolder(seenAtNoon(test.is)), test.name)
+	}
+}
+
+func TestAskingJudgesWhatHasBecomeOfTheItem(t *testing.T) {
+	t.Parallel()
+	waits := verdict{step: stepWait}
+	asks := verdict{step: stepAsk}
+	asked := wishedItem("w1", 5, "", 20*time.Second)
+	askedTo := wishedItem("w1", 5, "w2", 20*time.Second)
+	handed := reservedItem("w2", 5)
+	for _, test := range []struct {
+		name      string
+		to        string
+		asked, is item
+		want      verdict // while there is time
+		late      verdict // when there is none left
+	}{
+		{"still held", "", asked, asked, waits,
+			failedf("a was not given up: it is held by w1 with the token 5, for another 20s; " +
+				"work may take longer, or the holder heeds no wishes")},
+		{"still held, for another", "w2", askedTo, askedTo, waits,
+			failedf("a was not given up: it is held by w1 with the token 5, for another 20s; " +
+				"work may take longer, or the holder heeds no wishes")},
+		{"held without a wish", "", asked, heldItem("w1", 5), asks,
+			failedf("a was not given up: it is held by w1 with the token 5, for another 20s; " +
+				"work may take longer, or the holder heeds no wishes")},
+		{"wished for by another", "w2", askedTo, wishedItem("w1", 5, "w3", time.Minute), asks,
+			failedf("a was not given up: it is held by w1 with the token 5, for another 20s; " +
+				"work may take longer, or the holder heeds no wishes")},
+		{"free", "", asked, freeItem(5), waits, done("w1 gave it up, and nobody has it yet: it is free")},
+		{"free, for another", "w2", askedTo, freeItem(5), waits,
+			failedf("a was given up by w1, but w2 has not taken it")},
+		{"free, once reserved", "w2", handed, freeItem(5), waits,
+			failedf("a was reserved for w2, which has not taken it: it is free")},
+		{"kept from all", "", asked, heldItem("", 5), waits,
+			donef("w1 gave it up, and nobody has it yet: it %s", heldItem("", 5).describe(noon))},
+		{"reserved", "", asked, reservedItem("w3", 5), waits,
+			done("w1 gave it up, and it is reserved for w3, which has not taken it yet")},
+		{"reserved, for another", "w2", askedTo, handed, waits,
+			failedf("a is reserved for w2, which has not taken it yet")},
+		{"reserved still", "w2", handed, handed, waits,
+			failedf("a is reserved for w2, which has not taken it yet")},
+		{"taken", "", asked, heldItem("w3", 6),
+			done("w3 has it, with the token 6"), done("w3 has it, with the token 6")},
+		{"taken, by another", "w2", askedTo, heldItem("w2", 6),
+			done("w2 has it, with the token 6"), done("w2 has it, with the token 6")},
+		{"taken by the wrong one", "w2", askedTo, heldItem("w3", 6),
+			failedf("a went to w3, not to w2: it is held by w3 with the token 6, for another 20s"),
+			failedf("a went to w3, not to w2: it is held by w3 with the token 6, for another 20s")},
+		{"taken again", "", asked, heldItem("w1", 6),
+			done("w1 gave it up, and has it again, with the token 6"),
+			done("w1 gave it up, and has it again, with the token 6")},
+		{"reserved for who was asked, in another tenure", "", asked, reservedItem("w1", 6),
+			done("w1 gave it up, and has it again, with the token 6"),
+			done("w1 gave it up, and has it again, with the token 6")},
+		{"unusable", "", asked, unusableItem(), done("can't be leased: odd"), done("can't be leased: odd")},
+	} {
+		q := &asking{id: "a", to: test.to}
+		q.noteAsked(seenAtNoon(test.asked))
+		s := seenAtNoon(test.is)
+		q.noteFreed(s)
+		assert.Equal(t, test.want, q.judge(s), test.name)
+		s.late = true
+		assert.Equal(t, test.late, q.judge(s), "%s, late", test.name)
+	}
+	q := &asking{id: "a"}
+	q.noteAsked(seenAtNoon(asked))
+	assert.Equal(t, done("was retired"), q.judge(sight{now: noon}))
+
+	q = &asking{id: "a", to: "w2"}
+	q.noteAsked(seenAtNoon(handed))
+	assert.Equal(t, asks, q.judge(seenAtNoon(heldItem("w2", 6))), "w2 has taken it: asking says so")
+}
+
+func TestAskingWatchesAFreedItemForAWhile(t *testing.T) {
+	t.Parallel()
+	q := &asking{id: "a"}
+	q.noteAsked(seenAtNoon(heldItem("w1", 5)))
+	for _, test := range []struct {
+		after time.Duration
+		want  step
+	}{
+		{0, stepWait},
+		{lookAround, stepWait},
+		{lookAround + time.Second, stepDone},
+	} {
+		s := seenAtNoon(freeItem(5))
+		s.now = noon.Add(test.after)
+		q.noteFreed(s)
+		assert.Equal(t, test.want, q.judge(s).step, test.after)
+	}
+}
+
+func TestAskingSaysWhatItHasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		to    string
+		asked item
+		want  string
+	}{
+		{"", heldItem("w1", 5), "asked w1 to give it up, for whoever comes"},
+		{"", wishedItem("w1", 5, "", time.Minute), "asked w1 to give it up, for whoever comes"},
+		{"", wishedItem("w1", 5, "w3", time.Minute), "w3 has asked w1 for it already"},
+		{"w2", wishedItem("w1", 5, "w2", time.Minute), "asked w1 to hand it over to w2"},
+		{"w2", reservedItem("w2", 5), "is reserved for w2 already"},
+	} {
+		q := &asking{id: "a", to: test.to}
+		q.noteAsked(seenAtNoon(test.asked))
+		assert.Equal(t, test.want, q.text())
+	}
+}
+
+func TestWishLastsAsLongAsTheLease(t *testing.T) {
+	t.Parallel()
+	s := seenAtNoon(heldItem("w1", 5))
+	assert.Equal(t, s.Until, s.endOfWish())
+	s.Until = noon.Add(time.Second)
+	assert.Equal(t, noon.Add(5*time.Second), s.endOfWish(), "the holder may still renew")
+}
