@@ -69,8 +69,8 @@ func TestLockStoreConforms(t *testing.T) {
 	})
 }
 
-// broken is a Store of which some methods break a promise. It doesn't embed the Store: a Locker would then use
-// two methods only.
+// broken is a Store of which some methods break a promise. It doesn't embed the Store: a Locker
+// would then use two methods only.
 type broken struct {
 	lists
 	Store   *leasetest.Store
@@ -158,8 +158,8 @@ func (b *broken) give(id, lessee string, token int64, until time.Time) {
 	_, _ = b.Store.Lease(id, for30s(lessee), until)
 }
 
-// handsOver makes a mutant that does something to the row of an own lease before it hands that over; if that returns
-// true, instead.
+// handsOver makes a mutant that does something to the row of an own lease before it hands that
+// over; if that returns true, instead.
 func handsOver(before func(b *broken, l *lease.Lease, row lease.LeaseItem, until time.Time) bool) func(b *broken) {
 	return func(b *broken) {
 		b.handOver = func(l *lease.Lease, until time.Time) error {
@@ -392,10 +392,10 @@ var mutants = map[string]struct {
 	"shortens what was seen":      {"LeaseAsSeen of an own live row begins a tenure, and never moves the end back", leasesUnbound},
 	"leases unbound":              {"a namesake's Locker gets the row, the older one loses it, and others wait", leasesUnbound},
 	"remembers nothing":           {"until the end that LeaseAsSeen saw, the item stays with its lessee", remembersNothing},
-	"forgets the older process":   {"a namesake's Locker gets the row, the older one loses it, and others wait", remembersNothing},
-	"remembers its own":           {"LeaseAsSeen of what the older lease left has nothing new to remember", remembersItsOwn},
+	"forgets the namesake":        {"a namesake's Locker gets the row, the older one loses it, and others wait", remembersNothing},
+	"remembers its own":           {"LeaseAsSeen of what the predecessor left has nothing new to remember", remembersItsOwn},
 	"takes itself for a namesake": {"a Locker that obtains its own item again frees it by one release", remembersItsOwn},
-	"forgets in the second step": {"what the older lease remembers, LeaseAsSeen of what it left remembers too", func(b *broken) {
+	"forgets in the second step": {"what the predecessor remembers, LeaseAsSeen of what it left remembers too", func(b *broken) {
 		b.asSeen = func(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 			if older != nil && older.FencingToken() == seen.FencingToken {
 				return b.Store.LeaseWithContext(ctx, seen.LeaseID, r, until)
@@ -798,7 +798,7 @@ var mutants = map[string]struct {
 			return b.Store.HandOverLease(background, withToken(l, b.now(l.LeaseID).FencingToken), until)
 		}
 	}},
-	"hands over past a namesake": {"a handover before the end that an older process of the name relies on is a release", func(b *broken) {
+	"hands over past a namesake": {"a handover before the end that a namesake relies on is a release", func(b *broken) {
 		remembers := make(map[int64]bool) // by token
 		b.asSeen = func(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 			l, err := b.Store.LeaseAsSeen(ctx, seen, older, r, until)
@@ -815,7 +815,7 @@ var mutants = map[string]struct {
 			return true
 		})(b)
 	}},
-	"frees what a namesake is past": {"a handover after the end that an older process of the name relied on reserves the item", func(b *broken) {
+	"frees what a namesake is past": {"a handover after the end that a namesake relied on reserves the item", func(b *broken) {
 		remembers := make(map[int64]bool) // by token
 		b.asSeen = func(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 			l, err := b.Store.LeaseAsSeen(ctx, seen, older, r, until)

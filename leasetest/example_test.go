@@ -22,7 +22,8 @@ type Mailer struct {
 func (m *Mailer) LesseeID() string             { return m.ID }
 func (m *Mailer) LeaseDuration() time.Duration { return m.Duration }
 
-// Run delivers a mail a second. It returns LeaseLostError when another mailer may have the mailbox.
+// Run delivers a mail a second. It returns LeaseLostError when another mailer may have the
+// mailbox.
 func (m *Mailer) Run(ctx context.Context, locker *lease.Locker) error {
 	return locker.Hold(ctx, m, func(ctx context.Context, l *lease.Lease) error {
 		for ctx.Err() == nil {

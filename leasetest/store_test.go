@@ -34,7 +34,8 @@ type for30s string
 func (w for30s) LesseeID() string             { return string(w) }
 func (w for30s) LeaseDuration() time.Duration { return 30 * time.Second }
 
-// bubble is a test inside of a synctest bubble, on a store with the free item a, which starts at 0 s.
+// bubble is a test inside of a synctest bubble, on a store with the free item a, which starts
+// at 0 s.
 type bubble struct {
 	*testing.T
 	*leasetest.Store
