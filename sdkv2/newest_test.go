@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestTheNewestRelease runs these tests with the newest release of SDK v2 that was tried. go.mod has the oldest that they pass with.
+// TestTheNewestRelease runs these tests with the newest release of SDK v2 that was tried.
+// go.mod has the oldest that they pass with.
 func TestTheNewestRelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: left out, it needs DynamoDB Local")

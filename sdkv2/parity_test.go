@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -24,50 +23,11 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	v1 "github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/smithy-go"
-	"github.com/stretchr/testify/assert"
-
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/sdkv2"
+	"github.com/stretchr/testify/assert"
 )
-
-func refusal(code string, more string) string {
-	return fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"because"%s}`, code, more)
-}
-
-// script is a transport that gives each attempt its answer, and the last of them to all further ones.
-type script struct {
-	attempts atomic.Int64
-	answers  []func(*http.Request) (*http.Response, error)
-}
-
-func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return nil, err
-		}
-		r.Body.Close()
-	}
-	n := int(s.attempts.Add(1))
-	return s.answers[min(n, len(s.answers))-1](r)
-}
-
-func says(status int, body string) func(*http.Request) (*http.Response, error) {
-	return func(r *http.Request) (*http.Response, error) { return answer(r, status, body), nil }
-}
-
-func fails(err error) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
-}
-
-// sums is an answer with a checksum.
-func sums(body string, sum uint32) func(*http.Request) (*http.Response, error) {
-	return func(r *http.Request) (*http.Response, error) {
-		resp := answer(r, 200, body)
-		resp.Header.Set("X-Amz-Crc32", fmt.Sprint(sum))
-		return resp, nil
-	}
-}
 
 // outcome is what a caller of v1's, and package lease, see of a request.
 type outcome struct {
@@ -229,10 +189,6 @@ func parityCases() []parityCase {
 	}
 }
 
-func answers(all ...func(*http.Request) (*http.Response, error)) []func(*http.Request) (*http.Response, error) {
-	return all
-}
-
 // TestParity holds the bridge against plain v1, in what is seen of a request.
 func TestParity(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
@@ -298,7 +254,8 @@ type closing struct {
 
 func (c closing) Close() error { c.closed(); return c.ReadCloser.Close() }
 
-// transient tells whether package lease goes on after that error: a Heartbeat does so until the lease ends.
+// transient tells whether package lease goes on after that error: a Heartbeat does so until the
+// lease ends.
 func transient(t *testing.T, err error) (transient bool) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease.Lease{LeaseID: "a", Request: for30s("w1"), Until: time.Now().Add(30 * time.Second)}

@@ -20,8 +20,9 @@ var (
 	suiteArgs = flag.String("suite.args", "", "more arguments for them, as -chaos.duration=1m")
 )
 
-// TestSuite runs the library's own tests with the bridge under all their clients. The module of the library knows nothing of
-// this one: a workspace has both, and an overlay puts one more file into the package that makes the clients.
+// TestSuite runs the library's own tests with the bridge under all their clients. The module of
+// the library knows nothing of this one: a workspace has both, and an overlay puts one more
+// file into the package that makes the clients.
 func TestSuite(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: left out, it takes minutes and needs DynamoDB Local")
