@@ -3,7 +3,6 @@ package sdkv2_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -21,14 +20,6 @@ import (
 )
 
 const leased = `{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"1767323045000000000"},"FencingToken":{"N":"7"}}}`
-
-// always is a transport that answers at once.
-func always(status int, body string) roundTrip {
-	return func(r *http.Request) (*http.Response, error) {
-		io.Copy(io.Discard, r.Body)
-		return answer(r, status, body), nil
-	}
-}
 
 // updateV1 is the write by which a lease is taken.
 func updateV1(table string) *v1.UpdateItemInput {

@@ -11,7 +11,8 @@ import (
 )
 
 func TestLockStoreConforms(t *testing.T) {
-	client := sdkv2.NewFromConfig(configOf(&http.Client{Transport: newTransport(t)}, ddblocal.ForTest(t).Endpoint))
+	endpoint := ddblocal.ForTest(t).Endpoint
+	client := sdkv2.NewFromConfig(configOf(&http.Client{Transport: newTransport(t)}, endpoint))
 	leasetest.TestStore(t, func(t *testing.T, leaseIDs ...string) leasetest.StoreInterface {
 		return lease.NewLockStore(client, newTable(t, client, leaseIDs...), "id")
 	})

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,10 +17,11 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	v1 "github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/smithy-go"
-	"github.com/intercom/lease/sdkv2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/intercom/lease/sdkv2"
 )
 
 func TestRequestHasV2sUserAgent(t *testing.T) {
@@ -32,11 +32,13 @@ func TestRequestHasV2sUserAgent(t *testing.T) {
 	assert.NotContains(t, agent, "aws-sdk-go/")
 }
 
-// TestRequestIsSentAsV1HasBuiltIt: headers too, and v2's signature covers them.
+// Headers too, and v2's signature covers them.
 func TestRequestIsSentAsV1HasBuiltIt(t *testing.T) {
 	s := newServer(t, ok)
 	ddb := sdkv2.NewFromConfig(configOf(nil, s.URL))
-	ddb.Handlers.Build.PushBack(func(r *request.Request) { r.HTTPRequest.Header.Set("X-Amz-Mine", "yes") })
+	ddb.Handlers.Build.PushBack(func(r *request.Request) {
+		r.HTTPRequest.Header.Set("X-Amz-Mine", "yes")
+	})
 	require.NoError(t, list(ddb))
 	header := s.all()[0].Header
 	assert.Equal(t, "yes", header.Get("X-Amz-Mine"))
@@ -45,19 +47,20 @@ func TestRequestIsSentAsV1HasBuiltIt(t *testing.T) {
 	assert.Contains(t, header.Get("Authorization"), "x-amz-mine")
 }
 
-// TestRequestCountsOnlyAttemptsThatReachedTheTransport: the credentials of the second attempt
-// fail. What came to the first is not shown.
+// The credentials of the second attempt fail. What came to the first is not shown.
 func TestRequestCountsOnlyAttemptsThatReachedTheTransport(t *testing.T) {
-	transport := &script{answers: answers(says(500, refusal("InternalFailure", "")))}
-	cfg := configOf(&http.Client{Transport: transport}, "http://stub")
-	var asked atomic.Int64
-	cfg.Credentials = awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) {
-		if asked.Add(1) == 1 {
-			return awsv2.Credentials{AccessKeyID: "KEY", SecretAccessKey: "secret"}, nil
-		}
-		return awsv2.Credentials{}, errors.New("gone")
+	transport := scripted(says(500, refusal("InternalFailure", "")))
+	asked := 0
+	ddb := stubbed(transport, quick, func(o *v2.Options) {
+		o.Credentials = provider(func(context.Context) (awsv2.Credentials, error) {
+			asked++
+			if asked == 1 {
+				return withKey("KEY"), nil
+			}
+			return awsv2.Credentials{}, errors.New("gone")
+		})
 	})
-	req, _ := sdkv2.NewFromConfig(cfg, quick).ListTablesRequest(nil)
+	req, _ := ddb.ListTablesRequest(nil)
 	err := req.Send()
 	assert.ErrorContains(t, err, "gone")
 	var failure awserr.Error
@@ -69,59 +72,60 @@ func TestRequestCountsOnlyAttemptsThatReachedTheTransport(t *testing.T) {
 	assert.Empty(t, req.RequestID)
 }
 
-// TestRequestHasTheTimeOfItsLastAttempt: the lease library takes it for the time just before a
-// reply's Date. Signing is over by then.
+// The lease library takes it for the time just before a reply's Date. Signing is over by then.
 func TestRequestHasTheTimeOfItsLastAttempt(t *testing.T) {
-	var sent time.Time
+	var signed, sent time.Time
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 		first := sent.IsZero()
-		if sent = time.Now(); first {
+		sent = time.Now()
+		if first {
 			return nil, errors.New("lost")
 		}
 		return answer(r, 200, `{}`), nil
 	})
-	cfg := configOf(&http.Client{Transport: transport}, "http://stub")
-	var signed time.Time
-	cfg.Credentials = awsv2.CredentialsProviderFunc(func(context.Context) (awsv2.Credentials, error) {
-		signed = time.Now()
-		return awsv2.Credentials{AccessKeyID: "KEY", SecretAccessKey: "secret"}, nil
+	ddb := stubbed(transport, quick, func(o *v2.Options) {
+		o.Credentials = provider(func(context.Context) (awsv2.Credentials, error) {
+			signed = time.Now()
+			return withKey("KEY"), nil
+		})
 	})
-	req, _ := sdkv2.NewFromConfig(cfg, quick).ListTablesRequest(nil)
+	req, _ := ddb.ListTablesRequest(nil)
 	require.NoError(t, req.Send())
 	assert.Equal(t, 1, req.RetryCount)
-	assert.True(t, signed.Before(req.AttemptTime) && req.AttemptTime.Before(sent), "%v, %v, %v", signed, req.AttemptTime, sent)
+	assert.True(t, signed.Before(req.AttemptTime), "signed at %v, sent at %v", signed, req.AttemptTime)
+	assert.True(t, req.AttemptTime.Before(sent), "sent at %v, arrived at %v", req.AttemptTime, sent)
 }
 
-// TestRequestEndsWithItsContext: in each place where it may wait, at once, and with nothing
-// left behind.
+// In each place where it may wait, and with nothing left behind.
 func TestRequestEndsWithItsContext(t *testing.T) {
-	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	silent := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body) // else the server sees no end of the connection
 		<-r.Context().Done()
 	})
-	slow := newServer(t, refuses(500, "InternalFailure"))
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	failing := newServer(t, refuses(500, "InternalFailure"))
+	hourly := retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
+		return time.Hour, nil
+	})
+	pending := provider(func(ctx context.Context) (awsv2.Credentials, error) {
+		<-ctx.Done()
+		return awsv2.Credentials{}, ctx.Err()
+	})
+	ignored := goleak.IgnoreCurrent()
 	for name, c := range map[string]struct {
-		url string
-		opt func(*v2.Options)
+		url    string
+		option func(*v2.Options)
 	}{
-		"a reply": {s.URL, func(*v2.Options) {}},
-		"backoff": {slow.URL, func(o *v2.Options) {
-			o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
-				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return time.Hour, nil })
-			})
+		"a reply": {silent.URL, func(*v2.Options) {}},
+		"backoff": {failing.URL, func(o *v2.Options) {
+			o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.Backoff = hourly })
 		}},
-		"credentials": {slow.URL, func(o *v2.Options) {
-			o.Credentials = awsv2.CredentialsProviderFunc(func(ctx context.Context) (awsv2.Credentials, error) {
-				<-ctx.Done()
-				return awsv2.Credentials{}, ctx.Err()
-			})
-		}},
+		"credentials": {failing.URL, func(o *v2.Options) { o.Credentials = pending }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
-			ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: transport}, c.url), c.opt)
+			cfg := configOf(&http.Client{Transport: transport}, c.url)
+			ddb := sdkv2.NewFromConfig(cfg, c.option)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			_, err := ddb.ListTablesWithContext(ctx, &v1.ListTablesInput{})
@@ -133,17 +137,54 @@ func TestRequestEndsWithItsContext(t *testing.T) {
 			assert.ErrorAs(t, err, new(*smithy.OperationError))
 		})
 	}
+	awaitNoGoroutines(t, ignored)
+}
+
+// awaitNoGoroutines waits until there are no goroutines but those.
+func awaitNoGoroutines(t *testing.T, ignored goleak.Option) {
+	t.Helper()
+	start := time.Now()
+	for {
+		err := goleak.Find(ignored)
+		if err == nil {
+			return
+		}
+		if time.Since(start) > time.Minute {
+			require.NoError(t, err)
+		}
+	}
 }
 
 func TestRequestCanNotBePresigned(t *testing.T) {
-	req, _ := sdkv2.NewFromConfig(configOf(nil, "http://stub")).ListTablesRequest(nil)
+	req, _ := stubbed(scripted()).ListTablesRequest(nil)
 	_, err := req.Presign(time.Minute)
 	assert.ErrorContains(t, err, "presigned")
 }
 
+func TestRequestThatIsBuiltCanNotBePresignedEither(t *testing.T) {
+	req, _ := stubbed(scripted()).GetItemRequest(getA)
+	require.NoError(t, req.Build())
+	_, err := req.Presign(time.Minute)
+	assert.ErrorContains(t, err, "NotImplemented")
+}
+
+func TestRequestThatTheServiceRefusesDoesNotPanicHere(t *testing.T) {
+	ddb := stubbed(scripted(says(400, refusal("ValidationException", ""))))
+	gets := []*v1.TransactGetItem{nil}
+	_, err := ddb.TransactGetItems(&v1.TransactGetItemsInput{TransactItems: gets})
+	assert.ErrorContains(t, err, "ValidationException")
+	writes := []*v1.TransactWriteItem{nil}
+	_, err = ddb.TransactWriteItems(&v1.TransactWriteItemsInput{TransactItems: writes})
+	assert.ErrorContains(t, err, "ValidationException")
+	ddb.Handlers.Validate.Clear()
+	_, err = ddb.ImportTable(&v1.ImportTableInput{})
+	assert.ErrorContains(t, err, "ValidationException")
+}
+
 func TestHandlerMayWrapABody(t *testing.T) {
-	ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: &script{answers: answers(says(200, oneItem), says(200, oneItem))}}, "http://stub"))
-	out, err := ddb.GetItemWithContext(t.Context(), getA, request.WithResponseReadTimeout(time.Second))
+	ddb := stubbed(scripted(says(200, oneItem)))
+	patient := request.WithResponseReadTimeout(time.Minute)
+	out, err := ddb.GetItemWithContext(t.Context(), getA, patient)
 	require.NoError(t, err)
 	assert.Len(t, out.Item, 2)
 	ddb.Handlers.Unmarshal.PushFront(func(r *request.Request) {
@@ -157,11 +198,10 @@ func TestHandlerMayWrapABody(t *testing.T) {
 
 func TestHandlerMayReadARequest(t *testing.T) {
 	var sent []byte
-	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+	ddb := stubbed(roundTrip(func(r *http.Request) (*http.Response, error) {
 		sent, _ = io.ReadAll(r.Body)
 		return answer(r, 200, oneItem), nil
-	})
-	ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: transport}, "http://stub"))
+	}))
 	ddb.Handlers.Send.PushFront(func(r *request.Request) {
 		_, _ = io.ReadAll(r.Body)
 		r.HTTPRequest.Header["X-Mine"] = []string{"mine"}
@@ -169,23 +209,4 @@ func TestHandlerMayReadARequest(t *testing.T) {
 	_, err := ddb.GetItem(getA)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"Key":{"id":{"S":"a"}},"TableName":"t"}`, string(sent))
-}
-
-func TestRequestThatTheServiceRefusesDoesNotPanicHere(t *testing.T) {
-	refused := says(400, refusal("ValidationException", ""))
-	ddb := sdkv2.NewFromConfig(configOf(&http.Client{Transport: &script{answers: answers(refused, refused, refused)}}, "http://stub"))
-	_, err := ddb.TransactGetItems(&v1.TransactGetItemsInput{TransactItems: []*v1.TransactGetItem{nil}})
-	assert.ErrorContains(t, err, "ValidationException")
-	_, err = ddb.TransactWriteItems(&v1.TransactWriteItemsInput{TransactItems: []*v1.TransactWriteItem{nil}})
-	assert.ErrorContains(t, err, "ValidationException")
-	ddb.Handlers.Validate.Clear()
-	_, err = ddb.ImportTable(&v1.ImportTableInput{})
-	assert.ErrorContains(t, err, "ValidationException")
-}
-
-func TestRequestThatIsBuiltCanNotBePresignedEither(t *testing.T) {
-	req, _ := sdkv2.NewFromConfig(configOf(&http.Client{Transport: &script{}}, "http://stub")).GetItemRequest(getA)
-	require.NoError(t, req.Build())
-	_, err := req.Presign(time.Minute)
-	assert.ErrorContains(t, err, "NotImplemented")
 }
