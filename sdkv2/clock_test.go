@@ -14,7 +14,8 @@ import (
 	"github.com/intercom/lease/sdkv2"
 )
 
-// skewed is a server whose clock is another: it refuses signatures of another time, as AWS does.
+// skewed is a server whose clock is another: it refuses signatures of another time, as AWS
+// does.
 type skewed struct {
 	next    http.RoundTripper
 	now     func() time.Time
@@ -66,8 +67,9 @@ func TestClockThatIsAnHourWrongIsCorrected(t *testing.T) {
 			n, err := strconv.ParseInt(*l.AttributeValues["LeaseUntil"].N, 10, 64)
 			require.NoError(t, err)
 			until := time.Unix(0, n)
-			assert.False(t, until.Before(earliest), "%v; the row's end is in the database's time", until)
-			assert.False(t, until.After(latest), "%v; the row's end is in the database's time", until)
+			const why = "%v is not in the database's time"
+			assert.False(t, until.Before(earliest), why, until)
+			assert.False(t, until.After(latest), why, until)
 			assert.True(t, l.Valid())
 			left := l.Remaining()
 			assert.LessOrEqual(t, left, duration*9/10)

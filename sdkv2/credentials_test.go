@@ -107,9 +107,10 @@ func TestCredentialsThatHaveExpiredAreGotAnew(t *testing.T) {
 	})
 	var given atomic.Int64
 	cfg := configOf(nil, s.URL)
-	cfg.Credentials = awsv2.NewCredentialsCache(provider(func(context.Context) (awsv2.Credentials, error) {
+	next := provider(func(context.Context) (awsv2.Credentials, error) {
 		return withKey(fmt.Sprint("KEY", given.Add(1))), nil
-	}))
+	})
+	cfg.Credentials = awsv2.NewCredentialsCache(next)
 	require.NoError(t, list(sdkv2.NewFromConfig(cfg)))
 	assert.Len(t, s.all(), 2)
 }

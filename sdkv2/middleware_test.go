@@ -22,7 +22,8 @@ func onInitialize(step func(
 	ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 ) (middleware.InitializeOutput, middleware.Metadata, error)) func(*v2.Options) {
 	return withSteps(func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("mine", step), middleware.After)
+		mine := middleware.InitializeMiddlewareFunc("mine", step)
+		return stack.Initialize.Add(mine, middleware.After)
 	})
 }
 
@@ -41,7 +42,8 @@ func onDeserialize(step func(
 	ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 ) (middleware.DeserializeOutput, middleware.Metadata, error)) func(*v2.Options) {
 	return withSteps(func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("mine", step), middleware.After)
+		mine := middleware.DeserializeMiddlewareFunc("mine", step)
+		return stack.Deserialize.Add(mine, middleware.After)
 	})
 }
 

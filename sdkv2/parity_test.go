@@ -41,7 +41,7 @@ type outcome struct {
 	attempts   int
 	retries    int
 	date       bool
-	cause      string // what OrigErr is, of a request that was not sent or was cancelled: set by try
+	cause      string // what OrigErr is, of a request that was not sent or was cancelled
 }
 
 func (o outcome) String() string {
@@ -149,7 +149,8 @@ var (
 	noTable    = says(400, refusal("ResourceNotFoundException", ""))
 	denies     = says(400, refusal("AccessDeniedException", ""))
 	unmet      = says(400, refusal("ConditionalCheckFailedException", ""))
-	unmetByW2  = says(400, refusal("ConditionalCheckFailedException", `,"Item":{"ProcessID":{"S":"w2"}}`))
+	heldByW2   = `,"Item":{"ProcessID":{"S":"w2"}}`
+	unmetByW2  = says(400, refusal("ConditionalCheckFailedException", heldByW2))
 	breaks     = says(500, refusal("InternalFailure", ""))
 	busyProxy  = says(503, "<html>busy</html>")
 	rightCRC   = sums(leased, crc32.ChecksumIEEE([]byte(leased)))

@@ -92,8 +92,9 @@ func TestRequestHasTheTimeOfItsLastAttempt(t *testing.T) {
 	req, _ := ddb.ListTablesRequest(nil)
 	require.NoError(t, req.Send())
 	assert.Equal(t, 1, req.RetryCount)
-	assert.True(t, signed.Before(req.AttemptTime), "signed at %v, sent at %v", signed, req.AttemptTime)
-	assert.True(t, req.AttemptTime.Before(sent), "sent at %v, arrived at %v", req.AttemptTime, sent)
+	began := req.AttemptTime
+	assert.True(t, signed.Before(began), "signed at %v, began at %v", signed, began)
+	assert.True(t, began.Before(sent), "began at %v, sent at %v", began, sent)
 }
 
 // In each place where it may wait, and with nothing left behind.

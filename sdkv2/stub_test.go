@@ -23,7 +23,8 @@ import (
 
 // stubbed returns a bridged client whose requests a transport answers.
 func stubbed(transport http.RoundTripper, options ...func(*v2.Options)) *v1.DynamoDB {
-	return sdkv2.NewFromConfig(configOf(&http.Client{Transport: transport}, "http://stub"), options...)
+	cfg := configOf(&http.Client{Transport: transport}, "http://stub")
+	return sdkv2.NewFromConfig(cfg, options...)
 }
 
 // quick makes v2 wait for almost nothing between attempts.
