@@ -1,10 +1,10 @@
-// Package leasetest lets users of package lease test their workers without a database, a network or a
-// sleep. What net/http/httptest is to net/http, it is to lease.
+// Package leasetest lets users of package lease test their workers without a database, a
+// network or a sleep. What net/http/httptest is to net/http, it is to lease.
 //
 // # Testing a worker
 //
-// [Store] is a store in memory that does what [lease.LockStore] does, and fails when it is told to. In a
-// [testing/synctest] bubble such a test is exact and takes no time:
+// [Store] is a store in memory that does what [lease.LockStore] does, and fails when it is told
+// to. In a [testing/synctest] bubble such a test is exact and takes no time:
 //
 //	func TestMailerStopsWhenItsLeaseIsLost(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -36,8 +36,8 @@
 //	a second Locker     LeaseLostError, at its next renewal, if it has the same LesseeID
 //	WantLease           LeaseWantedError, at its next renewal; the item is handed over when work has returned
 //
-// The switches are those of one client. [Store.NewClient] makes another host's, to see one worker take
-// over from another that is cut off.
+// The switches are those of one client. [Store.NewClient] makes another host's, to see one
+// worker take over from another that is cut off.
 //
 // # Testing a store
 //
@@ -49,7 +49,11 @@
 //
 // # Reading order
 //
-// store.go (leasing and looking), registry.go (registering and retiring), table.go (the rows), faults.go (the
-// switches), conformance.go (the suite), promises.go (its sub-tests), namesakes.go (those of LeaseAsSeen and
-// of a Locker on the store), wishes.go (those of wishes, handovers and HoldShare), save.go (SaveAttributes, and its sub-tests).
+// The store: store.go (leasing, renewing, releasing), wish.go (wishes and handovers), save.go,
+// scan.go and registry.go (the other calls), row.go (what becomes of a row, decided apart from
+// all else), table.go (the rows), faults.go (the switches), send.go (what they do to a
+// request), counts.go, check.go (bad input).
+//
+// The suite: conformance.go (TestStore), steps.go (what sub-tests have in common), and
+// promises_leasing.go to promises_sharing.go (the sub-tests, by subject).
 package leasetest

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,8 @@ type Mailer struct {
 func (m *Mailer) LesseeID() string             { return m.ID }
 func (m *Mailer) LeaseDuration() time.Duration { return m.Duration }
 
-// Run delivers a mail a second. It returns LeaseLostError when another mailer may have the mailbox.
+// Run delivers a mail a second. It returns LeaseLostError when another mailer may have the
+// mailbox.
 func (m *Mailer) Run(ctx context.Context, locker *lease.Locker) error {
 	return locker.Hold(ctx, m, func(ctx context.Context, l *lease.Lease) error {
 		for ctx.Err() == nil {
@@ -61,7 +63,8 @@ func TestMailerThatIsCutOffStopsBeforeTheNextOneStarts(t *testing.T) {
 		host2 := host1.NewClient()
 		mails := make(chan string, 1000)
 		start := func(id string, client *leasetest.Store) {
-			mailer := &Mailer{ID: id, Duration: 30 * time.Second, Deliver: func(string) { mails <- id }}
+			deliver := func(string) { mails <- id }
+			mailer := &Mailer{ID: id, Duration: 30 * time.Second, Deliver: deliver}
 			go mailer.Run(t.Context(), lease.NewLocker(client))
 			synctest.Wait()
 		}
@@ -89,10 +92,14 @@ func TestMailerThatIsCutOffStopsBeforeTheNextOneStarts(t *testing.T) {
 
 func Example() {
 	store := leasetest.NewStore("alice")
-	mailer := &Mailer{ID: "host-1", Duration: 60 * time.Millisecond, Deliver: func(mailbox string) {
-		fmt.Println("host-1 delivers a mail to", mailbox)
-		store.Steal(mailbox, "host-2", time.Minute)
-	}}
+	var first sync.Once
+	deliver := func(mailbox string) {
+		first.Do(func() {
+			fmt.Println("host-1 delivers a mail to", mailbox)
+			store.Steal(mailbox, "host-2", time.Minute)
+		})
+	}
+	mailer := &Mailer{ID: "host-1", Duration: 3 * time.Second, Deliver: deliver}
 	err := mailer.Run(context.Background(), lease.NewLocker(store))
 	fmt.Println("lost:", errors.Is(err, lease.LeaseLostError))
 	fmt.Println("now held by", store.Holder("alice"))

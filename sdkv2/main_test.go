@@ -2,9 +2,7 @@ package sdkv2_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,8 +23,12 @@ func TestMain(m *testing.M) {
 
 // configOf returns one of v2's, for an endpoint, with credentials that are made up.
 func configOf(client awsv2.HTTPClient, endpoint string) awsv2.Config {
-	return awsv2.Config{Region: "us-east-1", HTTPClient: client, BaseEndpoint: &endpoint,
-		Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	return awsv2.Config{
+		Region:       "us-east-1",
+		HTTPClient:   client,
+		BaseEndpoint: &endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+	}
 }
 
 // newTransport returns a transport that is closed when the test is over.
@@ -51,14 +53,8 @@ func newTable(tb testing.TB, ddb *v1.DynamoDB, ids ...string) string {
 	return table
 }
 
-// roundTrip makes a function a transport.
-type roundTrip func(*http.Request) (*http.Response, error)
+// for5m is a LeaseRequest.
+type for5m string
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// answer is a response as DynamoDB's.
-func answer(r *http.Request, status int, body string) *http.Response {
-	return &http.Response{Request: r, StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)),
-		Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{"X-Amzn-Requestid": {"REQUEST"},
-			"Date": {time.Now().UTC().Format(http.TimeFormat)}, "Content-Type": {"application/x-amz-json-1.0"}}}
-}
+func (w for5m) LesseeID() string           { return string(w) }
+func (for5m) LeaseDuration() time.Duration { return 5 * time.Minute }

@@ -2,183 +2,195 @@ package sdkv2
 
 import (
 	"context"
+	"reflect"
+	"slices"
 
 	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	v1 "github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// operation calls one operation of the v2 client, and returns its result, or a new one for a result that nobody unmarshals.
+// operation calls one operation of the v2 client.
 type operation interface {
+	// call calls it for what v1's parameters name.
 	call(ctx context.Context, client *v2.Client, params any, option func(*v2.Options)) error
+
+	// output returns a new result: for one that nobody unmarshals.
 	output() any
 }
 
-// operations are all operations of the service that v1 has. Of v1's parameters the v2 client gets what it chooses its
-// endpoint by, and what tracing shows: the names of tables. What is sent is the JSON that v1 has made of all of them.
+// operations are all operations of the service that v1 has. Of v1's parameters the v2 client
+// gets what it chooses its endpoint by, and what tracing shows: the resource that each names
+// here. What is sent is the JSON that v1 has made of all of them.
 var operations = map[string]operation{
-	"BatchExecuteStatement": on((*v2.Client).BatchExecuteStatement, nothing[v1.BatchExecuteStatementInput, v2.BatchExecuteStatementInput]),
-	"BatchGetItem": on((*v2.Client).BatchGetItem, func(in *v1.BatchGetItemInput) v2.BatchGetItemInput {
-		return v2.BatchGetItemInput{RequestItems: tableNames[types.KeysAndAttributes](in.RequestItems)}
-	}),
-	"BatchWriteItem": on((*v2.Client).BatchWriteItem, func(in *v1.BatchWriteItemInput) v2.BatchWriteItemInput {
-		return v2.BatchWriteItemInput{RequestItems: tableNames[[]types.WriteRequest](in.RequestItems)}
-	}),
-	"CreateBackup": on((*v2.Client).CreateBackup, func(in *v1.CreateBackupInput) v2.CreateBackupInput {
-		return v2.CreateBackupInput{TableName: in.TableName}
-	}),
-	"CreateGlobalTable": on((*v2.Client).CreateGlobalTable, func(in *v1.CreateGlobalTableInput) v2.CreateGlobalTableInput {
-		return v2.CreateGlobalTableInput{GlobalTableName: in.GlobalTableName}
-	}),
-	"CreateTable": on((*v2.Client).CreateTable, func(in *v1.CreateTableInput) v2.CreateTableInput { return v2.CreateTableInput{TableName: in.TableName} }),
-	"DeleteBackup": on((*v2.Client).DeleteBackup, func(in *v1.DeleteBackupInput) v2.DeleteBackupInput {
-		return v2.DeleteBackupInput{BackupArn: in.BackupArn}
-	}),
-	"DeleteItem": on((*v2.Client).DeleteItem, func(in *v1.DeleteItemInput) v2.DeleteItemInput { return v2.DeleteItemInput{TableName: in.TableName} }),
-	"DeleteResourcePolicy": on((*v2.Client).DeleteResourcePolicy, func(in *v1.DeleteResourcePolicyInput) v2.DeleteResourcePolicyInput {
-		return v2.DeleteResourcePolicyInput{ResourceArn: in.ResourceArn}
-	}),
-	"DeleteTable": on((*v2.Client).DeleteTable, func(in *v1.DeleteTableInput) v2.DeleteTableInput { return v2.DeleteTableInput{TableName: in.TableName} }),
-	"DescribeBackup": on((*v2.Client).DescribeBackup, func(in *v1.DescribeBackupInput) v2.DescribeBackupInput {
-		return v2.DescribeBackupInput{BackupArn: in.BackupArn}
-	}),
-	"DescribeContinuousBackups": on((*v2.Client).DescribeContinuousBackups, func(in *v1.DescribeContinuousBackupsInput) v2.DescribeContinuousBackupsInput {
-		return v2.DescribeContinuousBackupsInput{TableName: in.TableName}
-	}),
-	"DescribeContributorInsights": on((*v2.Client).DescribeContributorInsights, func(in *v1.DescribeContributorInsightsInput) v2.DescribeContributorInsightsInput {
-		return v2.DescribeContributorInsightsInput{TableName: in.TableName}
-	}),
-	"DescribeEndpoints": on((*v2.Client).DescribeEndpoints, nothing[v1.DescribeEndpointsInput, v2.DescribeEndpointsInput]),
-	"DescribeExport": on((*v2.Client).DescribeExport, func(in *v1.DescribeExportInput) v2.DescribeExportInput {
-		return v2.DescribeExportInput{ExportArn: in.ExportArn}
-	}),
-	"DescribeGlobalTable": on((*v2.Client).DescribeGlobalTable, func(in *v1.DescribeGlobalTableInput) v2.DescribeGlobalTableInput {
-		return v2.DescribeGlobalTableInput{GlobalTableName: in.GlobalTableName}
-	}),
-	"DescribeGlobalTableSettings": on((*v2.Client).DescribeGlobalTableSettings, func(in *v1.DescribeGlobalTableSettingsInput) v2.DescribeGlobalTableSettingsInput {
-		return v2.DescribeGlobalTableSettingsInput{GlobalTableName: in.GlobalTableName}
-	}),
-	"DescribeImport": on((*v2.Client).DescribeImport, func(in *v1.DescribeImportInput) v2.DescribeImportInput {
-		return v2.DescribeImportInput{ImportArn: in.ImportArn}
-	}),
-	"DescribeKinesisStreamingDestination": on((*v2.Client).DescribeKinesisStreamingDestination, func(in *v1.DescribeKinesisStreamingDestinationInput) v2.DescribeKinesisStreamingDestinationInput {
-		return v2.DescribeKinesisStreamingDestinationInput{TableName: in.TableName}
-	}),
-	"DescribeLimits": on((*v2.Client).DescribeLimits, nothing[v1.DescribeLimitsInput, v2.DescribeLimitsInput]),
-	"DescribeTable": on((*v2.Client).DescribeTable, func(in *v1.DescribeTableInput) v2.DescribeTableInput {
-		return v2.DescribeTableInput{TableName: in.TableName}
-	}),
-	"DescribeTableReplicaAutoScaling": on((*v2.Client).DescribeTableReplicaAutoScaling, func(in *v1.DescribeTableReplicaAutoScalingInput) v2.DescribeTableReplicaAutoScalingInput {
-		return v2.DescribeTableReplicaAutoScalingInput{TableName: in.TableName}
-	}),
-	"DescribeTimeToLive": on((*v2.Client).DescribeTimeToLive, func(in *v1.DescribeTimeToLiveInput) v2.DescribeTimeToLiveInput {
-		return v2.DescribeTimeToLiveInput{TableName: in.TableName}
-	}),
-	"DisableKinesisStreamingDestination": on((*v2.Client).DisableKinesisStreamingDestination, func(in *v1.DisableKinesisStreamingDestinationInput) v2.DisableKinesisStreamingDestinationInput {
-		return v2.DisableKinesisStreamingDestinationInput{TableName: in.TableName}
-	}),
-	"EnableKinesisStreamingDestination": on((*v2.Client).EnableKinesisStreamingDestination, func(in *v1.EnableKinesisStreamingDestinationInput) v2.EnableKinesisStreamingDestinationInput {
-		return v2.EnableKinesisStreamingDestinationInput{TableName: in.TableName}
-	}),
-	"ExecuteStatement":   on((*v2.Client).ExecuteStatement, nothing[v1.ExecuteStatementInput, v2.ExecuteStatementInput]),
-	"ExecuteTransaction": on((*v2.Client).ExecuteTransaction, nothing[v1.ExecuteTransactionInput, v2.ExecuteTransactionInput]),
-	"ExportTableToPointInTime": on((*v2.Client).ExportTableToPointInTime, func(in *v1.ExportTableToPointInTimeInput) v2.ExportTableToPointInTimeInput {
-		return v2.ExportTableToPointInTimeInput{TableArn: in.TableArn}
-	}),
-	"GetItem": on((*v2.Client).GetItem, func(in *v1.GetItemInput) v2.GetItemInput { return v2.GetItemInput{TableName: in.TableName} }),
-	"GetResourcePolicy": on((*v2.Client).GetResourcePolicy, func(in *v1.GetResourcePolicyInput) v2.GetResourcePolicyInput {
-		return v2.GetResourcePolicyInput{ResourceArn: in.ResourceArn}
-	}),
-	"ImportTable": on((*v2.Client).ImportTable, func(in *v1.ImportTableInput) v2.ImportTableInput {
-		if in.TableCreationParameters == nil {
-			return v2.ImportTableInput{}
-		}
-		return v2.ImportTableInput{TableCreationParameters: &types.TableCreationParameters{TableName: in.TableCreationParameters.TableName}}
-	}),
-	"ListBackups": on((*v2.Client).ListBackups, func(in *v1.ListBackupsInput) v2.ListBackupsInput { return v2.ListBackupsInput{TableName: in.TableName} }),
-	"ListContributorInsights": on((*v2.Client).ListContributorInsights, func(in *v1.ListContributorInsightsInput) v2.ListContributorInsightsInput {
-		return v2.ListContributorInsightsInput{TableName: in.TableName}
-	}),
-	"ListExports":      on((*v2.Client).ListExports, func(in *v1.ListExportsInput) v2.ListExportsInput { return v2.ListExportsInput{TableArn: in.TableArn} }),
-	"ListGlobalTables": on((*v2.Client).ListGlobalTables, nothing[v1.ListGlobalTablesInput, v2.ListGlobalTablesInput]),
-	"ListImports":      on((*v2.Client).ListImports, func(in *v1.ListImportsInput) v2.ListImportsInput { return v2.ListImportsInput{TableArn: in.TableArn} }),
-	"ListTables":       on((*v2.Client).ListTables, nothing[v1.ListTablesInput, v2.ListTablesInput]),
-	"ListTagsOfResource": on((*v2.Client).ListTagsOfResource, func(in *v1.ListTagsOfResourceInput) v2.ListTagsOfResourceInput {
-		return v2.ListTagsOfResourceInput{ResourceArn: in.ResourceArn}
-	}),
-	"PutItem": on((*v2.Client).PutItem, func(in *v1.PutItemInput) v2.PutItemInput { return v2.PutItemInput{TableName: in.TableName} }),
-	"PutResourcePolicy": on((*v2.Client).PutResourcePolicy, func(in *v1.PutResourcePolicyInput) v2.PutResourcePolicyInput {
-		return v2.PutResourcePolicyInput{ResourceArn: in.ResourceArn}
-	}),
-	"Query": on((*v2.Client).Query, func(in *v1.QueryInput) v2.QueryInput { return v2.QueryInput{TableName: in.TableName} }),
-	"RestoreTableFromBackup": on((*v2.Client).RestoreTableFromBackup, func(in *v1.RestoreTableFromBackupInput) v2.RestoreTableFromBackupInput {
-		return v2.RestoreTableFromBackupInput{TargetTableName: in.TargetTableName}
-	}),
-	"RestoreTableToPointInTime": on((*v2.Client).RestoreTableToPointInTime, func(in *v1.RestoreTableToPointInTimeInput) v2.RestoreTableToPointInTimeInput {
-		return v2.RestoreTableToPointInTimeInput{TargetTableName: in.TargetTableName}
-	}),
-	"Scan": on((*v2.Client).Scan, func(in *v1.ScanInput) v2.ScanInput { return v2.ScanInput{TableName: in.TableName} }),
-	"TagResource": on((*v2.Client).TagResource, func(in *v1.TagResourceInput) v2.TagResourceInput {
-		return v2.TagResourceInput{ResourceArn: in.ResourceArn}
-	}),
-	"TransactGetItems": on((*v2.Client).TransactGetItems, func(in *v1.TransactGetItemsInput) v2.TransactGetItemsInput {
-		return v2.TransactGetItemsInput{TransactItems: gets(in.TransactItems)}
-	}),
-	"TransactWriteItems": on((*v2.Client).TransactWriteItems, func(in *v1.TransactWriteItemsInput) v2.TransactWriteItemsInput {
-		return v2.TransactWriteItemsInput{TransactItems: writes(in.TransactItems)}
-	}),
-	"UntagResource": on((*v2.Client).UntagResource, func(in *v1.UntagResourceInput) v2.UntagResourceInput {
-		return v2.UntagResourceInput{ResourceArn: in.ResourceArn}
-	}),
-	"UpdateContinuousBackups": on((*v2.Client).UpdateContinuousBackups, func(in *v1.UpdateContinuousBackupsInput) v2.UpdateContinuousBackupsInput {
-		return v2.UpdateContinuousBackupsInput{TableName: in.TableName}
-	}),
-	"UpdateContributorInsights": on((*v2.Client).UpdateContributorInsights, func(in *v1.UpdateContributorInsightsInput) v2.UpdateContributorInsightsInput {
-		return v2.UpdateContributorInsightsInput{TableName: in.TableName}
-	}),
-	"UpdateGlobalTable": on((*v2.Client).UpdateGlobalTable, func(in *v1.UpdateGlobalTableInput) v2.UpdateGlobalTableInput {
-		return v2.UpdateGlobalTableInput{GlobalTableName: in.GlobalTableName}
-	}),
-	"UpdateGlobalTableSettings": on((*v2.Client).UpdateGlobalTableSettings, func(in *v1.UpdateGlobalTableSettingsInput) v2.UpdateGlobalTableSettingsInput {
-		return v2.UpdateGlobalTableSettingsInput{GlobalTableName: in.GlobalTableName}
-	}),
-	"UpdateItem": on((*v2.Client).UpdateItem, func(in *v1.UpdateItemInput) v2.UpdateItemInput { return v2.UpdateItemInput{TableName: in.TableName} }),
-	"UpdateKinesisStreamingDestination": on((*v2.Client).UpdateKinesisStreamingDestination, func(in *v1.UpdateKinesisStreamingDestinationInput) v2.UpdateKinesisStreamingDestinationInput {
-		return v2.UpdateKinesisStreamingDestinationInput{TableName: in.TableName}
-	}),
-	"UpdateTable": on((*v2.Client).UpdateTable, func(in *v1.UpdateTableInput) v2.UpdateTableInput { return v2.UpdateTableInput{TableName: in.TableName} }),
-	"UpdateTableReplicaAutoScaling": on((*v2.Client).UpdateTableReplicaAutoScaling, func(in *v1.UpdateTableReplicaAutoScalingInput) v2.UpdateTableReplicaAutoScalingInput {
-		return v2.UpdateTableReplicaAutoScalingInput{TableName: in.TableName}
-	}),
-	"UpdateTimeToLive": on((*v2.Client).UpdateTimeToLive, func(in *v1.UpdateTimeToLiveInput) v2.UpdateTimeToLiveInput {
-		return v2.UpdateTimeToLiveInput{TableName: in.TableName}
-	}),
+	// Items.
+	"BatchGetItem":       naming((*v2.Client).BatchGetItem, tablesOfGets),
+	"BatchWriteItem":     naming((*v2.Client).BatchWriteItem, tablesOfWrites),
+	"DeleteItem":         on((*v2.Client).DeleteItem, "TableName"),
+	"GetItem":            on((*v2.Client).GetItem, "TableName"),
+	"PutItem":            on((*v2.Client).PutItem, "TableName"),
+	"Query":              on((*v2.Client).Query, "TableName"),
+	"Scan":               on((*v2.Client).Scan, "TableName"),
+	"TransactGetItems":   naming((*v2.Client).TransactGetItems, tablesOfTransactGets),
+	"TransactWriteItems": naming((*v2.Client).TransactWriteItems, tablesOfTransactWrites),
+	"UpdateItem":         on((*v2.Client).UpdateItem, "TableName"),
+
+	// Statements.
+	"BatchExecuteStatement": on((*v2.Client).BatchExecuteStatement, nothing),
+	"ExecuteStatement":      on((*v2.Client).ExecuteStatement, nothing),
+	"ExecuteTransaction":    on((*v2.Client).ExecuteTransaction, nothing),
+
+	// Tables.
+	"CreateTable":        on((*v2.Client).CreateTable, "TableName"),
+	"DeleteTable":        on((*v2.Client).DeleteTable, "TableName"),
+	"DescribeEndpoints":  on((*v2.Client).DescribeEndpoints, nothing),
+	"DescribeLimits":     on((*v2.Client).DescribeLimits, nothing),
+	"DescribeTable":      on((*v2.Client).DescribeTable, "TableName"),
+	"DescribeTimeToLive": on((*v2.Client).DescribeTimeToLive, "TableName"),
+	"ListTables":         on((*v2.Client).ListTables, nothing),
+	"UpdateTable":        on((*v2.Client).UpdateTable, "TableName"),
+	"UpdateTimeToLive":   on((*v2.Client).UpdateTimeToLive, "TableName"),
+
+	// What watches and scales tables.
+	"DescribeContributorInsights":     on((*v2.Client).DescribeContributorInsights, "TableName"),
+	"DescribeTableReplicaAutoScaling": on((*v2.Client).DescribeTableReplicaAutoScaling, "TableName"),
+	"ListContributorInsights":         on((*v2.Client).ListContributorInsights, "TableName"),
+	"UpdateContributorInsights":       on((*v2.Client).UpdateContributorInsights, "TableName"),
+	"UpdateTableReplicaAutoScaling":   on((*v2.Client).UpdateTableReplicaAutoScaling, "TableName"),
+
+	// Streams.
+	"DescribeKinesisStreamingDestination": on(
+		(*v2.Client).DescribeKinesisStreamingDestination, "TableName",
+	),
+	"DisableKinesisStreamingDestination": on(
+		(*v2.Client).DisableKinesisStreamingDestination, "TableName",
+	),
+	"EnableKinesisStreamingDestination": on(
+		(*v2.Client).EnableKinesisStreamingDestination, "TableName",
+	),
+	"UpdateKinesisStreamingDestination": on(
+		(*v2.Client).UpdateKinesisStreamingDestination, "TableName",
+	),
+
+	// Global tables.
+	"CreateGlobalTable":           on((*v2.Client).CreateGlobalTable, "GlobalTableName"),
+	"DescribeGlobalTable":         on((*v2.Client).DescribeGlobalTable, "GlobalTableName"),
+	"DescribeGlobalTableSettings": on((*v2.Client).DescribeGlobalTableSettings, "GlobalTableName"),
+	"ListGlobalTables":            on((*v2.Client).ListGlobalTables, nothing),
+	"UpdateGlobalTable":           on((*v2.Client).UpdateGlobalTable, "GlobalTableName"),
+	"UpdateGlobalTableSettings":   on((*v2.Client).UpdateGlobalTableSettings, "GlobalTableName"),
+
+	// Backups.
+	"CreateBackup":              on((*v2.Client).CreateBackup, "TableName"),
+	"DeleteBackup":              on((*v2.Client).DeleteBackup, "BackupArn"),
+	"DescribeBackup":            on((*v2.Client).DescribeBackup, "BackupArn"),
+	"DescribeContinuousBackups": on((*v2.Client).DescribeContinuousBackups, "TableName"),
+	"ListBackups":               on((*v2.Client).ListBackups, "TableName"),
+	"RestoreTableFromBackup":    on((*v2.Client).RestoreTableFromBackup, "TargetTableName"),
+	"RestoreTableToPointInTime": on((*v2.Client).RestoreTableToPointInTime, "TargetTableName"),
+	"UpdateContinuousBackups":   on((*v2.Client).UpdateContinuousBackups, "TableName"),
+
+	// Exports and imports.
+	"DescribeExport":           on((*v2.Client).DescribeExport, "ExportArn"),
+	"DescribeImport":           on((*v2.Client).DescribeImport, "ImportArn"),
+	"ExportTableToPointInTime": on((*v2.Client).ExportTableToPointInTime, "TableArn"),
+	"ImportTable":              naming((*v2.Client).ImportTable, importedTable),
+	"ListExports":              on((*v2.Client).ListExports, "TableArn"),
+	"ListImports":              on((*v2.Client).ListImports, "TableArn"),
+
+	// Policies and tags.
+	"DeleteResourcePolicy": on((*v2.Client).DeleteResourcePolicy, "ResourceArn"),
+	"GetResourcePolicy":    on((*v2.Client).GetResourcePolicy, "ResourceArn"),
+	"ListTagsOfResource":   on((*v2.Client).ListTagsOfResource, "ResourceArn"),
+	"PutResourcePolicy":    on((*v2.Client).PutResourcePolicy, "ResourceArn"),
+	"TagResource":          on((*v2.Client).TagResource, "ResourceArn"),
+	"UntagResource":        on((*v2.Client).UntagResource, "ResourceArn"),
 }
 
-// as is an operation with v1's parameters In, v2's parameters Params, and v2's result Result.
-type as[In, Params, Result any] struct {
-	send  func(*v2.Client, context.Context, *Params, ...func(*v2.Options)) (*Result, error)
-	names func(*In) Params
+// nothing is the resource of an operation that names none.
+const nothing = ""
+
+// as is an operation with v2's parameters Params, and v2's result Result.
+type as[Params, Result any] struct {
+	send sender[Params, Result]
+
+	// name writes the resource into v2's parameters that v1's name.
+	name func(to *Params, params any)
 }
 
-func on[In, Params, Result any](send func(*v2.Client, context.Context, *Params, ...func(*v2.Options)) (*Result, error),
-	names func(*In) Params) operation {
-	return as[In, Params, Result]{send, names}
-}
+// sender is a method of the v2 client.
+type sender[Params, Result any] func(
+	*v2.Client, context.Context, *Params, ...func(*v2.Options),
+) (*Result, error)
 
-func (o as[In, Params, Result]) call(ctx context.Context, client *v2.Client, params any, option func(*v2.Options)) error {
-	var named Params
-	if in, ok := params.(*In); ok && in != nil {
-		named = o.names(in)
+// on is an operation whose resource is that field of its parameters, in both SDKs.
+func on[Params, Result any](send sender[Params, Result], resource string) operation {
+	name := func(to *Params, params any) { copyField(to, params, resource) }
+	if resource == nothing {
+		name = func(*Params, any) {}
 	}
+	return as[Params, Result]{send: send, name: name}
+}
+
+// naming is an operation whose resources a function finds in v1's parameters.
+func naming[In, Params, Result any](
+	send sender[Params, Result], resources func(*In) Params,
+) operation {
+	name := func(to *Params, params any) {
+		in, ok := params.(*In)
+		if ok && in != nil {
+			*to = resources(in)
+		}
+	}
+	return as[Params, Result]{send: send, name: name}
+}
+
+func (o as[Params, Result]) call(
+	ctx context.Context, client *v2.Client, params any, option func(*v2.Options),
+) error {
+	var named Params
+	o.name(&named, params)
 	_, err := o.send(client, ctx, &named, option)
 	return err
 }
 
-func (o as[In, Params, Result]) output() any { return new(Result) }
+func (o as[Params, Result]) output() any { return new(Result) }
 
-// nothing is for operations that name no table.
-func nothing[In, Params any](*In) (none Params) { return none }
+// copyField copies the field of that name from v1's parameters to v2's. Parameters that have
+// none, of a request that was made up, name nothing.
+func copyField(to, params any, name string) {
+	from := reflect.ValueOf(params)
+	if from.Kind() != reflect.Pointer || from.IsNil() {
+		return
+	}
+	source, ok := field(from.Elem(), name)
+	if !ok {
+		return
+	}
+	if target, ok := field(reflect.ValueOf(to).Elem(), name); ok {
+		target.Set(source)
+	}
+}
+
+// field returns the field of that name. It allocates nothing.
+func field(v reflect.Value, name string) (reflect.Value, bool) {
+	if v.Kind() != reflect.Struct {
+		return reflect.Value{}, false
+	}
+	i := slices.Index(fieldNames(v.Type()), name)
+	if i < 0 {
+		return reflect.Value{}, false
+	}
+	return v.Field(i), true
+}
+
+func tablesOfGets(in *v1.BatchGetItemInput) v2.BatchGetItemInput {
+	return v2.BatchGetItemInput{RequestItems: tableNames[types.KeysAndAttributes](in.RequestItems)}
+}
+
+func tablesOfWrites(in *v1.BatchWriteItemInput) v2.BatchWriteItemInput {
+	return v2.BatchWriteItemInput{RequestItems: tableNames[[]types.WriteRequest](in.RequestItems)}
+}
 
 func tableNames[V2, V1 any](items map[string]V1) map[string]V2 {
 	names := make(map[string]V2, len(items))
@@ -188,34 +200,47 @@ func tableNames[V2, V1 any](items map[string]V1) map[string]V2 {
 	return names
 }
 
-func gets(items []*v1.TransactGetItem) []types.TransactGetItem {
-	named := make([]types.TransactGetItem, len(items))
-	for i, item := range items {
+func importedTable(in *v1.ImportTableInput) v2.ImportTableInput {
+	created := in.TableCreationParameters
+	if created == nil {
+		return v2.ImportTableInput{}
+	}
+	named := &types.TableCreationParameters{TableName: created.TableName}
+	return v2.ImportTableInput{TableCreationParameters: named}
+}
+
+func tablesOfTransactGets(in *v1.TransactGetItemsInput) v2.TransactGetItemsInput {
+	named := make([]types.TransactGetItem, len(in.TransactItems))
+	for i, item := range in.TransactItems {
 		if item != nil && item.Get != nil {
 			named[i].Get = &types.Get{TableName: item.Get.TableName}
 		}
 	}
-	return named
+	return v2.TransactGetItemsInput{TransactItems: named}
 }
 
-func writes(items []*v1.TransactWriteItem) []types.TransactWriteItem {
-	named := make([]types.TransactWriteItem, len(items))
-	for i, item := range items {
-		if item == nil {
-			continue // The service says what is wrong with that.
+func tablesOfTransactWrites(in *v1.TransactWriteItemsInput) v2.TransactWriteItemsInput {
+	named := make([]types.TransactWriteItem, len(in.TransactItems))
+	for i, item := range in.TransactItems {
+		if item != nil { // The service says what is wrong with nil.
+			named[i] = tableOfWrite(item)
 		}
-		if item.ConditionCheck != nil {
-			named[i].ConditionCheck = &types.ConditionCheck{TableName: item.ConditionCheck.TableName}
-		}
-		if item.Delete != nil {
-			named[i].Delete = &types.Delete{TableName: item.Delete.TableName}
-		}
-		if item.Put != nil {
-			named[i].Put = &types.Put{TableName: item.Put.TableName}
-		}
-		if item.Update != nil {
-			named[i].Update = &types.Update{TableName: item.Update.TableName}
-		}
+	}
+	return v2.TransactWriteItemsInput{TransactItems: named}
+}
+
+func tableOfWrite(item *v1.TransactWriteItem) (named types.TransactWriteItem) {
+	if item.ConditionCheck != nil {
+		named.ConditionCheck = &types.ConditionCheck{TableName: item.ConditionCheck.TableName}
+	}
+	if item.Delete != nil {
+		named.Delete = &types.Delete{TableName: item.Delete.TableName}
+	}
+	if item.Put != nil {
+		named.Put = &types.Put{TableName: item.Put.TableName}
+	}
+	if item.Update != nil {
+		named.Update = &types.Update{TableName: item.Update.TableName}
 	}
 	return named
 }

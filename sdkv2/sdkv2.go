@@ -15,20 +15,25 @@ import (
 	v1 "github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// New returns a v1 client whose requests are sent by a v2 client: with its credentials, endpoints, retries, HTTP client
-// and middleware. It sends nothing itself, reads no environment and no files, and panics if client is nil. The errors of
-// its requests are those of v1, see the package's documentation; without a region each fails with MissingRegion, and a
-// request can't be presigned. It is safe for concurrent use, as any v1 client, and beside other uses of the v2 client.
+// New returns a v1 client whose requests are sent by a v2 client: with its credentials,
+// endpoints, retries, HTTP client and middleware. It sends nothing itself, reads no environment
+// and no files, and panics if client is nil. The errors of its requests are those of v1, see
+// the package's documentation; without a region each fails with MissingRegion, and a request
+// can't be presigned. It is safe for concurrent use, as any v1 client, and beside other uses of
+// the v2 client.
 func New(client *v2.Client) *v1.DynamoDB {
 	b := &bridge{client: client, settled: client.Options()}
 	ddb := v1.New(b.settings())
 	h := &ddb.Handlers
-	b.build, b.unmarshal = h.Build, h.Unmarshal
+	b.build = h.Build
+	b.unmarshal = h.Unmarshal
 	h.Build = handler("sdkv2.Build", b.write)
 	h.Send = handler("sdkv2.Send", b.send)
 	h.Unmarshal = handler("sdkv2.Unmarshal", b.read)
-	h.Sign = handler("sdkv2.Sign", refusePresigning) // v2 signs.
-	h.UnmarshalMeta.Clear()                          // send sets the request ID, and there is no more.
+
+	// v2 signs, and send sets the request ID, of which there is no more.
+	h.Sign = handler("sdkv2.Sign", refusePresigning)
+	h.UnmarshalMeta.Clear()
 	return ddb
 }
 
@@ -50,7 +55,8 @@ func handler(name string, fn func(*request.Request)) (list request.HandlerList) 
 	return list
 }
 
-// settings are those of a v1 client that checks and builds requests, reads responses, and does no more.
+// settings are those of a v1 client that checks and builds requests, reads responses, and does
+// no more.
 func (b *bridge) settings() settings {
 	endpoint := b.endpoint()
 	s := settings{
@@ -80,12 +86,16 @@ func (b *bridge) endpoint() string {
 	if b.settled.EndpointResolverV2 == nil {
 		return "https://" + v1.ServiceName
 	}
-	resolved, err := b.settled.EndpointResolverV2.ResolveEndpoint(context.Background(), v2.EndpointParameters{
+	options := b.settled.EndpointOptions
+	dualStack := options.UseDualStackEndpoint == awsv2.DualStackEndpointStateEnabled
+	fips := options.UseFIPSEndpoint == awsv2.FIPSEndpointStateEnabled
+	params := v2.EndpointParameters{
 		Region:       &b.settled.Region,
 		Endpoint:     b.settled.BaseEndpoint,
-		UseDualStack: aws.Bool(b.settled.EndpointOptions.UseDualStackEndpoint == awsv2.DualStackEndpointStateEnabled),
-		UseFIPS:      aws.Bool(b.settled.EndpointOptions.UseFIPSEndpoint == awsv2.FIPSEndpointStateEnabled),
-	})
+		UseDualStack: &dualStack,
+		UseFIPS:      &fips,
+	}
+	resolved, err := b.settled.EndpointResolverV2.ResolveEndpoint(context.Background(), params)
 	if err != nil {
 		return "https://" + v1.ServiceName // The v2 client will say what is wrong.
 	}
@@ -98,6 +108,7 @@ func (s settings) ClientConfig(string, ...*aws.Config) client.Config { return cl
 
 func refusePresigning(r *request.Request) {
 	if r.IsPresigned() {
-		r.Error = awserr.New("NotImplemented", "sdkv2: a request can't be presigned: the v2 client signs what it sends", nil)
+		const text = "sdkv2: a request can't be presigned: the v2 client signs what it sends"
+		r.Error = awserr.New("NotImplemented", text, nil)
 	}
 }

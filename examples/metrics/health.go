@@ -9,11 +9,12 @@ import (
 	"github.com/intercom/lease"
 )
 
-// health answers whether this worker is in touch with the table: 200, or 503 and why not; and what it holds. It is
-// for people, and for alerts. Restart no process because of it: that mends no outage, and gives its items up.
+// health answers whether this worker is in touch with the table: 200, or 503 and why not; and
+// what it holds. It is for people, and for alerts. Restart no process because of it: that mends
+// no outage, and gives its items up.
 type health struct {
 	locker *lease.Locker
-	looks  time.Duration // how old the last look may be; 0 for a worker that doesn't look while it holds
+	looks  time.Duration // how old the last look may be; 0 if the worker doesn't look meanwhile
 }
 
 // report is the answer, in JSON.
@@ -23,6 +24,11 @@ type report struct {
 	Leases   []heldItem        `json:"leases"`
 }
 
+// add adds a problem.
+func (r *report) add(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
 type heldItem struct {
 	Item      string  `json:"item"`
 	Token     int64   `json:"token"`
@@ -30,17 +36,22 @@ type heldItem struct {
 }
 
 func (h health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	r := report{Problems: []string{}, Stats: h.locker.Stats(), Leases: []heldItem{}}
+	r := report{
+		Problems: []string{},
+		Stats:    h.locker.Stats(),
+		Leases:   []heldItem{},
+	}
 	for _, l := range h.locker.Leases() {
 		left := l.Remaining()
 		r.Leases = append(r.Leases, heldItem{l.LeaseID, l.FencingToken(), left.Seconds()})
 		// Renewed each third of its duration, a lease never has less than half of it left.
 		if left < l.Request.LeaseDuration()/3 {
-			r.Problems = append(r.Problems, fmt.Sprintf("%s isn't renewed: it ends in %v", l.LeaseID, left.Round(time.Millisecond)))
+			r.add("%s isn't renewed: it ends in %v", l.LeaseID, left.Round(time.Millisecond))
 		}
 	}
-	if age := time.Since(r.Stats.LastLook); h.looks > 0 && age > h.looks {
-		r.Problems = append(r.Problems, fmt.Sprintf("no look at the table has succeeded since %v", r.Stats.LastLook))
+	age := time.Since(r.Stats.LastLook)
+	if h.looks > 0 && age > h.looks {
+		r.add("no look at the table has succeeded since %v", r.Stats.LastLook)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if len(r.Problems) > 0 {

@@ -1,5 +1,6 @@
-// Metrics is a worker that shares mailboxes, as examples/share does, and shows its figures: /metrics for Prometheus,
-// /healthz for people. It is a module of its own, so that the library needs no client of Prometheus.
+// Metrics is a worker that shares mailboxes, as examples/share does, and shows its figures:
+// /metrics for Prometheus, /healthz for people. It is a module of its own, so that the library
+// needs no client of Prometheus.
 package main
 
 import (
@@ -44,7 +45,8 @@ func main() {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		config.WithEndpoint(endpoint) // DynamoDB Local
 	}
-	locker := lease.NewLocker(lease.NewLockStore(dynamodb.New(session.Must(session.NewSession(config))), *table, "mailbox"))
+	ddb := dynamodb.New(session.Must(session.NewSession(config)))
+	locker := lease.NewLocker(lease.NewLockStore(ddb, *table, "mailbox"))
 	server := &http.Server{Addr: *listen, Handler: figures(locker, *duration)}
 	go func() {
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -64,8 +66,9 @@ func main() {
 	log.Print("stopped: ", err)
 }
 
-// figures serves /metrics and /healthz of a Locker whose worker looks at the table each third of the lease's duration.
-// In a fleet of over 100 workers it looks less often: allow for the number of workers / 100 times as long.
+// figures serves /metrics and /healthz of a Locker whose worker looks at the table each third
+// of the lease's duration. In a fleet of over 100 workers it looks less often: allow for the
+// number of workers / 100 times as long.
 func figures(locker *lease.Locker, duration time.Duration) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector{locker})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,19 +17,21 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-// fleetOfOne runs a worker with leases of 30 s on a store in memory, and what serves its figures.
+// fleetOfOne runs a worker with leases of 30 s on a store in memory, and what serves its
+// figures.
 func fleetOfOne(t *testing.T, test func(store *leasetest.Store, get func(path string) (int, string))) {
 	synctest.Test(t, func(t *testing.T) {
 		lease.SetLogger(nil)
 		store := leasetest.NewStore("alice", "bob", "carol")
 		locker := lease.NewLocker(store)
 		ctx, stop := context.WithCancel(t.Context())
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		stopped := make(chan error)
 		go func() {
-			stopped <- locker.HoldShare(ctx, worker{"w1", 30 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
-				<-ctx.Done()
-				return ctx.Err()
-			})
+			stopped <- locker.HoldShare(ctx, worker{"w1", 30 * time.Second}, 0, work)
 		}()
 		server := figures(locker, 30*time.Second)
 		test(store, func(path string) (int, string) {
@@ -65,17 +68,33 @@ func scrape(t *testing.T, get func(path string) (int, string)) map[string]float6
 	return figures
 }
 
-func TestAScrapeShowsWhatTheWorkerDoes(t *testing.T) {
+// wantFigures checks some of the figures, and returns all.
+func wantFigures(
+	t *testing.T, get func(path string) (int, string), want map[string]float64,
+) map[string]float64 {
+	t.Helper()
+	figures := scrape(t, get)
+	for name, value := range want {
+		if got, there := figures[name]; !there || got != value {
+			t.Errorf("%s = %v, %t; want %v", name, got, there, value)
+		}
+	}
+	return figures
+}
+
+func TestMetricsShowWhatTheWorkerDoes(t *testing.T) {
 	fleetOfOne(t, func(store *leasetest.Store, get func(path string) (int, string)) {
 		time.Sleep(5 * time.Minute)
 		now := float64(time.Now().UnixNano()) / 1e9
-		figures := scrape(t, get)
-		for name, want := range map[string]float64{"lease_held": 3, "lease_in_handover": 0, "lease_obtained_total": 3,
-			"lease_lost_total": 0, "lease_expired_total": 0, "lease_failed_renewals_total": 0, "lease_failed_looks_total": 0} {
-			if got, there := figures[name]; !there || got != want {
-				t.Errorf("%s = %v, %t; want %v", name, got, there, want)
-			}
-		}
+		figures := wantFigures(t, get, map[string]float64{
+			"lease_held":                  3,
+			"lease_in_handover":           0,
+			"lease_obtained_total":        3,
+			"lease_lost_total":            0,
+			"lease_expired_total":         0,
+			"lease_failed_renewals_total": 0,
+			"lease_failed_looks_total":    0,
+		})
 		for name, within := range map[string][2]float64{
 			"lease_renewed_total":                  {3 * 25, 3 * 32}, // 5 minutes, each 10 s
 			"lease_looks_total":                    {25, 40},
@@ -90,9 +109,7 @@ func TestAScrapeShowsWhatTheWorkerDoes(t *testing.T) {
 		}
 		store.Steal("alice", "w2", time.Minute)
 		time.Sleep(15 * time.Second)
-		if figures := scrape(t, get); figures["lease_lost_total"] != 1 || figures["lease_held"] != 2 {
-			t.Errorf("lost, held = %v, %v; want 1, 2", figures["lease_lost_total"], figures["lease_held"])
-		}
+		wantFigures(t, get, map[string]float64{"lease_lost_total": 1, "lease_held": 2})
 	})
 }
 
@@ -106,16 +123,19 @@ func TestHealthShowsAnOutageBeforeALeaseEnds(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &r); err != nil {
 				t.Fatalf("%v in %s", err, body)
 			}
-			if got != code || len(r.Problems) != problems || len(r.Leases) != leases {
-				t.Errorf("/healthz = %d, %d problems, %d leases; want %d, %d, %d\n%s", got, len(r.Problems), len(r.Leases),
-					code, problems, leases, body)
+			shown := []int{got, len(r.Problems), len(r.Leases)}
+			want := []int{code, problems, leases}
+			if !slices.Equal(shown, want) {
+				t.Errorf("status, problems and leases of /healthz = %v; want %v\n%s", shown, want, body)
 			}
 		}
 		health(http.StatusOK, 0, 3)
 		store.SetOutage(true)
 		time.Sleep(5 * time.Second)
 		health(http.StatusOK, 0, 3) // not yet worth a word
-		for range 100 {             // until the first lease has less than 10 s left
+
+		// Until the first lease has less than 10 s left.
+		for range 100 {
 			if code, _ := get("/healthz"); code != http.StatusOK {
 				break
 			}
@@ -125,12 +145,14 @@ func TestHealthShowsAnOutageBeforeALeaseEnds(t *testing.T) {
 		if code != http.StatusServiceUnavailable || !strings.Contains(body, "isn't renewed") {
 			t.Errorf("/healthz in an outage = %d %s", code, body)
 		}
-		if figures := scrape(t, get); figures["lease_expired_total"] != 0 || figures["lease_failed_renewals_total"] == 0 {
-			t.Errorf("expired, failed renewals = %v, %v; want 0 and more than 0", figures["lease_expired_total"], figures["lease_failed_renewals_total"])
+		figures := wantFigures(t, get, map[string]float64{"lease_expired_total": 0})
+		if figures["lease_failed_renewals_total"] == 0 {
+			t.Error("no renewal has failed")
 		}
 		time.Sleep(time.Minute)
-		if figures := scrape(t, get); figures["lease_expired_total"] != 3 || figures["lease_held"] != 0 || figures["lease_failed_looks_total"] == 0 {
-			t.Errorf("figures after an outage of a minute: %v", figures)
+		figures = wantFigures(t, get, map[string]float64{"lease_expired_total": 3, "lease_held": 0})
+		if figures["lease_failed_looks_total"] == 0 {
+			t.Error("no look has failed")
 		}
 		health(http.StatusServiceUnavailable, 1, 0) // no looks
 		store.SetOutage(false)

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	ddblocal.Main(m)
 }
 
-// TestWorkersThatComeAndGoShareTheMailboxes runs the program, whose source is in the README.
-func TestWorkersThatComeAndGoShareTheMailboxes(t *testing.T) {
+// TestShareIsKeptByWorkersThatComeAndGo runs the program, whose source is in the README.
+func TestShareIsKeptByWorkersThatComeAndGo(t *testing.T) {
 	server := ddblocal.ForTest(t)
 	ddb := server.Client()
 	table := fmt.Sprintf("share-%d", time.Now().UnixNano())
@@ -36,9 +36,9 @@ func TestWorkersThatComeAndGoShareTheMailboxes(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	store := lease.NewLockStore(ddb, table, "mailbox")
 
-	first := start(t, server.Endpoint, path, "-table", table, "-lease", "6s")
+	first := start(t, server.Endpoint, path, "-table", table, "-lease", "9s")
 	eventually(t, store, 20)
-	second := start(t, server.Endpoint, path, "-table", table, "-lease", "6s", "-most", "8")
+	second := start(t, server.Endpoint, path, "-table", table, "-lease", "9s", "-most", "8")
 	eventually(t, store, 8, 12)
 	first.stop(t)
 	eventually(t, store, 8)
@@ -64,7 +64,7 @@ func eventually(t *testing.T, store *lease.LockStore, want ...int) {
 		}
 		got = slices.Sorted(maps.Values(by))
 		return slices.Equal(got, want)
-	}, time.Minute, 50*time.Millisecond, "want %v", want)
+	}, 5*time.Minute, 50*time.Millisecond, "want %v", want)
 }
 
 // program is a run of the program. It is killed when the test is over.
@@ -77,7 +77,11 @@ func start(t *testing.T, endpoint, path string, args ...string) *program {
 	t.Helper()
 	p := &program{Cmd: exec.CommandContext(t.Context(), path, args...)}
 	p.Env = append(os.Environ(), ddblocal.EndpointEnv+"="+endpoint)
-	for name, value := range map[string]string{"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"} {
+	for name, value := range map[string]string{
+		"AWS_REGION":            "us-east-1",
+		"AWS_ACCESS_KEY_ID":     "local",
+		"AWS_SECRET_ACCESS_KEY": "local",
+	} {
 		if os.Getenv(name) == "" {
 			p.Env = append(p.Env, name+"="+value)
 		}
