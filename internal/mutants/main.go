@@ -175,7 +175,8 @@ func (m mutant) misfit(why string) result { return result{mutant: m, verdict: mi
 func (m mutant) runTests(dir string) result {
 	for _, test := range m.tests {
 		folder := filepath.Join(dir, test.folder)
-		text, err := output(folder, "go", "test", "-count=1", "-vet=off", "-timeout=5m", "-run", test.run, ".")
+		text, err := output(folder, "go", "test", "-count=1", "-vet=off", "-timeout=4m",
+			"-run", test.run, ".")
 		if strings.Contains(text, "[build failed]") {
 			return m.misfit("its tests don't compile: " + text)
 		}
