@@ -14,34 +14,34 @@ func TestHoldsResultIsOfTheWorkTheLossAndTheWish(t *testing.T) {
 	wrapped := fmt.Errorf("stopped: %w", context.Canceled)
 	both := func(one, other error) error { return errors.Join(one, other) }
 	for name, c := range map[string]struct {
-		ending workEnding
+		ending holdEnd
 		want   error
 	}{
-		"done":                           {workEnding{}, nil},
-		"failed":                         {workEnding{err: own}, own},
-		"done, as it was wanted":         {workEnding{cause: LeaseWantedError}, nil},
-		"failed, as it was wanted":       {workEnding{err: own, cause: LeaseWantedError}, own},
-		"stopped, as it was wanted":      {workEnding{err: context.Canceled, cause: LeaseWantedError}, LeaseWantedError},
-		"says that it was wanted":        {workEnding{err: LeaseWantedError, cause: LeaseWantedError}, LeaseWantedError},
-		"wraps that it was stopped":      {workEnding{err: wrapped, cause: LeaseWantedError}, both(wrapped, LeaseWantedError)},
-		"stopped by itself":              {workEnding{err: context.Canceled}, context.Canceled},
-		"stopped by the caller":          {workEnding{err: context.Canceled, isCaller: true}, context.Canceled},
-		"by the caller, and wanted":      {workEnding{err: context.Canceled, cause: LeaseWantedError, isCaller: true}, context.Canceled},
-		"wrapped, by the caller, wanted": {workEnding{err: wrapped, cause: LeaseWantedError, isCaller: true}, wrapped},
-		"ran into another deadline":      {workEnding{err: context.DeadlineExceeded, cause: LeaseWantedError}, context.DeadlineExceeded},
+		"done":                           {holdEnd{}, nil},
+		"failed":                         {holdEnd{err: own}, own},
+		"done, as it was wanted":         {holdEnd{cause: LeaseWantedError}, nil},
+		"failed, as it was wanted":       {holdEnd{err: own, cause: LeaseWantedError}, own},
+		"stopped, as it was wanted":      {holdEnd{err: context.Canceled, cause: LeaseWantedError}, LeaseWantedError},
+		"says that it was wanted":        {holdEnd{err: LeaseWantedError, cause: LeaseWantedError}, LeaseWantedError},
+		"wraps that it was stopped":      {holdEnd{err: wrapped, cause: LeaseWantedError}, both(wrapped, LeaseWantedError)},
+		"stopped by itself":              {holdEnd{err: context.Canceled}, context.Canceled},
+		"stopped by the caller":          {holdEnd{err: context.Canceled, callerDone: true}, context.Canceled},
+		"by the caller, and wanted":      {holdEnd{err: context.Canceled, cause: LeaseWantedError, callerDone: true}, context.Canceled},
+		"wrapped, by the caller, wanted": {holdEnd{err: wrapped, cause: LeaseWantedError, callerDone: true}, wrapped},
+		"ran into another deadline":      {holdEnd{err: context.DeadlineExceeded, cause: LeaseWantedError}, context.DeadlineExceeded},
 
-		"done, but lost":            {workEnding{cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
-		"done, but lost at its end": {workEnding{loss: LeaseLostError}, LeaseLostError},
-		"failed, and lost":          {workEnding{err: own, cause: LeaseLostError, loss: LeaseLostError}, both(own, LeaseLostError)},
-		"stopped, as it was lost":   {workEnding{err: context.Canceled, cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
-		"says that it had expired":  {workEnding{err: LeaseExpiredError, cause: LeaseExpiredError, loss: LeaseLostError}, LeaseLostError},
-		"says what wasn't":          {workEnding{err: LeaseWantedError, cause: LeaseLostError, loss: LeaseLostError}, both(LeaseWantedError, LeaseLostError)},
-		"wraps that it was lost":    {workEnding{err: wrapped, cause: LeaseLostError, loss: LeaseLostError}, both(wrapped, LeaseLostError)},
-		"by the caller, and lost":   {workEnding{err: context.Canceled, cause: LeaseLostError, isCaller: true, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
-		"done by the caller, lost":  {workEnding{isCaller: true, loss: LeaseLostError}, LeaseLostError},
-		"wanted, stopped, and lost": {workEnding{err: context.Canceled, cause: LeaseWantedError, loss: LeaseLostError}, LeaseLostError},
-		"wanted, failed, and lost":  {workEnding{err: own, cause: LeaseWantedError, loss: LeaseLostError}, both(own, LeaseLostError)},
-		"stopped by itself, lost":   {workEnding{err: context.Canceled, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
+		"done, but lost":            {holdEnd{cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
+		"done, but lost at its end": {holdEnd{loss: LeaseLostError}, LeaseLostError},
+		"failed, and lost":          {holdEnd{err: own, cause: LeaseLostError, loss: LeaseLostError}, both(own, LeaseLostError)},
+		"stopped, as it was lost":   {holdEnd{err: context.Canceled, cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
+		"says that it had expired":  {holdEnd{err: LeaseExpiredError, cause: LeaseExpiredError, loss: LeaseLostError}, LeaseLostError},
+		"says what wasn't":          {holdEnd{err: LeaseWantedError, cause: LeaseLostError, loss: LeaseLostError}, both(LeaseWantedError, LeaseLostError)},
+		"wraps that it was lost":    {holdEnd{err: wrapped, cause: LeaseLostError, loss: LeaseLostError}, both(wrapped, LeaseLostError)},
+		"by the caller, and lost":   {holdEnd{err: context.Canceled, cause: LeaseLostError, callerDone: true, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
+		"done by the caller, lost":  {holdEnd{callerDone: true, loss: LeaseLostError}, LeaseLostError},
+		"wanted, stopped, and lost": {holdEnd{err: context.Canceled, cause: LeaseWantedError, loss: LeaseLostError}, LeaseLostError},
+		"wanted, failed, and lost":  {holdEnd{err: own, cause: LeaseWantedError, loss: LeaseLostError}, both(own, LeaseLostError)},
+		"stopped by itself, lost":   {holdEnd{err: context.Canceled, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
 	} {
 		assert.Equal(t, c.want, c.ending.result(), name)
 	}
@@ -58,8 +58,8 @@ func TestHoldsResultHidesNothing(t *testing.T) {
 	for _, err := range errs {
 		for _, cause := range causes {
 			for _, loss := range losses {
-				for _, isCaller := range []bool{false, true} {
-					e := workEnding{err: err, cause: cause, loss: loss, isCaller: isCaller}
+				for _, callerDone := range []bool{false, true} {
+					e := holdEnd{err: err, cause: cause, loss: loss, callerDone: callerDone}
 					checkResult(t, e)
 				}
 			}
@@ -67,7 +67,7 @@ func TestHoldsResultHidesNothing(t *testing.T) {
 	}
 }
 
-func checkResult(t *testing.T, e workEnding) {
+func checkResult(t *testing.T, e holdEnd) {
 	got := e.result()
 	what := fmt.Sprintf("%+v", e)
 	isEcho := e.err == context.Canceled || e.err == e.cause
@@ -81,6 +81,6 @@ func checkResult(t *testing.T, e workEnding) {
 	isByWish := errors.Is(got, LeaseWantedError) && e.err != LeaseWantedError
 	if isByWish {
 		assert.Equal(t, LeaseWantedError, e.cause, what)
-		assert.False(t, e.isCaller, what)
+		assert.False(t, e.callerDone, what)
 	}
 }

@@ -29,17 +29,16 @@ func TestWaitAfterAPassHasBounds(t *testing.T) {
 	}
 }
 
-func TestPassEndsWhenSoManyRacesAreLost(t *testing.T) {
+func TestPageIsStaleAfterSoManyRacesLost(t *testing.T) {
 	seen := page{items: freeItems(5)}
 	unseen := page{items: several("a", 5, unseenItem)}
 	hasMore := page{items: freeItems(5), next: "free-4"}
-	p := &pass{}
-	assert.Equal(t, 3, p.races(0, seen))
-	assert.Equal(t, 3, p.races(0, hasMore), "of a full page")
-	assert.Equal(t, 3, p.races(1024, seen), "of all items")
-	assert.Equal(t, 1, p.races(1024, hasMore), "of the first few")
-	assert.Equal(t, 6, p.races(0, unseen), "never")
-	assert.Equal(t, 3, p.races(0, page{}))
+	assert.Equal(t, 3, seen.staleAfter(0))
+	assert.Equal(t, 3, hasMore.staleAfter(0), "of a full page")
+	assert.Equal(t, 3, seen.staleAfter(1024), "of all items")
+	assert.Equal(t, 1, hasMore.staleAfter(1024), "of the first few")
+	assert.Equal(t, 6, unseen.staleAfter(0), "never")
+	assert.Equal(t, 3, page{}.staleAfter(0))
 }
 
 func TestPassTriesNoItemTwiceAsItWasSeen(t *testing.T) {
@@ -68,10 +67,10 @@ func TestPassNotesWhetherTheTableHasManyPages(t *testing.T) {
 		"nor that there is one":          {"", 1024, full, true, true},
 		"the last page tells nothing":    {"x", 0, last, true, true},
 	} {
-		p := &pass{Locker: &Locker{}}
-		p.manyPages.Store(c.was)
+		p := &pass{locker: &Locker{}}
+		p.locker.manyPages.Store(c.was)
 		p.noteSize(c.after, c.limit, c.page)
-		assert.Equal(t, c.want, p.manyPages.Load(), name)
+		assert.Equal(t, c.want, p.locker.manyPages.Load(), name)
 	}
 }
 
