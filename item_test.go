@@ -83,16 +83,18 @@ func TestItemIsWantedAsLongAsAWishCounts(t *testing.T) {
 		duration time.Duration
 		want     bool
 	}{
-		"no wish":                           {item: held},
-		"a wish":                            {item: wantedBy(held, "w2", 25*sec), want: true},
-		"an operator's":                     {item: wantedBy(held, "", 25*sec), want: true},
-		"its last moment":                   {item: wantedBy(held, "w2", 0), want: true},
-		"over":                              {item: wantedBy(held, "w2", -1)},
-		"ten minutes ahead":                 {item: wantedBy(held, "w2", 10*time.Minute), want: true},
-		"more than ten minutes ahead":       {item: wantedBy(held, "w2", 10*time.Minute+1)},
-		"senseless":                         {item: withUntil(-1)},
-		"zero":                              {item: withUntil(0)},
-		"ten periods of a long lease ahead": {wantedBy(held, "w2", time.Hour), 18 * time.Minute, true},
+		"no wish":                     {item: held},
+		"a wish":                      {item: wantedBy(held, "w2", 25*sec), want: true},
+		"an operator's":               {item: wantedBy(held, "", 25*sec), want: true},
+		"its last moment":             {item: wantedBy(held, "w2", 0), want: true},
+		"over":                        {item: wantedBy(held, "w2", -1)},
+		"ten minutes ahead":           {item: wantedBy(held, "w2", 10*time.Minute), want: true},
+		"more than ten minutes ahead": {item: wantedBy(held, "w2", 10*time.Minute+1)},
+		"senseless":                   {item: withUntil(-1)},
+		"zero":                        {item: withUntil(0)},
+		"ten periods ahead": {
+			item: wantedBy(held, "w2", time.Hour), duration: 18 * time.Minute, want: true,
+		},
 		"more than ten periods ahead": {
 			item: wantedBy(held, "w2", time.Hour+1), duration: 18 * time.Minute,
 		},

@@ -59,8 +59,8 @@ func TestGrantIsReliedOnUntilItsEndLessTheMargin(t *testing.T) {
 		isShort      bool
 	}{
 		"as asked for":               {asked: thirty, until: thirty, want: 27 * sec},
-		"a nanosecond less":          {asked: thirty, until: thirty - 1, want: 27*sec - 1, isShort: true},
-		"less":                       {asked: thirty, until: 20 * sec, want: 17 * sec, isShort: true},
+		"a nanosecond less":          {thirty, thirty - 1, 27*sec - 1, true},
+		"less":                       {thirty, 20 * sec, 17 * sec, true},
 		"more, which isn't believed": {asked: thirty, until: time.Hour, want: 27 * sec},
 		"nothing":                    {asked: thirty, until: -sec, want: -4 * sec, isShort: true},
 	} {
@@ -207,7 +207,7 @@ func TestTermIsExtendedByWhatARenewalGrants(t *testing.T) {
 		"short, but later":              {20 * sec, 60 * sec, 50 * sec, 48 * sec, 20 * sec},
 		"short, and earlier":            {20 * sec, 60 * sec, 12 * sec, 10 * sec, 20 * sec},
 	} {
-		g := grant{token: 7, duration: c.duration, asked: noon.Add(c.asked), until: noon.Add(c.until)}
+		g := grant{duration: c.duration, asked: noon.Add(c.asked), until: noon.Add(c.until)}
 		e := event{kind: renewed, at: noon.Add(sec), grant: g}
 		is := termAt(held, notFreed).after(e)
 		assert.Equal(t, noon.Add(c.wantEnd), is.end, name)
@@ -314,7 +314,7 @@ func TestTermProlongsAWishWhileItsWorkTakesItsTime(t *testing.T) {
 		"one that lasts longer":     {of(thirty, long), 10 * sec, noon.Add(time.Hour)},
 		"just before three minutes": {of(thirty, known), 3*time.Minute - 1, noon.Add(205*sec - 1)},
 		"after three minutes":       {term: of(thirty, known), at: 3 * time.Minute},
-		"of a long lease":           {of(hour, known), 199 * time.Minute, noon.Add(249 * time.Minute)},
+		"of a long lease":           {of(hour, known), 3 * hour, noon.Add(3*hour + 50*time.Minute)},
 		"for ten periods":           {term: of(hour, known), at: 200 * time.Minute},
 		"for nobody in particular":  {term: of(thirty, operators), at: sec},
 	} {
@@ -390,6 +390,15 @@ func TestPulseRenewsAfterTwoThirdsOfWhatIsLeftAtTheLatest(t *testing.T) {
 	}
 }
 
+// TestPulseOfALeaseThatHasBecomeShorter: its row still ends when it was to end before.
+func TestPulseOfALeaseThatHasBecomeShorter(t *testing.T) {
+	is := termAt(held, notFreed)
+	is.duration = 3 * sec
+	is.end = noon.Add(thirty - margin(is.duration))
+	p := pulse{every: hour, begun: noon}
+	assert.Equal(t, noon.Add(20*sec), p.next(noon, is, noJitter), "two thirds of 30 s")
+}
+
 func TestPulseOfAShortGrantIsUnhurried(t *testing.T) {
 	is := termAt(held, notFreed)
 	p := pulse{every: 10 * sec, begun: noon}
@@ -418,6 +427,9 @@ func TestPulsesPausesGrowWithinBounds(t *testing.T) {
 		assert.Equal(t, at.Add(want/2), p.next(at, is, noJitter))
 		assert.Equal(t, at.Add(want), p.next(at, is, fullJitter))
 	}
+	fresh := p.succeeded(at).failed(at, time.Minute)
+	assert.Equal(t, at.Add(200*ms), fresh.next(at, is, fullJitter), "they grow anew")
+
 	p = p.failed(at, 8*sec)
 	assert.Equal(t, at.Add(2*sec), p.next(at, is, fullJitter), "a quarter of what is left")
 	p = p.failed(at, 0)
@@ -426,8 +438,6 @@ func TestPulsesPausesGrowWithinBounds(t *testing.T) {
 	p = p.succeeded(at)
 	is = is.extended(grantUntil(40*sec), at)
 	assert.Equal(t, noon.Add(20*sec), p.next(at, is, fullJitter))
-	p = p.failed(at, time.Minute)
-	assert.Equal(t, at.Add(200*ms), p.next(at, is, fullJitter), "they grow anew")
 }
 
 func TestPulsesPausesHaveBoundsByTheLeasesDuration(t *testing.T) {
