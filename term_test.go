@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"fmt"
 	"testing"
 	"time"
 	"unsafe"
@@ -9,7 +10,8 @@ import (
 )
 
 // slept returns the time as it reads after the machine slept for d: the wall clock went on, the
-// monotonic clock stood still. No API makes such a time; it lies in the second word of a [time.Time].
+// monotonic clock stood still. No API makes such a time; it lies in the second word of a
+// [time.Time].
 func slept(t time.Time, d time.Duration) time.Time {
 	t = t.Add(d)
 	(*struct {
@@ -23,7 +25,442 @@ func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 	now := time.Now()
 	end := now.Add(10 * time.Second)
 	assert.Equal(t, 10*time.Second, timeLeft(now, end))
-	assert.Equal(t, 10*time.Second, end.Sub(slept(now, time.Minute)), "the monotonic clock alone is deceived")
-	assert.Equal(t, -50*time.Second, timeLeft(slept(now, time.Minute), end), "a machine that slept")
-	assert.Equal(t, 10*time.Second, timeLeft(slept(now, -time.Minute), end), "a wall clock that was set back")
+	hasSlept := slept(now, time.Minute)
+	wasSetBack := slept(now, -time.Minute)
+	assert.Equal(t, 10*time.Second, end.Sub(hasSlept), "the monotonic clock alone is deceived")
+	assert.Equal(t, -50*time.Second, timeLeft(hasSlept, end), "a machine that slept")
+	assert.Equal(t, 10*time.Second, timeLeft(wasSetBack, end), "a wall clock that was set back")
+}
+
+// thirty is a lease's duration in these tests: its margin is 3 s, its period 10 s.
+const thirty = 30 * sec
+
+// grantUntil is the grant of what was asked for: a lease that ends so long after noon.
+func grantUntil(left time.Duration) grant {
+	until := noon.Add(left)
+	return grant{token: 7, duration: thirty, asked: until, until: until}
+}
+
+// termAt is a tenure of 30 seconds from noon on, in that phase and fate.
+func termAt(phase phase, fate fate) term {
+	is := newTerm(grantUntil(thirty), noon)
+	is.phase = phase
+	is.fate = fate
+	if phase == wanted {
+		is.wish = wish{by: "w2", since: noon, until: noon.Add(25 * sec)}
+	}
+	return is
+}
+
+func TestGrantIsReliedOnUntilItsEndLessTheMargin(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked, until time.Duration // after noon
+		want         time.Duration
+		isShort      bool
+	}{
+		"as asked for":               {asked: thirty, until: thirty, want: 27 * sec},
+		"a nanosecond less":          {thirty, thirty - 1, 27*sec - 1, true},
+		"less":                       {thirty, 20 * sec, 17 * sec, true},
+		"more, which isn't believed": {asked: thirty, until: time.Hour, want: 27 * sec},
+		"nothing":                    {asked: thirty, until: -sec, want: -4 * sec, isShort: true},
+	} {
+		g := grant{duration: thirty, asked: noon.Add(c.asked), until: noon.Add(c.until)}
+		assert.Equal(t, noon.Add(c.want), g.end(noon), name)
+		assert.Equal(t, c.isShort, g.isShort(), name)
+	}
+	assert.Equal(t, 3*sec, margin(thirty))
+	assert.Equal(t, time.Duration(1), margin(19))
+}
+
+func TestGrantEndsByBothClocksWhateverTheStoreSays(t *testing.T) {
+	now := time.Now()
+	until := now.Add(thirty).Round(0) // A store's times have no monotonic clock.
+	end := grant{duration: thirty, asked: until, until: until}.end(now)
+	assert.Equal(t, 27*sec, timeLeft(now, end))
+	later := slept(now.Add(10*sec), -time.Hour)
+	assert.Equal(t, 17*sec, timeLeft(later, end), "the wall clock was set back")
+}
+
+func TestTermBeginsWithItsGrant(t *testing.T) {
+	is := newTerm(grantUntil(thirty), noon)
+	assert.Equal(t, term{token: 7, duration: thirty, end: noon.Add(27 * sec)}, is)
+	assert.True(t, is.live())
+	assert.NoError(t, is.cause())
+	assert.False(t, is.isWanted())
+	assert.False(t, is.isFreed())
+}
+
+var (
+	allPhases = []phase{held, wanted, expired, lost, released}
+	allFates  = []fate{notFreed, discarded, freed, handedOver, taken}
+	allEvents = []eventKind{
+		timePassed, renewed, wishSeen, lossSeen, givenUp, givenAway,
+		rowFreed, rowHandedOver, rowTaken,
+	}
+)
+
+// TestTermAfterEachEventInEachPhaseAndFate is the whole table of transitions.
+func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
+	for _, phase := range allPhases {
+		for _, fate := range allFates {
+			for _, kind := range allEvents {
+				was := termAt(phase, fate)
+				e := event{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
+				is := was.after(e)
+				what := fmt.Sprintf("phase %d, fate %d, event %d", phase, fate, kind)
+				assert.Equal(t, wantPhase(was, kind), is.phase, what)
+				assert.Equal(t, wantFate(was, kind), is.fate, what)
+				assert.Equal(t, was.live() && kind == renewed, is.end != was.end, what)
+				assert.Equal(t, was.live() && kind == wishSeen, is.wish != was.wish, what)
+			}
+		}
+	}
+}
+
+// wantPhase is that after an event. One that is over stays as it is.
+func wantPhase(was term, kind eventKind) phase {
+	next := map[eventKind]phase{
+		wishSeen:  wanted,
+		lossSeen:  lost,
+		givenUp:   released,
+		givenAway: released,
+	}
+	is, changes := next[kind]
+	if changes && (was.phase == held || was.phase == wanted) {
+		return is
+	}
+	return was.phase
+}
+
+// wantFate is that after an event. What the row's last write came to counts in any phase.
+func wantFate(was term, kind eventKind) fate {
+	next := map[eventKind]fate{rowFreed: freed, rowHandedOver: handedOver, rowTaken: taken}
+	if is, changes := next[kind]; changes {
+		return is
+	}
+	if kind == givenAway && (was.phase == held || was.phase == wanted) {
+		return discarded
+	}
+	return was.fate
+}
+
+// TestTermIsExpiredAtItsEndWhateverHappensThen: no event revives it, or says that it ended
+// otherwise.
+func TestTermIsExpiredAtItsEndWhateverHappensThen(t *testing.T) {
+	for _, phase := range []phase{held, wanted} {
+		for _, kind := range allEvents {
+			e := event{kind: kind, grant: grantUntil(time.Hour)}
+			was := termAt(phase, notFreed)
+			e.at = was.end.Add(-1)
+			assert.Equal(t, kind == lossSeen, was.after(e).phase == lost, "event %d", kind)
+			assert.NotEqual(t, expired, was.after(e).phase, "event %d", kind)
+			for _, at := range []time.Time{was.end, was.end.Add(1), was.end.Add(time.Hour)} {
+				e.at = at
+				is := was.after(e)
+				assert.Equal(t, expired, is.phase, "event %d at %v", kind, at)
+				assert.Equal(t, was.end, is.end, "event %d at %v", kind, at)
+			}
+		}
+	}
+}
+
+func TestTermExpiresByTheClockThatIsFurther(t *testing.T) {
+	now := time.Now()
+	until := now.Add(thirty)
+	is := newTerm(grant{duration: thirty, asked: until, until: until}, now)
+	const lasts = 27 * sec
+	for name, c := range map[string]struct {
+		at   time.Time
+		want phase
+	}{
+		"both before the end":               {now.Add(lasts - 1), held},
+		"both at the end":                   {now.Add(lasts), expired},
+		"slept until before the end":        {slept(now, lasts-1), held},
+		"slept to the end":                  {slept(now, lasts), expired},
+		"set back, the monotonic before":    {slept(now.Add(lasts-1), -time.Hour), held},
+		"set back, the monotonic at an end": {slept(now.Add(lasts), -time.Hour), expired},
+	} {
+		assert.Equal(t, c.want, is.at(c.at).phase, name)
+		assert.Equal(t, c.want == held, is.left(c.at) > 0, name)
+	}
+}
+
+func TestTermsPhaseIsNeverLeftAgainByTime(t *testing.T) {
+	for _, phase := range []phase{expired, lost, released} {
+		assert.Equal(t, phase, termAt(phase, notFreed).at(noon.Add(time.Hour)).phase)
+	}
+}
+
+func TestTermIsExtendedByWhatARenewalGrants(t *testing.T) {
+	for name, c := range map[string]struct {
+		duration     time.Duration
+		asked, until time.Duration
+		wantEnd      time.Duration
+		wantDuration time.Duration
+	}{
+		"later":                         {thirty, 40 * sec, 40 * sec, 37 * sec, thirty},
+		"later, of another length":      {20 * sec, 40 * sec, 40 * sec, 38 * sec, 20 * sec},
+		"more than was asked for":       {thirty, 40 * sec, time.Hour, 37 * sec, thirty},
+		"earlier: a reply out of order": {20 * sec, 20 * sec, 20 * sec, 27 * sec, thirty},
+		"equal, of another length":      {20 * sec, 29 * sec, 29 * sec, 27 * sec, thirty},
+		"a nanosecond later":            {20 * sec, 29*sec + 1, 29*sec + 1, 27*sec + 1, 20 * sec},
+		"short, but later":              {20 * sec, 60 * sec, 50 * sec, 48 * sec, 20 * sec},
+		"short, and earlier":            {20 * sec, 60 * sec, 12 * sec, 10 * sec, 20 * sec},
+	} {
+		g := grant{duration: c.duration, asked: noon.Add(c.asked), until: noon.Add(c.until)}
+		e := event{kind: renewed, at: noon.Add(sec), grant: g}
+		is := termAt(held, notFreed).after(e)
+		assert.Equal(t, noon.Add(c.wantEnd), is.end, name)
+		assert.Equal(t, c.wantDuration, is.duration, name)
+		assert.Equal(t, held, is.phase, name)
+	}
+}
+
+func TestTermIsExpiredByAGrantThatIsOver(t *testing.T) {
+	at := noon.Add(10 * sec)
+	for left, want := range map[time.Duration]phase{
+		3 * sec:    expired,
+		3*sec + 1:  held,
+		-time.Hour: expired,
+	} {
+		g := grant{token: 8, duration: thirty, asked: at.Add(thirty), until: at.Add(left)}
+		is := termAt(held, notFreed).after(event{kind: renewed, at: at, grant: g})
+		assert.Equal(t, want, is.phase, "%v were granted", left)
+	}
+}
+
+func TestTermsTokenNeverFalls(t *testing.T) {
+	for token, want := range map[int64]int64{0: 7, 6: 7, 7: 7, 8: 8} {
+		g := grantUntil(40 * sec)
+		g.token = token
+		is := termAt(held, notFreed).after(event{kind: renewed, at: noon, grant: g})
+		assert.Equal(t, want, is.token)
+	}
+}
+
+func TestTermRemembersSinceWhenItIsWantedAndByWhomLast(t *testing.T) {
+	first := wish{by: "w2", until: noon.Add(20 * sec)}
+	is := termAt(held, notFreed)
+	is = is.after(event{kind: wishSeen, at: noon.Add(sec), wish: first})
+	assert.Equal(t, wish{by: "w2", since: noon.Add(sec), until: first.until}, is.wish)
+	assert.True(t, is.isWanted())
+
+	second := wish{by: "", until: noon.Add(10 * sec)}
+	is = is.after(event{kind: wishSeen, at: noon.Add(2 * sec), wish: second})
+	assert.Equal(t, wish{by: "", since: noon.Add(sec), until: second.until}, is.wish)
+	assert.Equal(t, wanted, is.phase)
+
+	is = is.after(event{kind: givenUp, at: noon.Add(3 * sec)})
+	assert.True(t, is.isWanted(), "it is handed over then")
+}
+
+func TestTermSaysWhatItsPhaseAndFateMean(t *testing.T) {
+	causes := map[phase]error{
+		expired:  LeaseExpiredError,
+		lost:     LeaseLostError,
+		released: LeaseReleasedError,
+	}
+	for _, phase := range allPhases {
+		is := termAt(phase, notFreed)
+		isLive := phase == held || phase == wanted
+		assert.Equal(t, causes[phase], is.cause())
+		assert.Equal(t, isLive, is.live())
+		assert.Equal(t, isLive, is.left(noon) > 0)
+		assert.Equal(t, phase == wanted, is.isWanted())
+	}
+	for _, fate := range allFates {
+		isFreed := fate == freed || fate == handedOver
+		assert.Equal(t, isFreed, termAt(released, fate).isFreed())
+	}
+}
+
+func TestTermSaysWhatIsLeftAndWhenItsRowEnds(t *testing.T) {
+	is := termAt(held, notFreed)
+	assert.Equal(t, 26*sec, is.left(noon.Add(sec)))
+	assert.Zero(t, is.left(noon.Add(time.Hour)), "never less than nothing")
+	assert.Zero(t, termAt(released, notFreed).left(noon))
+	assert.Equal(t, noon.Add(thirty), is.rowEnd())
+	assert.Equal(t, 10*sec, is.period())
+	assert.Equal(t, 8*sec, is.patience(noon.Add(3*sec)), "so that two more tries fit")
+	assert.Zero(t, is.patience(noon.Add(time.Hour)))
+}
+
+func TestTermsRenewalNeverMovesTheRowsEndBack(t *testing.T) {
+	is := termAt(held, notFreed)
+	at := noon.Add(10 * sec)
+	assert.Equal(t, noon.Add(40*sec), is.renewedUntil(at, thirty))
+	assert.Equal(t, noon.Add(30*sec+1), is.renewedUntil(at, 20*sec+1))
+	assert.Equal(t, noon.Add(30*sec), is.renewedUntil(at, 20*sec))
+	assert.Equal(t, noon.Add(30*sec), is.renewedUntil(at, sec))
+}
+
+func TestTermProlongsAWishWhileItsWorkTakesItsTime(t *testing.T) {
+	of := func(duration time.Duration, w wish) term {
+		is := termAt(wanted, notFreed)
+		is.duration = duration
+		is.wish = w
+		return is
+	}
+	known := wish{by: "w2", since: noon, until: noon.Add(25 * sec)}
+	long := wish{by: "w2", since: noon, until: noon.Add(time.Hour)}
+	operators := wish{since: noon, until: noon.Add(25 * sec)}
+	for name, c := range map[string]struct {
+		term term
+		at   time.Duration
+		want time.Time
+	}{
+		"at first":                  {of(thirty, known), 0, noon.Add(25 * sec)},
+		"later":                     {of(thirty, known), 10 * sec, noon.Add(35 * sec)},
+		"one that lasts longer":     {of(thirty, long), 10 * sec, noon.Add(time.Hour)},
+		"just before three minutes": {of(thirty, known), 3*time.Minute - 1, noon.Add(205*sec - 1)},
+		"after three minutes":       {term: of(thirty, known), at: 3 * time.Minute},
+		"of a long lease":           {of(hour, known), 3 * hour, noon.Add(3*hour + 50*time.Minute)},
+		"for ten periods":           {term: of(hour, known), at: 200 * time.Minute},
+		"for nobody in particular":  {term: of(thirty, operators), at: sec},
+	} {
+		assert.Equal(t, c.want, c.term.prolonged(noon.Add(c.at)), name)
+	}
+}
+
+func TestTermReservesForAsLongAsTheWishWithinBounds(t *testing.T) {
+	of := func(duration time.Duration, by string, left time.Duration) term {
+		is := termAt(released, notFreed)
+		is.duration = duration
+		is.wish = wish{by: by, since: noon, until: noon.Add(left)}
+		return is
+	}
+	for name, c := range map[string]struct {
+		term term
+		want time.Duration
+	}{
+		"as long as the wish":               {of(thirty, "w2", 25*sec), 25 * sec},
+		"two periods at least":              {of(thirty, "w2", sec), 20 * sec},
+		"a minute at most":                  {of(thirty, "w2", time.Hour), time.Minute},
+		"or as a long lease lasts":          {of(3*time.Minute, "w2", time.Hour), 3 * time.Minute},
+		"an operator's wish":                {of(thirty, "", 25*sec), 20 * sec},
+		"an operator's, of very short ones": {of(3*sec, "", time.Hour), 2 * sec},
+	} {
+		assert.Equal(t, noon.Add(c.want), c.term.reservedUntil(noon), name)
+	}
+}
+
+func TestWishesLastTwoAndAHalfPeriods(t *testing.T) {
+	assert.Equal(t, 25*sec, wishDuration(thirty))
+}
+
+func TestLaterIsTheLaterOfTwoTimes(t *testing.T) {
+	assert.Equal(t, noon.Add(1), later(noon, noon.Add(1)))
+	assert.Equal(t, noon.Add(1), later(noon.Add(1), noon))
+}
+
+// noJitter and fullJitter are the bounds of random durations.
+func noJitter(time.Duration) time.Duration        { return 0 }
+func fullJitter(most time.Duration) time.Duration { return most }
+
+func TestPulseRenewsAtIntervalsTheFirstTimeWhenItIsToldTo(t *testing.T) {
+	is := termAt(held, notFreed)
+	for first, want := range map[time.Duration]time.Duration{
+		10 * sec: 10 * sec,
+		sec:      sec,
+		1:        1,
+	} {
+		p := newPulse(noon, first, 10*sec, thirty)
+		assert.Equal(t, noon.Add(want), p.next(noon, is, fullJitter))
+	}
+	begun := noon.Add(10 * sec)
+	renewal := event{kind: renewed, at: begun, grant: grantUntil(40 * sec)}
+	is = is.after(renewal)
+	p := newPulse(noon, 10*sec, 10*sec, thirty).succeeded(begun)
+	assert.Equal(t, noon.Add(20*sec), p.next(begun, is, fullJitter))
+}
+
+func TestPulseRenewsAfterTwoThirdsOfWhatIsLeftAtTheLatest(t *testing.T) {
+	for name, c := range map[string]struct {
+		begun time.Duration // after the lease began
+		want  time.Duration // after begun
+	}{
+		"of a new lease":          {0, 20 * sec},
+		"of one that is older":    {15 * sec, 10 * sec / 2},
+		"of one about to end":     {24 * sec, 750 * ms},
+		"of one whose end is now": {27 * sec, 0},
+	} {
+		p := pulse{every: time.Hour, begun: noon.Add(c.begun)}
+		next := p.next(noon, termAt(held, notFreed), noJitter)
+		assert.Equal(t, noon.Add(c.begun+c.want), next, name)
+	}
+}
+
+// TestPulseOfALeaseThatHasBecomeShorter: its row still ends when it was to end before.
+func TestPulseOfALeaseThatHasBecomeShorter(t *testing.T) {
+	is := termAt(held, notFreed)
+	is.duration = 3 * sec
+	is.end = noon.Add(thirty - margin(is.duration))
+	p := pulse{every: hour, begun: noon}
+	assert.Equal(t, noon.Add(20*sec), p.next(noon, is, noJitter), "two thirds of 30 s")
+}
+
+func TestPulseOfAShortGrantIsUnhurried(t *testing.T) {
+	is := termAt(held, notFreed)
+	p := pulse{every: 10 * sec, begun: noon}
+	for granted, want := range map[time.Duration]time.Duration{
+		30 * sec: 10 * sec,
+		20 * sec: 10 * sec,
+		15 * sec: 5 * sec,
+		13 * sec: 3 * sec,
+		12 * sec: 2250 * ms, // a quarter of the 9 s that may be relied on
+		4 * sec:  250 * ms,
+	} {
+		is.end = noon.Add(granted - margin(thirty))
+		assert.Equal(t, noon.Add(want), p.next(noon, is, noJitter), "%v were granted", granted)
+	}
+}
+
+func TestPulsesPausesGrowWithinBounds(t *testing.T) {
+	at := noon.Add(10 * sec)
+	is := termAt(held, notFreed)
+	p := newPulse(noon, 10*sec, 10*sec, thirty)
+	for _, want := range []time.Duration{
+		200 * ms, 400 * ms, 800 * ms,
+		1600 * ms, 3200 * ms, 5 * sec, 5 * sec,
+	} {
+		p = p.failed(at, time.Minute)
+		assert.Equal(t, at.Add(want/2), p.next(at, is, noJitter))
+		assert.Equal(t, at.Add(want), p.next(at, is, fullJitter))
+	}
+	fresh := p.succeeded(at).failed(at, time.Minute)
+	assert.Equal(t, at.Add(200*ms), fresh.next(at, is, fullJitter), "they grow anew")
+
+	p = p.failed(at, 8*sec)
+	assert.Equal(t, at.Add(2*sec), p.next(at, is, fullJitter), "a quarter of what is left")
+	p = p.failed(at, 0)
+	assert.Equal(t, at.Add(100*ms), p.next(at, is, fullJitter), "but no less than the least")
+
+	p = p.succeeded(at)
+	is = is.extended(grantUntil(40*sec), at)
+	assert.Equal(t, noon.Add(20*sec), p.next(at, is, fullJitter))
+}
+
+func TestPulsesPausesHaveBoundsByTheLeasesDuration(t *testing.T) {
+	for duration, want := range map[time.Duration]pulse{
+		sec:         {least: 10 * ms, most: sec},
+		3 * sec:     {least: 10 * ms, most: sec},
+		6 * sec:     {least: 20 * ms, most: sec},
+		time.Minute: {least: 200 * ms, most: 10 * sec},
+	} {
+		p := newPulse(noon, sec, sec, duration)
+		assert.Equal(t, want.least, p.least, "%v", duration)
+		assert.Equal(t, want.most, p.most, "%v", duration)
+	}
+}
+
+// TestPulseCountsFromTheBeginOfTheLastRenewal: only a pause counts from when it has failed.
+func TestPulseCountsFromTheBeginOfTheLastRenewal(t *testing.T) {
+	begun := noon.Add(10 * sec)
+	answered := begun.Add(4 * sec)
+	is := termAt(held, notFreed).extended(grantUntil(40*sec), answered)
+	p := newPulse(noon, 10*sec, 10*sec, thirty)
+	assert.Equal(t, begun.Add(10*sec), p.succeeded(begun).next(answered, is, fullJitter))
+	failed := p.failed(begun, time.Minute)
+	assert.Equal(t, begun, failed.begun)
+	assert.Equal(t, answered.Add(200*ms), failed.next(answered, is, fullJitter))
 }

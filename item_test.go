@@ -1,0 +1,131 @@
+package lease
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// noon is now, in the tests of what asks no clock.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// heldItem is an item whose lease ends so long after noon.
+func heldItem(leaseID, holder string, left time.Duration) LeaseItem {
+	until := noon.Add(left)
+	return LeaseItem{
+		LeaseID:      leaseID,
+		LesseeID:     holder,
+		FencingToken: 1,
+		Until:        until,
+		LeaseUntil:   until.UnixNano(),
+	}
+}
+
+// freeItem is one that was released.
+func freeItem(leaseID string) LeaseItem { return LeaseItem{LeaseID: leaseID, FencingToken: 1} }
+
+// unseenItem is one of a store of two methods.
+func unseenItem(leaseID string) LeaseItem { return LeaseItem{LeaseID: leaseID, unseen: true} }
+
+// wantedBy is the item with a wish that ends so long after noon.
+func wantedBy(item LeaseItem, by string, left time.Duration) LeaseItem {
+	item.WantedBy = by
+	item.WantedUntil = noon.Add(left).UnixNano()
+	return item
+}
+
+// several are n items, which are named after the prefix.
+func several(prefix string, n int, one func(leaseID string) LeaseItem) (items []LeaseItem) {
+	for i := range n {
+		items = append(items, one(prefix+strconv.Itoa(i)))
+	}
+	return items
+}
+
+// heldBy are n items that a worker holds for 20 seconds more.
+func heldBy(holder string, n int) []LeaseItem {
+	return several(holder+"-", n, func(leaseID string) LeaseItem {
+		return heldItem(leaseID, holder, 20*sec)
+	})
+}
+
+// freeItems are n items that were released.
+func freeItems(n int) []LeaseItem { return several("free-", n, freeItem) }
+
+func idsOf(items []LeaseItem) (ids []string) {
+	for _, item := range items {
+		ids = append(ids, item.LeaseID)
+	}
+	return ids
+}
+
+func TestItemIsFreeAfterItsEndAndNotAtIt(t *testing.T) {
+	item := heldItem("a", "w1", 0)
+	assert.False(t, item.isFree(noon.Add(-1)))
+	assert.False(t, item.isFree(noon))
+	assert.True(t, item.isFree(noon.Add(1)))
+	assert.True(t, freeItem("a").isFree(noon), "released")
+	assert.True(t, unseenItem("a").isFree(noon), "unseen")
+}
+
+func TestItemIsWantedAsLongAsAWishCounts(t *testing.T) {
+	held := heldItem("a", "w1", 20*sec)
+	withUntil := func(wantedUntil int64) LeaseItem {
+		item := held
+		item.WantedBy = "w2"
+		item.WantedUntil = wantedUntil
+		return item
+	}
+	for name, c := range map[string]struct {
+		item     LeaseItem
+		duration time.Duration
+		want     bool
+	}{
+		"no wish":                     {item: held},
+		"a wish":                      {item: wantedBy(held, "w2", 25*sec), want: true},
+		"an operator's":               {item: wantedBy(held, "", 25*sec), want: true},
+		"its last moment":             {item: wantedBy(held, "w2", 0), want: true},
+		"over":                        {item: wantedBy(held, "w2", -1)},
+		"ten minutes ahead":           {item: wantedBy(held, "w2", 10*time.Minute), want: true},
+		"more than ten minutes ahead": {item: wantedBy(held, "w2", 10*time.Minute+1)},
+		"senseless":                   {item: withUntil(-1)},
+		"zero":                        {item: withUntil(0)},
+		"ten periods ahead": {
+			item: wantedBy(held, "w2", time.Hour), duration: 18 * time.Minute, want: true,
+		},
+		"more than ten periods ahead": {
+			item: wantedBy(held, "w2", time.Hour+1), duration: 18 * time.Minute,
+		},
+		"of a free item": {item: wantedBy(freeItem("a"), "w2", sec)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			duration := max(c.duration, 30*sec)
+			assert.Equal(t, c.want, c.item.isWanted(noon, duration))
+			assert.Equal(t, !c.want, c.item.wantedUntil(noon, duration).IsZero())
+		})
+	}
+}
+
+func TestItemSaysByThisHostsClockUntilWhenItIsWanted(t *testing.T) {
+	const ahead = time.Minute // the database's clock
+	item := wantedBy(heldItem("a", "w1", 20*sec), "w2", 25*sec)
+	item.LeaseUntil += int64(ahead)
+	item.WantedUntil += int64(ahead)
+	assert.Equal(t, noon.Add(25*sec), item.wantedUntil(noon, 30*sec))
+}
+
+func TestItemIsReservedWhenItsHolderWantsIt(t *testing.T) {
+	held := heldItem("a", "w1", 20*sec)
+	assert.True(t, wantedBy(held, "w1", sec).isReserved(noon, time.Minute))
+	assert.False(t, wantedBy(held, "w1", -1).isReserved(noon, time.Minute), "its wish is over")
+	assert.False(t, wantedBy(held, "w2", sec).isReserved(noon, time.Minute), "another's")
+	assert.False(t, held.isReserved(noon, time.Minute), "no wish")
+}
+
+func TestHorizonOfWishesIsTenMinutesOrTenPeriods(t *testing.T) {
+	assert.Equal(t, 10*time.Minute, horizon(sec))
+	assert.Equal(t, 10*time.Minute, horizon(3*time.Minute))
+	assert.Equal(t, 20*time.Minute, horizon(6*time.Minute))
+}

@@ -1,0 +1,305 @@
+package lease
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestPlannerTakesOwnRowsUpToItsLimit(t *testing.T) {
+	ended := heldItem("ended", "me", -1)
+	for name, c := range map[string]struct {
+		most  int
+		items []LeaseItem
+		want  [][]string
+	}{
+		"all":                     {0, heldBy("me", 3), [][]string{{"me-0", "me-1", "me-2"}}},
+		"up to the limit":         {2, heldBy("me", 3), [][]string{{"me-0", "me-1"}}},
+		"beyond the share":        {0, slices.Concat(heldBy("me", 3), crowd(9)), [][]string{{"me-0", "me-1", "me-2"}}},
+		"before free ones":        {2, slices.Concat(freeItems(3), heldBy("me", 2)), [][]string{{"me-0", "me-1"}}},
+		"one handed over to me":   {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, [][]string{{"a"}}},
+		"none that another wants": {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", sec)}, nil},
+		"none that is to be free": {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "", sec)}, nil},
+		"one that was wanted":     {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", -1)}, [][]string{{"a"}}},
+		"an ended one as free":    {0, []LeaseItem{ended, heldItem("live", "me", sec)}, [][]string{{"live"}, {"ended"}}},
+		"at its end":              {0, []LeaseItem{heldItem("a", "me", 0)}, [][]string{{"a"}}},
+		"none of others":          {0, heldBy("w1", 1), nil},
+	} {
+		assert.Equal(t, c.want, play(plannerOf(c.most, greatest), noon, c.items).leased, name)
+	}
+}
+
+func TestPlannerTakesNothingThatIsInUseOrRestsOrThatItWorksOn(t *testing.T) {
+	items := []LeaseItem{
+		heldItem("used", "me", sec), heldItem("worked", "me", sec), heldItem("rests", "me", sec),
+		freeItem("used-too"), freeItem("worked-too"), freeItem("rests-too"),
+	}
+	p := unlimited()
+	p.leased("worked")
+	p.leased("worked-too")
+	p.failed(noon, "rests")
+	p.failed(noon, "rests-too")
+	next := p.looked(noon, items, func(leaseID string) bool {
+		return leaseID == "used" || leaseID == "used-too"
+	})
+	assert.Equal(t, lookAgain, next.kind)
+	assert.Empty(t, p.freeSince, "what it may not take isn't free to it")
+}
+
+func TestPlannerTakesFreeItemsInBatchesOfOneTwoFour(t *testing.T) {
+	p := unlimited()
+	items := freeItems(20)
+	for _, want := range []int{1, 2, 4, 8, 5} {
+		leased := play(p, noon, items).leased
+		assert.Len(t, slices.Concat(leased...), want)
+		for _, id := range slices.Concat(leased...) {
+			i := slices.Index(idsOf(items), id)
+			items[i] = heldItem(id, "me", 20*sec)
+		}
+	}
+}
+
+func TestPlannersBatchGrowsWithWhatItTookAndIsOneAgainAfterARoundForNothing(t *testing.T) {
+	p := unlimited()
+	play(p, noon, heldBy("me", 1))
+	assert.Equal(t, 2, p.batch, "own rows count too")
+	play(p, noon, freeItems(9))
+	assert.Equal(t, 4, p.batch)
+	play(p, noon, freeItems(1), "free-0")
+	assert.Equal(t, 1, p.batch, "nothing was had")
+
+	p.batch = 1 << 20
+	play(p, noon, []LeaseItem{freeItem("another")})
+	assert.Equal(t, 1<<20, p.batch, "it has a bound")
+}
+
+func TestPlannerTakesFreeItemsUpToItsShare(t *testing.T) {
+	for name, c := range map[string]struct {
+		most  int
+		mine  int // that it works on
+		items []LeaseItem
+		want  int
+	}{
+		"alone: all":                      {items: freeItems(7), want: 7},
+		"an even share":                   {items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 3},
+		"rounded up":                      {items: slices.Concat(heldBy("w1", 2), freeItems(3)), want: 3},
+		"no more than that":               {items: slices.Concat(heldBy("w1", 1), freeItems(3)), want: 2},
+		"of three":                        {items: slices.Concat(heldBy("w1", 1), heldBy("w2", 1), freeItems(8)), want: 4},
+		"what it has counts":              {mine: 2, items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 2},
+		"nothing when it has its share":   {mine: 3, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0},
+		"nothing when it has more":        {mine: 4, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0},
+		"within its limit":                {most: 3, items: freeItems(7), want: 3},
+		"within what is left of it":       {most: 3, mine: 1, items: freeItems(7), want: 2},
+		"what others wish for is theirs":  {items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "w2", sec)), want: 2},
+		"a wisher counts, a holder isn't": {items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "me", sec)), want: 3},
+	} {
+		p := plannerOf(c.most, greatest)
+		p.batch = 100
+		for _, item := range heldBy("me", c.mine) {
+			p.leased(item.LeaseID)
+			c.items = append(c.items, item)
+		}
+		assert.Len(t, slices.Concat(play(p, noon, c.items).leased...), c.want, name)
+	}
+}
+
+func TestPlannersWishesTakeRoomOfItsLimit(t *testing.T) {
+	for room, want := range map[int]int{1: 0, 2: 0, 3: 1, 9: 7} {
+		p := plannerOf(room, greatest)
+		p.batch = 100
+		items := freeItems(30)
+		for _, id := range []string{"a", "b"} {
+			p.wished(heldItem(id, "w1", sec))
+			items = append(items, wantedBy(heldItem(id, "w1", sec), "me", sec))
+		}
+		assert.Len(t, slices.Concat(play(p, noon, items).leased...), want, "a limit of %d", room)
+	}
+}
+
+// atItsShare is a planner that works on two items of its own, beside a worker with two
+// others, and what looks show of them and some free items.
+func atItsShare(free ...LeaseItem) (*planner, []LeaseItem) {
+	p := unlimited()
+	p.leased("mine-0")
+	p.leased("mine-1")
+	return p, append([]LeaseItem{
+		heldItem("mine-0", "me", hour), heldItem("mine-1", "me", hour),
+		heldItem("others-0", "w1", hour), heldItem("others-1", "w1", hour),
+	}, free...)
+}
+
+func leasedAt(p *planner, now time.Time, items []LeaseItem) []string {
+	return slices.Concat(play(p, now, items).leased...)
+}
+
+func TestPlannerTakesWhatLooksHaveLongShownFreeBeyondItsShare(t *testing.T) {
+	for after, want := range map[time.Duration][]string{
+		8*sec - 1:   nil,
+		8 * sec:     {"a"},
+		time.Minute: {"a"},
+	} {
+		p, items := atItsShare()
+		p.leased("mine-2")
+		items = append(items, heldItem("mine-2", "me", hour), freeItem("a"))
+		assert.Empty(t, leasedAt(p, noon, items), "it has its share")
+		assert.Equal(t, want, leasedAt(p, noon.Add(after), items), "after %v", after)
+	}
+}
+
+func TestPlannerCountsFromTheFirstLookThatShowedAnItemFree(t *testing.T) {
+	p, items := atItsShare()
+	p.leased("mine-2")
+	items = append(items, heldItem("mine-2", "me", hour), freeItem("a"))
+	for after := time.Duration(0); after < 8*sec; after += 2 * sec {
+		assert.Empty(t, leasedAt(p, noon.Add(after), items))
+	}
+	assert.Equal(t, []string{"a"}, leasedAt(p, noon.Add(8*sec), items))
+}
+
+func TestPlannerForgetsSinceWhenAnItemWasFreeWhenItIsNot(t *testing.T) {
+	for name, meanwhile := range map[string][]LeaseItem{
+		"held": {heldItem("a", "w1", hour)},
+		"gone": nil,
+	} {
+		p, items := atItsShare()
+		p.leased("mine-2")
+		items = append(items, heldItem("mine-2", "me", hour))
+		isFree := append(slices.Clone(items), freeItem("a"))
+		play(p, noon, isFree)
+		play(p, noon.Add(4*sec), append(slices.Clone(items), meanwhile...))
+		assert.NotContains(t, p.freeSince, "a", name)
+		assert.Empty(t, leasedAt(p, noon.Add(8*sec), isFree), name)
+	}
+}
+
+func TestPlannerTakesLongFreeItemsFirstAndThenUpToItsShare(t *testing.T) {
+	for name, c := range map[string]struct {
+		batch, most int
+		fresh       int
+		want        []string
+	}{
+		// Of 7 items its share is 4: it has 2, and the 2 that have long been free.
+		"no fresh one": {100, 0, 1, []string{"old-0", "old-1"}},
+		// Of 14 it is 7.
+		"some fresh ones":       {100, 0, 8, []string{"old-0", "old-1", "free-0", "free-1", "free-2"}},
+		"a batch at a time":     {1, 0, 8, []string{"old-0"}},
+		"no more than its room": {100, 5, 8, []string{"old-0", "old-1", "free-0"}},
+	} {
+		p, items := atItsShare()
+		if c.most > 0 {
+			p.most = c.most
+		}
+		old := []LeaseItem{freeItem("old-0"), freeItem("old-1")}
+		p.most, c.most = 2, p.most
+		play(p, noon, append(slices.Clone(items), old...)) // It has no room yet.
+		p.most = c.most
+		p.batch = c.batch
+		got := leasedAt(p, noon.Add(8*sec), slices.Concat(items, freeItems(c.fresh), old))
+		assert.Equal(t, c.want, got, name)
+	}
+}
+
+func TestPlannerTakesAllThatHasLongBeenFree(t *testing.T) {
+	p, items := atItsShare(freeItems(9)...)
+	p.most = 2
+	play(p, noon, items)
+	p.most = 100
+	p.batch = 100
+	assert.Len(t, leasedAt(p, noon.Add(8*sec), items), 9)
+}
+
+func TestPlannerTriesOthersInPlaceOfWhatItLostThriceInAll(t *testing.T) {
+	p := unlimited()
+	p.batch = 2
+	ids := idsOf(freeItems(9))
+	for name, c := range map[string]struct {
+		lost []string
+		want [][]string
+	}{
+		"none lost": {nil, [][]string{ids[:2]}},
+		"one lost":  {ids[:1], [][]string{ids[:2], ids[2:3]}},
+		"then another lost": {
+			[]string{"free-0", "free-2"}, [][]string{ids[:2], ids[2:3], ids[3:4]},
+		},
+		"all lost": {ids, [][]string{ids[:2], ids[2:4], ids[4:6]}},
+	} {
+		p := unlimited()
+		p.batch = 2
+		assert.Equal(t, c.want, play(p, noon, freeItems(9), c.lost...).leased, name)
+	}
+}
+
+func TestPlannerTriesOwnRowsThriceAtMostToo(t *testing.T) {
+	p := plannerOf(1, greatest)
+	own := heldBy("me", 5)
+	assert.Equal(t, [][]string{{"me-0"}, {"me-1"}, {"me-2"}}, play(p, noon, own, idsOf(own)...).leased)
+}
+
+func TestPlannerTriesAllUnseenItemsWhileTheStoreAnswers(t *testing.T) {
+	items := several("a", 10, unseenItem)
+	ids := idsOf(items)
+	p := plannerOf(3, greatest)
+	assert.Equal(t, [][]string{ids[:3], ids[3:6], ids[6:9], ids[9:]}, play(p, noon, items, ids...).leased)
+
+	p = plannerOf(3, greatest)
+	assert.Equal(t, [][]string{ids[:3], ids[3:4]}, play(p, noon, items, "a1").leased, "up to its limit")
+
+	assert.Equal(t, [][]string{ids}, play(unlimited(), noon, items).leased, "at once, if it has none")
+}
+
+func TestPlannerTriesUnseenItemsThriceOnAStoreThatFails(t *testing.T) {
+	p := plannerOf(3, greatest)
+	next := p.looked(noon, several("a", 20, unseenItem), nothingUsed)
+	for range 2 {
+		assert.Equal(t, leaseItems, next.kind)
+		next = p.next(noon, false)
+	}
+	assert.Equal(t, leaseItems, next.kind)
+	assert.Equal(t, lookAgain, p.next(noon, false).kind)
+}
+
+func TestPlannerStopsTakingSeenItemsThatAreLostThoughTheStoreAnswers(t *testing.T) {
+	own := taking{candidates: make([]candidate, 9), want: 1}
+	for range 3 {
+		assert.Len(t, own.batch(true), 1)
+	}
+	assert.Empty(t, own.batch(true))
+}
+
+func TestTakingEndsWithItsCandidates(t *testing.T) {
+	some := taking{candidates: make([]candidate, 3), want: 5}
+	assert.Len(t, some.batch(true), 3)
+	assert.Empty(t, some.batch(true))
+	assert.Empty(t, new(taking).batch(true))
+	none := taking{candidates: make([]candidate, 3), want: -1}
+	assert.Empty(t, none.batch(true))
+}
+
+func TestCandidateSaysThatItWasWishedForAndHandedOver(t *testing.T) {
+	p := unlimited()
+	p.wished(heldItem("a", "w1", sec))
+	handedOver := heldItem("a", "me", sec)
+	leasedSince := handedOver
+	leasedSince.FencingToken++
+	for name, c := range map[string]struct {
+		item             LeaseItem
+		wished, reserved bool
+	}{
+		"handed over":             {handedOver, true, true},
+		"and leased since":        {leasedSince, true, false},
+		"still its holder's":      {heldItem("a", "w1", sec), true, false},
+		"released":                {freeItem("a"), true, false},
+		"own, and not wished for": {heldItem("b", "me", sec), false, false},
+	} {
+		got := p.candidate(c.item)
+		assert.Equal(t, candidate{LeaseItem: c.item, wished: c.wished, reserved: c.reserved}, got, name)
+	}
+}
+
+func TestSharesAreRoundedUp(t *testing.T) {
+	for n, want := range []int{0, 1, 1, 1, 2, 2, 2, 3} {
+		assert.Equal(t, want, divideUp(n, 3))
+	}
+}

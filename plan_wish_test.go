@@ -1,0 +1,294 @@
+package lease
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// worksOn has a planner work on n items, and returns what looks show of them.
+func worksOn(p *planner, n int) []LeaseItem {
+	items := heldBy("me", n)
+	for _, item := range items {
+		p.leased(item.LeaseID)
+	}
+	return items
+}
+
+func TestPlannerWishesOnlyWhereADifferenceOfTwoIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		most   int
+		mine   int
+		others []LeaseItem
+		want   int
+	}{
+		"none":                        {mine: 2, others: heldBy("w1", 2), want: 0},
+		"one":                         {mine: 2, others: heldBy("w1", 3), want: 0},
+		"two":                         {mine: 2, others: heldBy("w1", 4), want: 1},
+		"three":                       {mine: 2, others: heldBy("w1", 5), want: 1},
+		"four":                        {mine: 2, others: heldBy("w1", 6), want: 2},
+		"one, to a newcomer":          {mine: 0, others: heldBy("w1", 1), want: 0},
+		"two, to a newcomer":          {mine: 0, others: heldBy("w1", 2), want: 1},
+		"of all others together":      {mine: 1, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 2)), want: 0},
+		"of several, one by one":      {mine: 0, others: slices.Concat(heldBy("w1", 4), heldBy("w2", 4)), want: 2},
+		"of the richest first":        {mine: 0, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 5)), want: 2},
+		"others have less":            {mine: 5, others: heldBy("w1", 1), want: 0},
+		"at its limit":                {most: 2, mine: 2, others: heldBy("w1", 9), want: 0},
+		"up to its limit":             {most: 3, mine: 2, others: heldBy("w1", 9), want: 1},
+		"nothing but what may be had": {mine: 0, others: slices.Concat(heldBy("w1", 1), heldBy("", 9)), want: 0},
+	} {
+		p := plannerOf(c.most, greatest)
+		was := play(p, noon, slices.Concat(worksOn(p, c.mine), c.others))
+		assert.Len(t, was.wished, c.want, name)
+		assert.Empty(t, was.leased, name)
+		assert.Len(t, p.wishes, c.want, name)
+	}
+}
+
+func TestPlannerCountsFreeItemsThatAreLeftAsItsOwnWhenItWishes(t *testing.T) {
+	for free, want := range map[int]int{0: 2, 1: 1, 2: 1, 3: 0, 4: 0} {
+		p := unlimited()
+		p.batch = 0 // It takes none.
+		assert.Len(t, play(p, noon, slices.Concat(heldBy("w1", 4), freeItems(free))).wished, want)
+	}
+}
+
+func TestPlannerCountsWhatItHasJustLeasedWhenItWishes(t *testing.T) {
+	free := freeItems(2)
+	for name, c := range map[string]struct {
+		items []LeaseItem
+		lost  []string
+		want  int
+	}{
+		"own rows, once":      {slices.Concat(heldBy("me", 2), heldBy("w1", 4)), nil, 1},
+		"free ones":           {slices.Concat(free, heldBy("w1", 4)), nil, 1},
+		"also when it didn't": {slices.Concat(free, heldBy("w1", 4)), idsOf(free), 1},
+		"the less, the more":  {heldBy("w1", 4), nil, 2},
+	} {
+		p := unlimited()
+		p.batch = 2
+		assert.Len(t, play(p, noon, c.items, c.lost...).wished, c.want, name)
+	}
+}
+
+func TestPlannerCountsItsWishes(t *testing.T) {
+	p := unlimited()
+	items := heldBy("w1", 6)
+	assert.Len(t, play(p, noon, items).wished, 3)
+	for i := range items {
+		if _, isWished := p.wishes[items[i].LeaseID]; isWished {
+			items[i] = wantedBy(items[i], "me", 25*sec)
+		}
+	}
+	assert.Empty(t, play(p, noon.Add(sec), items).wished)
+	assert.Len(t, p.wishes, 3)
+}
+
+func TestPlannersWishesLevelTheLoad(t *testing.T) {
+	p := unlimited()
+	p.leased("me-0")
+	items := slices.Concat(heldBy("me", 1), heldBy("w1", 7), heldBy("w2", 4), heldBy("w3", 1))
+	wished := play(p, noon, items).wished
+	counts := map[byte]int{'1': 7, '2': 4}
+	for _, id := range wished {
+		counts[id[1]]--
+	}
+	assert.Equal(t, map[byte]int{'1': 4, '2': 4}, counts, "each time at who has most: %v", wished)
+}
+
+func TestPlannerWishesAtRandomAmongEquals(t *testing.T) {
+	wished := make(map[string]bool)
+	for seed := range uint64(60) {
+		p := plannerOf(0, rand.NewPCG(seed, 1))
+		for _, id := range play(p, noon, slices.Concat(heldBy("w1", 2), heldBy("w2", 2))).wished {
+			wished[id] = true
+		}
+	}
+	assert.Len(t, wished, 4)
+}
+
+func TestPlannerWishesFirstForItemsThatAreOnTheirWay(t *testing.T) {
+	p := unlimited()
+	moving := wantedBy(heldItem("moving", "w2", 20*sec), "w1", 20*sec)
+	items := slices.Concat(heldBy("w1", 2), []LeaseItem{moving}, heldBy("w2", 2))
+	assert.Equal(t, []string{"moving"}, play(p, noon, items).wished, "w1 is to have three")
+}
+
+func TestPlannerWishesForWhatIsOnItsWayThenForWhatIsAtHome(t *testing.T) {
+	p := unlimited()
+	moving := wantedBy(heldItem("moving", "w2", 20*sec), "w1", 20*sec)
+	items := slices.Concat(heldBy("w1", 4), []LeaseItem{moving})
+	assert.Equal(t, []string{"moving", "w1-0"}, play(p, noon, items).wished)
+}
+
+func TestPlannerWishesOnlyForWhatAnotherHoldsThatHeeds(t *testing.T) {
+	of := func(item LeaseItem) []LeaseItem { return append(heldBy("w9", 1), item) }
+	held := heldItem("a", "w1", 20*sec)
+	for name, c := range map[string]struct {
+		items []LeaseItem
+		want  bool
+	}{
+		"held":                    {of(held), true},
+		"on its way to another":   {of(wantedBy(held, "w2", sec)), true},
+		"at its end":              {of(heldItem("a", "w1", 0)), true},
+		"ended":                   {of(heldItem("a", "w1", -1)), false},
+		"released":                {of(freeItem("a")), false},
+		"kept back":               {of(heldItem("a", "", sec)), false},
+		"kept back, and wanted":   {of(wantedBy(heldItem("a", "", sec), "w1", sec)), false},
+		"mine":                    {of(heldItem("a", "me", sec)), false},
+		"mine, wanted by another": {of(wantedBy(heldItem("a", "me", sec), "w1", sec)), false},
+		"wanted by me":            {of(wantedBy(held, "me", sec)), false},
+		"to be freed":             {of(wantedBy(held, "", sec)), false},
+		"reserved for its holder": {of(wantedBy(held, "w1", sec)), false},
+		"no longer reserved":      {of(wantedBy(held, "w1", -1)), true},
+	} {
+		item := c.items[1]
+		assert.Equal(t, c.want, unlimited().mayWishFor(noon, item), name)
+	}
+
+	p := unlimited()
+	p.failed(noon, "a")
+	assert.False(t, p.mayWishFor(noon.Add(10*sec-1), held), "it rests")
+	assert.True(t, p.mayWishFor(noon.Add(10*sec), held), "no more")
+
+	p = unlimited()
+	p.passOver(noon, "w1")
+	assert.False(t, p.mayWishFor(noon, held), "its holder is deaf")
+	assert.False(t, p.mayWishFor(noon, wantedBy(held, "w2", sec)), "who is to have it isn't")
+	assert.True(t, p.mayWishFor(noon, wantedBy(heldItem("a", "w2", sec), "w1", sec)), "who is to have it is")
+}
+
+func TestPlannerWishesForNothingWhileItIsRestless(t *testing.T) {
+	p := unlimited()
+	p.workEnded(noon, workEnd{leaseID: "a", wished: true})
+	items := several("w1-", 6, func(id string) LeaseItem { return heldItem(id, "w1", hour) })
+	assert.Empty(t, play(p, noon.Add(10*sec-1), items).wished)
+	assert.Len(t, play(p, noon.Add(10*sec), items).wished, 3)
+}
+
+func TestWishLastsTwoAndAHalfPeriodsOrAsLongAsALongLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		duration time.Duration
+		left     time.Duration // of the holder's lease
+		want     time.Duration
+	}{
+		"usually":                        {thirty, 20 * sec, 25 * sec},
+		"a lease as long as mine":        {thirty, 30 * sec, 25 * sec},
+		"a longer one":                   {thirty, 30*sec + 1, 30*sec + 1},
+		"nine minutes":                   {thirty, 9 * time.Minute, 9 * time.Minute},
+		"more":                           {thirty, 9*time.Minute + 1, 9 * time.Minute},
+		"long leases of all":             {hour, 20 * time.Minute, 9 * time.Minute},
+		"where it would be nine minutes": {648 * sec, sec, 9 * time.Minute},
+	} {
+		p := plannerFor(c.duration, 0, greatest)
+		until := p.wishUntil(noon, heldItem("a", "w1", c.left))
+		assert.Equal(t, noon.Add(c.want), until, name)
+	}
+}
+
+func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
+	wish := heldItem("a", "w1", 20*sec)
+	renewed := heldItem("a", "w1", 25*sec)
+	anew := func(item LeaseItem) LeaseItem {
+		item.FencingToken++
+		return item
+	}
+	const isDeaf = true
+	for name, c := range map[string]struct {
+		items  []LeaseItem
+		answer answer
+		isOut  bool // the wish still is out
+		isDeaf bool
+	}{
+		"pending":                      {[]LeaseItem{wantedBy(renewed, "me", sec)}, wishPending, true, false},
+		"its last moment":              {[]LeaseItem{wantedBy(renewed, "me", 0)}, wishPending, true, false},
+		"granted":                      {[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, wishGranted, true, false},
+		"granted, the wish is past":    {[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", -1)}, wishGranted, true, false},
+		"granted, at its end":          {[]LeaseItem{heldItem("a", "me", 0)}, wishGranted, true, false},
+		"granted, but ended":           {[]LeaseItem{heldItem("a", "me", -1)}, wishGone, false, false},
+		"unheard":                      {[]LeaseItem{wantedBy(renewed, "me", -1)}, wishUnheard, false, isDeaf},
+		"unheard, and the lease ended": {[]LeaseItem{wantedBy(heldItem("a", "w1", -1), "me", -1)}, wishUnheard, false, isDeaf},
+		"replaced by another's":        {[]LeaseItem{wantedBy(renewed, "w2", sec)}, wishGone, false, false},
+		"replaced, and past":           {[]LeaseItem{wantedBy(renewed, "w2", -1)}, wishGone, false, false},
+		"not written":                  {[]LeaseItem{renewed}, wishGone, false, false},
+		"released":                     {[]LeaseItem{freeItem("a")}, wishGone, false, false},
+		"handed over to another":       {[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "w2", sec)}, wishGone, false, false},
+		"another's, with the wish":     {[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "me", -1)}, wishGone, false, false},
+		"leased anew by its holder":    {[]LeaseItem{anew(wantedBy(renewed, "me", -1))}, wishGone, false, false},
+		"leased anew by me":            {[]LeaseItem{anew(heldItem("a", "me", sec))}, wishGone, false, false},
+		"retired":                      {nil, wishGone, false, false},
+	} {
+		p := unlimited()
+		p.wished(wish)
+		p.listen(noon, c.items)
+		for _, item := range c.items {
+			assert.Equal(t, c.answer, p.answer(noon, wish, item), name)
+		}
+		_, isOut := p.wishes["a"]
+		assert.Equal(t, c.isOut, isOut, name)
+		assert.Equal(t, c.isDeaf, p.deaf["w1"].isOn(noon), name)
+		if isOut {
+			assert.Equal(t, wish, p.wishes["a"], "%s: as it was when it was wished for", name)
+		}
+	}
+}
+
+func TestPlannerListensForItsOwnWishesOnly(t *testing.T) {
+	p := unlimited()
+	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "w1", sec), "me", -1), heldItem("b", "me", sec)})
+	assert.Empty(t, p.wishes)
+	assert.Empty(t, p.deaf)
+}
+
+func TestPlannerPassesOverADeafHolderForLongerEachTime(t *testing.T) {
+	p := unlimited()
+	now := noon
+	for _, want := range []time.Duration{80 * sec, 160 * sec, 320 * sec, 640 * sec, 640 * sec} {
+		p.passOver(now, "w1")
+		assert.True(t, p.deaf["w1"].isOn(now.Add(want-1)), "for %v", want)
+		now = now.Add(want)
+		assert.False(t, p.deaf["w1"].isOn(now), "for %v", want)
+	}
+	assert.False(t, p.deaf["w2"].isOn(noon))
+}
+
+func TestPlannerCountsWishesThatRunOutTogetherOnce(t *testing.T) {
+	p := unlimited()
+	var items []LeaseItem
+	for _, item := range heldBy("w1", 3) {
+		p.wished(item)
+		items = append(items, wantedBy(item, "me", -1))
+	}
+	p.listen(noon, items)
+	assert.Equal(t, pause{until: noon.Add(80 * sec), last: 80 * sec}, p.deaf["w1"])
+}
+
+func TestPlannerForgetsThatAHolderWasDeafWhenItGrantsAWish(t *testing.T) {
+	p := unlimited()
+	p.passOver(noon.Add(-time.Minute), "w1")
+	p.passOver(noon.Add(-time.Minute), "w2")
+	p.wished(heldItem("a", "w1", sec))
+	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)})
+	assert.NotContains(t, p.deaf, "w1")
+	assert.Contains(t, p.deaf, "w2")
+}
+
+func TestPlannerLeasesWhatWasHandedOverToItAtItsNextLook(t *testing.T) {
+	p := unlimited()
+	items := heldBy("w1", 2)
+	wished := play(p, noon, items).wished
+	assert.Len(t, wished, 1)
+	items[0] = wantedBy(heldItem(wished[0], "me", 20*sec), "me", 20*sec)
+	items[1] = heldItem("w1-1", "w1", 20*sec)
+
+	next := p.looked(noon.Add(3*sec), items, nothingUsed)
+	assert.Equal(t, leaseItems, next.kind)
+	assert.Len(t, next.items, 1)
+	assert.True(t, next.items[0].wished)
+	assert.True(t, next.items[0].reserved)
+	p.leased(wished[0])
+	assert.Empty(t, p.wishes)
+}

@@ -1,0 +1,153 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// followed is what an event changes in the counts, of a tenure a second after it began.
+func followed(purpose purpose, was term, kind eventKind) LockerStats {
+	e := event{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
+	var s LockerStats
+	s.follow(purpose, e, was, was.after(e))
+	return s
+}
+
+func TestStatsCountEachTransitionOnce(t *testing.T) {
+	renewal := LockerStats{Renewed: 1, LastRenewal: noon.Add(sec), LeastRemaining: 26 * sec}
+	for name, c := range map[string]struct {
+		was  term
+		kind eventKind
+		want LockerStats
+	}{
+		"nothing":                  {termAt(held, notFreed), timePassed, LockerStats{}},
+		"renewed":                  {termAt(held, notFreed), renewed, renewal},
+		"renewed while wanted":     {termAt(wanted, notFreed), renewed, renewal},
+		"renewed when it was over": {termAt(lost, notFreed), renewed, LockerStats{}},
+		"lost":                     {termAt(held, notFreed), lossSeen, LockerStats{Held: -1, Lost: 1}},
+		"lost when it was over":    {termAt(expired, notFreed), lossSeen, LockerStats{}},
+		"given up":                 {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
+		"given up again":           {termAt(released, notFreed), givenUp, LockerStats{}},
+		"given away":               {termAt(held, notFreed), givenAway, LockerStats{Held: -1}},
+		"released":                 {termAt(released, notFreed), rowFreed, LockerStats{Released: 1}},
+		"released again":           {termAt(released, freed), rowFreed, LockerStats{}},
+		"released after its end":   {termAt(expired, notFreed), rowFreed, LockerStats{Released: 1}},
+		"handed over":              {termAt(released, notFreed), rowHandedOver, LockerStats{HandedOver: 1}},
+		"handed over again":        {termAt(released, handedOver), rowHandedOver, LockerStats{}},
+		"taken":                    {termAt(released, notFreed), rowTaken, LockerStats{Lost: 1}},
+		"taken, again":             {termAt(released, taken), rowTaken, LockerStats{}},
+		"taken after its end":      {termAt(expired, notFreed), rowTaken, LockerStats{}},
+	} {
+		assert.Equal(t, c.want, followed(forCaller, c.was, c.kind), name)
+		isWanted := c.was.phase == wanted
+		if !isWanted {
+			assert.Equal(t, c.want, followed(forWork, c.was, c.kind), "%s, for work", name)
+		}
+	}
+}
+
+func TestStatsCountALeaseThatExpires(t *testing.T) {
+	for _, kind := range allEvents {
+		if kind == rowFreed || kind == rowHandedOver || kind == rowTaken {
+			continue
+		}
+		was := termAt(held, notFreed)
+		e := event{kind: kind, at: was.end, grant: grantUntil(hour)}
+		var s LockerStats
+		s.follow(forCaller, e, was, was.after(e))
+		assert.Equal(t, LockerStats{Held: -1, Expired: 1}, s, "event %d", kind)
+	}
+}
+
+func TestStatsCountARenewalThatGrantsNothingAsAnExpiry(t *testing.T) {
+	was := termAt(held, notFreed)
+	g := grant{duration: thirty, asked: noon.Add(thirty), until: noon}
+	e := event{kind: renewed, at: noon.Add(sec), grant: g}
+	var s LockerStats
+	s.follow(forCaller, e, was, was.after(e))
+	assert.Equal(t, LockerStats{Held: -1, Expired: 1}, s)
+}
+
+func TestStatsCountWorkThatIsToEndAsInHandover(t *testing.T) {
+	isHeld := termAt(held, notFreed)
+	isWanted := termAt(wanted, notFreed)
+	assert.Equal(t, 1, followed(forWork, isHeld, wishSeen).InHandover)
+	assert.Equal(t, 0, followed(forWork, isWanted, wishSeen).InHandover, "it is counted already")
+	assert.Equal(t, 0, followed(forWork, isWanted, renewed).InHandover)
+	for _, kind := range []eventKind{lossSeen, givenUp, givenAway} {
+		assert.Equal(t, -1, followed(forWork, isWanted, kind).InHandover, "event %d", kind)
+		assert.Equal(t, 0, followed(forWork, isHeld, kind).InHandover, "event %d", kind)
+	}
+	assert.Equal(t, 0, followed(forCaller, isHeld, wishSeen).InHandover, "no work ends")
+	assert.Equal(t, 0, followed(forCaller, isWanted, givenUp).InHandover)
+}
+
+func TestStatsKeepTheLeastThatWasLeftAtARenewal(t *testing.T) {
+	var s LockerStats
+	s.renewed(noon, 5*sec)
+	s.renewed(noon.Add(sec), 7*sec)
+	assert.Equal(t, 5*sec, s.LeastRemaining)
+	s.renewed(noon.Add(2*sec), 4*sec)
+	want := LockerStats{Renewed: 3, LastRenewal: noon.Add(2 * sec), LeastRemaining: 4 * sec}
+	assert.Equal(t, want, s)
+}
+
+func TestStatsCountNoAnswerAsAFailure(t *testing.T) {
+	for _, answer := range []error{
+		LeaseLostError, LeaseExpiredError, LeaseNotObtainedError, ReleaseUnsupportedError,
+		errors.ErrUnsupported, fmt.Errorf("wrapped: %w", LeaseLostError),
+	} {
+		assert.True(t, isAnswer(answer), "%v", answer)
+	}
+	assert.False(t, isAnswer(errors.New("out of order")))
+	assert.False(t, isAnswer(LeaseHeldError))
+}
+
+func TestStatsCountFailuresThatWereNotGivenUp(t *testing.T) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	failure := errors.New("out of order")
+	var l Locker
+	l.countWrite(always, nil)
+	l.countWrite(always, LeaseLostError)
+	l.countWrite(done, failure)
+	l.countLook(done, failure)
+	assert.Zero(t, l.Stats())
+	l.countWrite(always, failure)
+	l.countLook(always, failure)
+	assert.Equal(t, LockerStats{FailedWrites: 1, FailedLooks: 1}, l.Stats())
+	l.countLook(done, nil)
+	assert.Equal(t, int64(1), l.Stats().Looks, "it was answered")
+	assert.NotZero(t, l.Stats().LastLook)
+}
+
+func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	failure := errors.New("out of order")
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		kind eventKind
+		err  error
+		want int64
+	}{
+		"failed":                    {always, timePassed, failure, 1},
+		"failed, then lost":         {always, lossSeen, failure, 1},
+		"showed a loss":             {always, lossSeen, LeaseLostError, 0},
+		"released meanwhile":        {always, givenUp, failure, 0},
+		"given up with its context": {done, timePassed, failure, 0},
+	} {
+		l := &Locker{tenures: newTenures()}
+		held := tenureIn(l, "a", hour)
+		held.happen(event{kind: c.kind})
+		l.countFailedRenewal(c.ctx, held, c.err)
+		assert.Equal(t, c.want, l.Stats().FailedRenewals, name)
+	}
+	l := &Locker{tenures: newTenures()}
+	l.countFailedRenewal(done, tenureIn(l, "a", 1), failure)
+	assert.Equal(t, int64(1), l.Stats().FailedRenewals, "its time was up: the lease's context is done")
+}
