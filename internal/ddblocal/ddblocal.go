@@ -197,50 +197,69 @@ func reservePort(ctx context.Context, port int) (int, func(), error) {
 	if err := os.MkdirAll(filepath.Dir(portLock(port)), 0o700); err != nil {
 		return 0, nil, err
 	}
-	reserve := func(port int) (func(), error) {
-		unlock, err := tryLock(portLock(port))
-		if err != nil {
-			return nil, err
-		}
-		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			unlock()
-			return nil, err
-		}
-		listener.Close()
-		return unlock, nil
+	if port == 0 {
+		return reserveAny()
 	}
-	tries := 1000
-	if port != 0 {
-		tries = 40
-	}
+	release, err := reserveGiven(ctx, port)
+	return port, release, err
+}
+
+// reserveAny reserves one of the ports below those that the kernel gives to connections.
+func reserveAny() (int, func(), error) {
 	var last error
-	for range tries {
-		candidate := port
-		if port == 0 {
-			candidate = 20000 + rand.IntN(12000) // below the ports that the kernel gives to connections
-		}
-		release, err := reserve(candidate)
+	for range 1000 {
+		port := 20000 + rand.IntN(12000)
+		release, err := reserve(port)
 		if err == nil {
-			return candidate, release, nil
+			return port, release, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EADDRINUSE) {
-			return 0, nil, fmt.Errorf("can't reserve port %d: %w", candidate, err)
+		if !isInUse(err) {
+			return 0, nil, fmt.Errorf("can't reserve port %d: %w", port, err)
 		}
 		last = err
-		if port == 0 {
-			continue
+	}
+	return 0, nil, fmt.Errorf("no free port between 20000 and 32000: %w", last)
+}
+
+// reserveGiven reserves a port that may be in use for two seconds more.
+func reserveGiven(ctx context.Context, port int) (func(), error) {
+	var last error
+	for range 40 {
+		release, err := reserve(port)
+		if err == nil {
+			return release, nil
 		}
+		if !isInUse(err) {
+			return nil, fmt.Errorf("can't reserve port %d: %w", port, err)
+		}
+		last = err
 		select {
 		case <-ctx.Done():
-			return 0, nil, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	if port != 0 {
-		return 0, nil, fmt.Errorf("port %d is in use: %w", port, last)
+	return nil, fmt.Errorf("port %d is in use: %w", port, last)
+}
+
+// reserve locks a port for this process, if nothing listens there.
+func reserve(port int) (release func(), err error) {
+	unlock, err := tryLock(portLock(port))
+	if err != nil {
+		return nil, err
 	}
-	return 0, nil, fmt.Errorf("no free port between 20000 and 32000: %w", last)
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	listener.Close()
+	return unlock, nil
+}
+
+// isInUse tells whether an error of reserve says that another process has the port.
+func isInUse(err error) bool {
+	return errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EADDRINUSE)
 }
 
 // portLock is the file that whoever reserves the port has locked. It is in a directory of this user's, as
