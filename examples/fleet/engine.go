@@ -10,14 +10,15 @@ import (
 	"github.com/intercom/lease/internal/workers"
 )
 
-// engine is what the fleet runs on: local or memory. Scenes, table and summary are the same on both.
+// engine is what the fleet runs on: local or memory. Scenes, table and summary are the same on
+// both.
 type engine interface {
 	// prepare makes the mailboxes and the guard, and says where they are.
 	prepare(ctx context.Context, mailboxes []string) (stage string, err error)
 	// start starts one more worker.
 	start(name string) (process, error)
-	// events are the workers' reports. The last one of each is of the kind "exited", with the error in
-	// its text if there was one.
+	// events are the workers' reports. The last one of each is of the kind "exited", with the
+	// error in its text if there was one.
 	events() <-chan workers.Event
 	// close ends all workers, and removes what the engine has made.
 	close() error
@@ -29,8 +30,8 @@ type process interface {
 	Terminate() error // tells it to stop
 }
 
-// open returns the engine of that name. Without a name it is local if that can be had, else memory,
-// and out gets a line that says why.
+// open returns the engine of that name. Without a name it is local if that can be had, else
+// memory, and out gets a line that says why.
 func open(ctx context.Context, out io.Writer, name string) (engine, error) {
 	switch name {
 	case "local":

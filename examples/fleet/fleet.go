@@ -71,7 +71,8 @@ func (f *fleet) start() error {
 	return nil
 }
 
-// kill ends a worker at once. From then on its mailboxes have no holder, though their rows name it.
+// kill ends a worker at once. From then on its mailboxes have no holder, though their rows
+// name it.
 func (f *fleet) kill(m *member) error {
 	if err := m.Kill(); err != nil {
 		return err
@@ -243,8 +244,8 @@ func (f *fleet) level() bool {
 	return f.nobody() == 0 && most-least <= 1
 }
 
-// before returns the mailbox's tenure before f.tenures[i], of those reported earlier; nil if that is
-// the first.
+// before returns the mailbox's tenure before f.tenures[i], of those reported earlier; nil if
+// that is the first.
 func (f *fleet) before(i int) *tenure {
 	var last *tenure
 	for _, t := range f.tenures[:i] {

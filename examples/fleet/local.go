@@ -74,8 +74,8 @@ func (e *local) close() error {
 	return e.server.Stop()
 }
 
-// runProcess is the whole of a worker process, which SIGTERM tells to stop. It prints its reports to
-// stdout.
+// runProcess is the whole of a worker process, which SIGTERM tells to stop. It prints its
+// reports to stdout.
 func runProcess(endpoint, table, name string) {
 	go workers.ExitWithParent()
 	lease.SetLogger(workers.Errors{})

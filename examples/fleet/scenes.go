@@ -18,7 +18,7 @@ func (f *fleet) play(ctx context.Context) error {
 		title string
 		play  func() error
 	}{
-		{"three workers start", func() error { return errors.Join(f.start(), f.start(), f.start()) }},
+		{"three workers start", f.startThree},
 		{"worker-4 joins", f.start},
 		{"SIGKILL for worker-2", func() error { return f.kill(f.members[1]) }},
 		{"SIGTERM for worker-3", func() error { return f.terminate(f.members[2]) }},
@@ -30,7 +30,8 @@ func (f *fleet) play(ctx context.Context) error {
 		}
 		if err := f.awaitLevel(ctx); err != nil {
 			held := mailboxes - f.nobody()
-			return fmt.Errorf("waiting for level shares, with %d of %d mailboxes held: %w", held, mailboxes, err)
+			return fmt.Errorf("waiting for level shares, with %d of %d mailboxes held: %w",
+				held, mailboxes, err)
 		}
 	}
 	f.over = time.Now()
@@ -38,7 +39,10 @@ func (f *fleet) play(ctx context.Context) error {
 	return f.stopAll(ctx)
 }
 
-// awaitLevel waits until the shares are level, and have been so all the time while they are watched.
+func (f *fleet) startThree() error { return errors.Join(f.start(), f.start(), f.start()) }
+
+// awaitLevel waits until the shares are level, and have been so all the time while they are
+// watched.
 func (f *fleet) awaitLevel(ctx context.Context) error {
 	if err := f.await(ctx, f.level); err != nil {
 		return err

@@ -27,8 +27,8 @@ func (f *fleet) summarize() {
 			refused++
 		}
 	}
-	fmt.Fprintf(f.out, "  %d double holders; the guard took %d writes, and refused those of %d tenures\n",
-		len(f.doubles()), f.wrote, refused)
+	fmt.Fprintf(f.out, "  %d double holders; the guard took %d writes, ", len(f.doubles()), f.wrote)
+	fmt.Fprintf(f.out, "and refused those of %d tenures\n", refused)
 	fmt.Fprintf(f.out, "  %d of %d mailboxes held at the end, after %.0f s\n",
 		f.held, mailboxes, f.over.Sub(f.began).Seconds())
 }
@@ -61,9 +61,11 @@ func (f *fleet) vacancies() map[cause]vacancies {
 }
 
 func (f *fleet) printVacancies(cause string, v vacancies) {
-	if v.times > 0 {
-		fmt.Fprintf(f.out, "    %-28s  %2d times, %.2f s at most\n", cause, v.times, v.longest.Seconds())
+	if v.times == 0 {
+		return
 	}
+	longest := v.longest.Seconds()
+	fmt.Fprintf(f.out, "    %-28s  %2d times, %.2f s at most\n", cause, v.times, longest)
 }
 
 // checkTenures tells which mailboxes had two holders at once.
@@ -74,8 +76,9 @@ func (f *fleet) doubles() []error {
 	var doubles []error
 	for i, t := range f.tenures {
 		if t.defied {
-			doubles = append(doubles, fmt.Errorf("the guard refused a write of %s to %s with the token %d",
-				t.by.name, t.item, t.token))
+			err := fmt.Errorf("the guard refused a write of %s to %s with the token %d",
+				t.by.name, t.item, t.token)
+			doubles = append(doubles, err)
 			continue
 		}
 		for _, earlier := range f.tenures[:i] {
@@ -87,7 +90,8 @@ func (f *fleet) doubles() []error {
 	return doubles
 }
 
-// checkPair tells whether two tenures are of one mailbox and overlap, or are out of their tokens' order.
+// checkPair tells whether two tenures are of one mailbox and overlap, or are out of their
+// tokens' order.
 func checkPair(a, b *tenure) error {
 	if a.item != b.item {
 		return nil
@@ -98,7 +102,8 @@ func checkPair(a, b *tenure) error {
 	}
 	inOrder := a.token != b.token && b.from.After(a.from) == (b.token > a.token)
 	if !inOrder {
-		return fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, a.token, b.token)
+		return fmt.Errorf("%s has the tokens %d and %d in the wrong order",
+			a.item, a.token, b.token)
 	}
 	return nil
 }

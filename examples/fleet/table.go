@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// note is something that happened, as the table shows it, and if it begins a scene the picture too.
+// note is something that happened, as the table shows it, and if it begins a scene the picture
+// too.
 type note struct {
 	at    time.Time
 	text  string
@@ -60,7 +61,8 @@ func (f *fleet) printLine() {
 	f.lines.tenures = len(f.tenures)
 }
 
-// shownOf returns how many mailboxes the i-th worker holds, and a dash if it isn't there, or no more.
+// shownOf returns how many mailboxes the i-th worker holds, and a dash if it isn't there, or
+// no more.
 func (f *fleet) shownOf(i int) string {
 	if i >= len(f.members) {
 		return "-"

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// leaseDuration is short, so that there is something to see soon. In production 30 s is a good value.
+	// leaseDuration is short, so that there is something to see soon. In production 30 s is a
+	// good value.
 	leaseDuration = 6 * time.Second
 	// step is how long one piece of the work takes.
 	step = 300 * time.Millisecond
@@ -27,8 +28,8 @@ type worker struct {
 func (w *worker) LesseeID() string             { return w.name }
 func (w *worker) LeaseDuration() time.Duration { return leaseDuration }
 
-// run delivers the worker's share of the mailboxes, until ctx is done: it is told to stop. The error
-// is nil if it has released them all then.
+// run delivers the worker's share of the mailboxes, until ctx is done: it is told to stop. The
+// error is nil if it has released them all then.
 func (w *worker) run(ctx context.Context) error {
 	err := w.locker.HoldShare(ctx, w, 0, w.deliver)
 	if err == context.Cause(ctx) {
@@ -53,7 +54,8 @@ func (w *worker) deliver(ctx context.Context, l *lease.Lease) error {
 
 // work does one piece of the work.
 func (w *worker) work(l *lease.Lease) {
-	asked := time.Now() // before Valid: what the answer is good for, if there is a pause meanwhile
+	// Before Valid: what the answer is good for, if there is a pause meanwhile.
+	asked := time.Now()
 	if !l.Valid() {
 		return
 	}
@@ -87,8 +89,9 @@ func (w *worker) tell(kind string, l *lease.Lease, at time.Time, text string) {
 	w.report(item)
 }
 
-// guard is what the workers write to, a row for each mailbox. A row takes no write of an older tenure
-// than its last one, nor of another worker with the same token: the error is then bare errRefused.
+// guard is what the workers write to, a row for each mailbox. A row takes no write of an older
+// tenure than its last one, nor of another worker with the same token: the error is then bare
+// errRefused.
 type guard interface {
 	write(ctx context.Context, l *lease.Lease) error
 }

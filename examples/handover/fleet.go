@@ -15,7 +15,8 @@ import (
 	"github.com/intercom/lease/internal/workers"
 )
 
-// fleet is what the parent knows of the worker processes. Only the parent's main goroutine uses it.
+// fleet is what the parent knows of the worker processes. Only the parent's main goroutine
+// uses it.
 type fleet struct {
 	*workers.Fleet
 	began    time.Time
@@ -68,8 +69,8 @@ func (f *fleet) startWorker() error {
 	return nil
 }
 
-// pause stops a worker until resume is called. A stopped worker can't see that its parent is gone;
-// so another process continues it, also when this one is killed.
+// pause stops a worker until resume is called. A stopped worker can't see that its parent is
+// gone; so another process continues it, also when this one is killed.
 func (p *process) pause() (resume func(), err error) {
 	guard := exec.Command("sh", "-c", `cat; kill -CONT "$1"`, "sh", strconv.Itoa(p.Cmd.Process.Pid))
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -94,7 +95,8 @@ func (p *process) pause() (resume func(), err error) {
 // errTimeout is the error of a wait that was in vain.
 var errTimeout = errors.New("in vain")
 
-// await takes in the workers' reports until what they say is enough. It waits for so long at most.
+// await takes in the workers' reports until what they say is enough. It waits for so long at
+// most.
 func (f *fleet) await(timeout time.Duration, enough func() bool) error {
 	deadline := time.After(timeout)
 	for !enough() {

@@ -3,8 +3,8 @@
 //	go run ./examples/handover [-items 3] [-workers 5] [-patience 10s]
 //
 // It starts DynamoDB Local, or uses the endpoint in $DYNAMODB_ENDPOINT (and the region in
-// $AWS_REGION), makes a table of mailboxes and starts more worker processes than there are mailboxes.
-// worker.go is such a worker: the first thing to read. Then, on one timeline:
+// $AWS_REGION), makes a table of mailboxes and starts more worker processes than there are
+// mailboxes. worker.go is such a worker: the first thing to read. Then, on one timeline:
 //
 //  1. Every mailbox gets a holder, who keeps it; the other workers stand by.
 //  2. A holder is killed. When its lease has ended, a standby takes over.
@@ -12,9 +12,9 @@
 //  4. A holder is paused for longer than its lease, and continued when a standby has taken over. It
 //     knows at once that its lease is gone, and what it writes with its old token is refused.
 //
-// After some 15 seconds it ends with a summary. The exit status is 1 when a mailbox did not change
-// hands in time, or when something else was not as it must be. No process is left behind, whatever
-// way this one ends; and no table, unless it is killed.
+// After some 15 seconds it ends with a summary. The exit status is 1 when a mailbox did not
+// change hands in time, or when something else was not as it must be. No process is left
+// behind, whatever way this one ends; and no table, unless it is killed.
 package main
 
 import (

@@ -152,7 +152,8 @@ func (f *fleet) rowEnd(item string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s has no row any more", item)
 }
 
-// takeover waits until another worker has the item, and notes how long that took since some moment.
+// takeover waits until another worker has the item, and notes how long that took since some
+// moment.
 func (f *fleet) takeover(old *tenure, since time.Time, what string) error {
 	if err := f.await(f.patience, func() bool { return f.holders[old.item] != old }); err != nil {
 		return fmt.Errorf("nobody took over %s from %s: %w", old.item, old.by.Name, err)
@@ -215,7 +216,8 @@ func (f *fleet) checkTenures() error {
 	return errors.Join(errs...)
 }
 
-// checkPair tells whether two tenures of an item overlap, or are out of the order of their tokens.
+// checkPair tells whether two tenures of an item overlap, or are out of the order of their
+// tokens.
 func checkPair(a, b *tenure) error {
 	apart := a.from.After(b.until) || b.from.After(a.until)
 	if !apart {
@@ -223,7 +225,8 @@ func checkPair(a, b *tenure) error {
 	}
 	inOrder := a.token != b.token && b.from.After(a.from) == (b.token > a.token)
 	if !inOrder {
-		return fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, a.token, b.token)
+		return fmt.Errorf("%s has the tokens %d and %d in the wrong order",
+			a.item, a.token, b.token)
 	}
 	return nil
 }

@@ -33,8 +33,9 @@ type worker string
 func (w worker) LesseeID() string             { return string(w) }
 func (w worker) LeaseDuration() time.Duration { return leaseDuration }
 
-// runWorker is the whole of a worker process: it waits for a mailbox, delivers it, and starts over
-// when it has lost it; on SIGTERM it releases it and returns. It prints its reports to stdout.
+// runWorker is the whole of a worker process: it waits for a mailbox, delivers it, and starts
+// over when it has lost it; on SIGTERM it releases it and returns. It prints its reports to
+// stdout.
 func runWorker(endpoint, table, name string) {
 	go workers.ExitWithParent()
 	lease.SetLogger(workers.Errors{})
@@ -59,11 +60,12 @@ func runWorker(endpoint, table, name string) {
 	}
 }
 
-// deliver works on a mailbox until the worker is told to stop or the lease is over. A piece of the
-// work ends with the cursor's being saved.
+// deliver works on a mailbox until the worker is told to stop or the lease is over. A piece of
+// the work ends with the cursor's being saved.
 func deliver(terminated context.Context, l *lease.Lease, cursors *cursors) {
 	for cursor := 1; terminated.Err() == nil; cursor++ {
-		asked := time.Now() // before Valid: what the answer is good for, if there is a pause meanwhile
+		// Before Valid: what the answer is good for, if there is a pause meanwhile.
+		asked := time.Now()
 		if !l.Valid() {
 			return
 		}

@@ -119,8 +119,8 @@ func findJar(testdata string) (string, error) {
 	return filepath.Dir(jars[0]), nil
 }
 
-// findTestdata looks for the module's testdata above the working directory, and then above the place
-// where this file was compiled.
+// findTestdata looks for the module's testdata above the working directory, and then above the
+// place where this file was compiled.
 func findTestdata() (string, error) {
 	var starts []string
 	if wd, err := os.Getwd(); err == nil {

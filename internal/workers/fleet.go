@@ -36,8 +36,9 @@ func NewFleet(ctx context.Context) *Fleet {
 	return f
 }
 
-// Start starts one more worker: this same program with the arguments worker, endpoint, table and
-// name. The last of its events is of the kind "exited", with the error in its text if there was one.
+// Start starts one more worker: this same program with the arguments worker, endpoint, table
+// and name. The last of its events is of the kind "exited", with the error in its text if
+// there was one.
 func (f *Fleet) Start(name, endpoint, table string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -105,7 +106,8 @@ func (f *Fleet) Stop() {
 	}
 }
 
-// DropTables deletes a program's tables as far as they were made. It matters on a server that stays.
+// DropTables deletes a program's tables as far as they were made. It matters on a server that
+// stays.
 func DropTables(program string, ddb *dynamodb.DynamoDB, tables ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
