@@ -40,15 +40,28 @@ func (f *fleet) share(string) error {
 	for _, p := range f.processes {
 		f.sayIfStandby(p)
 	}
+
+	// While the machine is busy with their start they may still change hands.
 	const longer = leaseDuration * 6 / 5
-	before := len(f.tenures)
-	if err := f.watch(longer); err != nil {
-		return err
+	if err := f.await(start, f.unchangedFor(longer)); err != nil {
+		return fmt.Errorf("mailboxes change hands: %w", err)
 	}
-	changed := len(f.tenures) - before
-	f.say("leases last %v; after %v, %d of %d have changed hands",
-		leaseDuration, longer, changed, len(f.items))
+	f.say("leases last %v; after %v, 0 of %d have changed hands",
+		leaseDuration, longer, len(f.items))
 	return nil
+}
+
+// unchangedFor tells, again and again, whether nothing has changed hands for so long.
+func (f *fleet) unchangedFor(d time.Duration) func() bool {
+	seen := len(f.tenures)
+	since := time.Now()
+	return func() bool {
+		if len(f.tenures) > seen {
+			seen = len(f.tenures)
+			since = time.Now()
+		}
+		return time.Since(since) >= d
+	}
 }
 
 func (f *fleet) kill(item string) error {
