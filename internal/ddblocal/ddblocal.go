@@ -26,8 +26,11 @@ import (
 // server.
 const EndpointEnv = "DYNAMODB_ENDPOINT"
 
-// startTimeout bounds how long a server may take to answer: some seconds, on a busy machine more.
-const startTimeout = 60 * time.Second
+// Bounds of what takes some seconds, but more on a busy machine, or through a slow net.
+const (
+	installTimeout = 5 * time.Minute
+	startTimeout   = 2 * time.Minute // until a server answers
+)
 
 // Options say how to start a server.
 type Options struct {
@@ -55,24 +58,33 @@ func Open(ctx context.Context) (*Server, error) {
 // Start starts a server of its own, on first use after installing it, and returns it once it
 // answers. The server is gone when Stop was called, or when this process has ended, in
 // whatever way. The error says what to install, or has the last of what npm or the server
-// said. Start blocks until then, at most for a minute; ctx ends the wait, not a server that
-// was returned. It may be called concurrently, also by other processes.
+// said. Start blocks until then, some seconds, or some minutes if something hangs; ctx ends
+// the wait, not a server that was returned. It may be called concurrently, also by other
+// processes.
 func Start(ctx context.Context, opt Options) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+	s, err := start(ctx, opt)
+	if err != nil {
+		return nil, fmt.Errorf("ddblocal: %w", err)
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, opt Options) (*Server, error) {
 	const what = "java, of version 17 or later: apt-get install default-jre-headless"
 	java, err := lookPath("java", what)
 	if err != nil {
-		return nil, fmt.Errorf("ddblocal: %w", err)
+		return nil, err
 	}
 	dir, err := install(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ddblocal: %w", err)
+		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	for try := 1; ; try++ {
 		port, release, err := reservePort(ctx, opt.Port)
 		if err != nil {
-			return nil, fmt.Errorf("ddblocal: %w", err)
+			return nil, err
 		}
 		server, err := run(ctx, java, dir, opt.Dir, port, release)
 		if err == nil {
@@ -80,7 +92,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 		}
 		release()
 		if opt.Port != 0 || try == 3 || ctx.Err() != nil {
-			return nil, fmt.Errorf("ddblocal: %w", err)
+			return nil, err
 		}
 	}
 }

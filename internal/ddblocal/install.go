@@ -42,6 +42,8 @@ func installed() bool {
 // changed, it installs it there. It blocks meanwhile, or while another process does it; ctx ends
 // that. The error has npm's output.
 func install(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
 	testdata, err := findTestdata()
 	if err != nil {
 		return "", err
