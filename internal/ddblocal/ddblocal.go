@@ -62,14 +62,14 @@ func Open(ctx context.Context) (*Server, error) {
 // the wait, not a server that was returned. It may be called concurrently, also by other
 // processes.
 func Start(ctx context.Context, opt Options) (*Server, error) {
-	s, err := start(ctx, opt)
+	s, err := startLocal(ctx, opt)
 	if err != nil {
 		return nil, fmt.Errorf("ddblocal: %w", err)
 	}
 	return s, nil
 }
 
-func start(ctx context.Context, opt Options) (*Server, error) {
+func startLocal(ctx context.Context, opt Options) (*Server, error) {
 	const what = "java, of version 17 or later: apt-get install default-jre-headless"
 	java, err := lookPath("java", what)
 	if err != nil {
