@@ -35,13 +35,13 @@ type process interface {
 func open(ctx context.Context, out io.Writer, name string) (engine, error) {
 	switch name {
 	case "local":
-		return openLocal(ctx)
+		return openLocal(ctx, out)
 	case "memory":
 		return newMemory(ctx), nil
 	}
 	why := lacks(ddblocal.Missing())
 	if why == "" {
-		e, err := openLocal(ctx)
+		e, err := openLocal(ctx, out)
 		if err == nil || ctx.Err() != nil {
 			return e, err
 		}

