@@ -3,44 +3,48 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
-	"syscall"
+	"io"
 	"time"
 
 	"github.com/intercom/lease/internal/workers"
 )
 
-// fleet is what the parent knows of the worker processes. Only the parent's main goroutine uses it.
+// fleet is what is known of the workers. Only the main goroutine uses it.
 type fleet struct {
-	*workers.Fleet
-	endpoint, table string
+	engine engine
+	out    io.Writer
 
-	processes []*process
-	tenures   []*tenure // all that there were, in the order in which they were reported
-	wrote     int       // writes that the guard took
-	notes     []note
+	members []*member
+	tenures []*tenure // all that there were, in the order in which they were reported
+	wrote   int       // writes that the guard took
+	began   time.Time
+	over    time.Time // when the last scene had ended, and all were to stop
+	held    int       // how many mailboxes were held then
 
-	began, over time.Time
-	held        int // how many mailboxes were held when it was over
-	line        int // the next line of the table: its second
-	noted       int // how many notes, and tenures, the lines so far have shown
-	shown       int
-	fault       error
+	notes []note
+	lines lines
 }
 
-// note is something that happened, as the table shows it, and if it begins a scene the picture too.
-type note struct {
-	at    time.Time
-	text  string
-	scene bool
-}
-
-// process is a worker process.
-type process struct {
-	*workers.Process
+// member is a worker.
+type member struct {
+	process
+	name    string
 	running bool
-	killed  time.Time // when it was sent SIGKILL
-	asked   bool      // to stop, by SIGTERM
+	killed  time.Time // when it was ended at once
+	asked   bool      // to stop
+}
+
+// tenure is a time in which a worker held a mailbox.
+type tenure struct {
+	item    string
+	by      *member
+	token   int64
+	from    time.Time
+	until   time.Time // zero as long as it goes on
+	cause   cause     // of its end
+	relied  time.Time // when the worker last asked Valid and was told true
+	refused bool      // the guard has refused a write
+	defied  bool      // and that while the worker relied on the lease
 }
 
 // cause is why a mailbox lost its holder.
@@ -54,128 +58,159 @@ const (
 	loss     cause = "loss" // the lease was lost, or had ended
 )
 
-// tenure is a time in which a worker held a mailbox.
-type tenure struct {
-	item    string
-	by      *process
-	token   int64
-	from    time.Time
-	until   time.Time // zero as long as it goes on
-	cause   cause     // of its end
-	relied  time.Time // when the worker last asked Valid and was told true
-	refused bool      // the guard has refused a write
-}
-
-func newFleet(ctx context.Context, endpoint, table string) *fleet {
-	return &fleet{Fleet: workers.NewFleet(ctx), endpoint: endpoint, table: table}
-}
+func newFleet(e engine, out io.Writer) *fleet { return &fleet{engine: e, out: out} }
 
 // start starts one more worker.
 func (f *fleet) start() error {
-	p, err := f.Start(f.endpoint, f.table)
-	if err == nil {
-		f.processes = append(f.processes, &process{Process: p, running: true})
+	name := fmt.Sprintf("worker-%d", len(f.members)+1)
+	p, err := f.engine.start(name)
+	if err != nil {
+		return err
 	}
-	return err
+	f.members = append(f.members, &member{process: p, name: name, running: true})
+	return nil
 }
 
-// kill ends a worker at once. From then on its mailboxes have no holder, though their rows still name it.
-func (f *fleet) kill(p *process) error {
-	err := p.Cmd.Process.Kill()
-	p.running, p.killed = false, time.Now()
+// kill ends a worker at once. From then on its mailboxes have no holder, though their rows
+// name it.
+func (f *fleet) kill(m *member) error {
+	if err := m.Kill(); err != nil {
+		return err
+	}
+	m.running = false
+	m.killed = time.Now()
 	for _, t := range f.tenures {
-		t.endKilled()
-	}
-	return err
-}
-
-func (t *tenure) endKilled() {
-	if t.until.IsZero() && !t.by.killed.IsZero() {
-		t.until, t.cause = t.by.killed, sigkill
-	}
-}
-
-// terminate tells a worker to stop.
-func (f *fleet) terminate(p *process) error {
-	p.asked = true
-	return p.Cmd.Process.Signal(syscall.SIGTERM)
-}
-
-// await takes in the workers' reports, and prints a line each second, until that is enough.
-func (f *fleet) await(enough func() bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !enough() {
-		select {
-		case e := <-f.Events:
-			f.take(e)
-		case <-tick.C:
-		case <-f.Ctx.Done():
-			return context.Cause(f.Ctx)
-		}
-		if f.fault != nil {
-			return f.fault
-		}
-		if f.over.IsZero() && time.Since(f.began) >= time.Duration(f.line)*time.Second {
-			f.print()
-		}
+		t.endIfKilled()
 	}
 	return nil
 }
 
-// take notes a report.
-func (f *fleet) take(e workers.Event) {
-	p := f.process(e.Worker)
-	var t *tenure
-	for _, known := range f.tenures {
-		if known.by == p && known.item == e.Item && known.token == e.Token {
-			t = known
+// endIfKilled ends a tenure that goes on although its worker was killed.
+func (t *tenure) endIfKilled() {
+	if t.until.IsZero() && !t.by.killed.IsZero() {
+		t.until = t.by.killed
+		t.cause = sigkill
+	}
+}
+
+// terminate tells a worker to stop.
+func (f *fleet) terminate(m *member) error {
+	m.asked = true
+	return m.Terminate()
+}
+
+// await takes in the workers' reports, and prints a line each second, until that is enough.
+func (f *fleet) await(ctx context.Context, enough func() bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f.printDue()
+		if enough() {
+			return nil
+		}
+		select {
+		case e := <-f.engine.events():
+			if err := f.take(e); err != nil {
+				return err
+			}
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
+}
+
+// take notes a report. The error says that a worker ended unasked, or badly.
+func (f *fleet) take(e workers.Event) error {
+	m := f.member(e.Worker)
 	switch e.Kind {
+	case "log":
+		f.say("%s: %s", m.name, e.Text)
+	case "exited":
+		return m.exited(e.Text)
 	case "began":
-		t = &tenure{item: e.Item, by: p, token: e.Token, from: e.At, relied: e.At}
-		t.endKilled() // It was still in the pipe.
-		f.tenures = append(f.tenures, t)
+		f.begin(m, e)
+	default:
+		f.proceed(f.tenure(m, e), e)
+	}
+	return nil
+}
+
+// exited notes that a worker has ended, and returns an error if it should not have, or not so.
+func (m *member) exited(text string) error {
+	m.running = false
+	if !m.killed.IsZero() {
+		return nil
+	}
+	if text != "" || !m.asked {
+		return fmt.Errorf("%s exited: %s", m.name, text)
+	}
+	return nil
+}
+
+// begin notes a tenure that has begun.
+func (f *fleet) begin(m *member, e workers.Event) {
+	t := &tenure{item: e.Item, by: m, token: e.Token, from: e.At, relied: e.At}
+	t.endIfKilled() // The report was still on its way.
+	f.tenures = append(f.tenures, t)
+}
+
+// proceed notes what happened in a tenure.
+func (f *fleet) proceed(t *tenure, e workers.Event) {
+	switch e.Kind {
 	case "wrote":
 		f.wrote++
 		t.relied = e.At
+	case "late":
+		t.refused = true
+		t.relied = e.At
 	case "refused":
-		t.relied, t.refused = e.At, true
+		t.refused = true
+		t.defied = true
+		t.relied = e.At
 	case "ended":
-		t.until, t.cause = e.At, cause(e.Text)
-	case "log":
-		f.say("%s: %s", p.Name, e.Text)
-	case "exited":
-		p.running = false
-		if e.Text != "" && p.killed.IsZero() || e.Text == "" && !p.asked {
-			f.fault = fmt.Errorf("%s exited: %s", p.Name, e.Text)
-		}
+		t.until = e.At
+		t.cause = cause(e.Text)
+	default:
+		panic("no report " + e.Kind)
 	}
 }
 
-func (f *fleet) process(name string) *process {
-	for _, p := range f.processes {
-		if p.Name == name {
-			return p
+func (f *fleet) member(name string) *member {
+	for _, m := range f.members {
+		if m.name == name {
+			return m
 		}
 	}
-	panic("no process " + name)
+	panic("no worker " + name)
 }
 
-func (f *fleet) running() (n int) {
-	for _, p := range f.processes {
-		if p.running {
+// tenure returns the one that a report of a worker is about.
+func (f *fleet) tenure(m *member, e workers.Event) *tenure {
+	for _, t := range f.tenures {
+		if t.by == m && t.item == e.Item && t.token == e.Token {
+			return t
+		}
+	}
+	panic(fmt.Sprintf("no tenure of %s with the token %d by %s", e.Item, e.Token, m.name))
+}
+
+// running counts the workers that run.
+func (f *fleet) running() int {
+	n := 0
+	for _, m := range f.members {
+		if m.running {
 			n++
 		}
 	}
 	return n
 }
 
-// holds counts the mailboxes that a process holds now.
-func (f *fleet) holds(p *process) (n int) {
+// holds counts the mailboxes that a worker holds now.
+func (f *fleet) holds(m *member) int {
+	n := 0
 	for _, t := range f.tenures {
-		if t.by == p && t.until.IsZero() {
+		if t.by == m && t.until.IsZero() {
 			n++
 		}
 	}
@@ -193,63 +228,29 @@ func (f *fleet) nobody() int {
 	return mailboxes - len(held)
 }
 
-// level tells whether all mailboxes are held, and no two processes' shares differ by more than one.
+// level tells whether all mailboxes are held, and no two workers' shares differ by more than one.
 func (f *fleet) level() bool {
-	least, most := mailboxes, 0
-	for _, p := range f.processes {
-		if p.running && !p.asked {
-			least, most = min(least, f.holds(p)), max(most, f.holds(p))
-		} else if f.holds(p) > 0 {
+	least := mailboxes
+	most := 0
+	for _, m := range f.members {
+		holds := f.holds(m)
+		if m.running && !m.asked {
+			least = min(least, holds)
+			most = max(most, holds)
+		} else if holds > 0 {
 			return false
 		}
 	}
 	return f.nobody() == 0 && most-least <= 1
 }
 
-// say notes what happened, for the next line of the table.
-func (f *fleet) say(format string, args ...any) {
-	text := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // The SDK's errors have many lines.
-	f.notes = append(f.notes, note{at: time.Now(), text: text})
-}
-
-func (f *fleet) scene(text string) { f.notes = append(f.notes, note{time.Now(), text, true}) }
-
-func (f *fleet) header() {
-	fmt.Println("  s  worker-1  worker-2  worker-3  worker-4  nobody  moved  what happened")
-}
-
-// print prints a line of the table: who holds how many, and what happened since the last line.
-func (f *fleet) print() {
-	line := fmt.Sprintf("%3d", f.line)
-	for i := range 4 {
-		if i < len(f.processes) && (f.processes[i].running || f.holds(f.processes[i]) > 0) {
-			line += fmt.Sprintf("%10d", f.holds(f.processes[i]))
-		} else {
-			line += "         -"
-		}
-	}
-	moved := 0
-	for i, t := range f.tenures[f.shown:] {
-		if f.before(f.shown+i, t) != nil {
-			moved++
-		}
-	}
-	line += fmt.Sprintf("%8d%7d  ", f.nobody(), moved)
-	for i, n := range f.notes[f.noted:] {
-		if i > 0 {
-			line += "; "
-		}
-		line += n.text
-	}
-	fmt.Println(strings.TrimRight(line, " "))
-	f.line, f.noted, f.shown = f.line+1, len(f.notes), len(f.tenures)
-}
-
-// before returns the mailbox's tenure before one, of those reported before it; nil if that is the first.
-func (f *fleet) before(i int, t *tenure) (last *tenure) {
-	for _, other := range f.tenures[:i] {
-		if other.item == t.item && (last == nil || other.token > last.token) {
-			last = other
+// before returns the mailbox's tenure before f.tenures[i], of those reported earlier; nil if
+// that is the first.
+func (f *fleet) before(i int) *tenure {
+	var last *tenure
+	for _, t := range f.tenures[:i] {
+		if t.item == f.tenures[i].item && (last == nil || t.token > last.token) {
+			last = t
 		}
 	}
 	return last

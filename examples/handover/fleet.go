@@ -15,10 +15,12 @@ import (
 	"github.com/intercom/lease/internal/workers"
 )
 
-// fleet is what the parent knows of the worker processes. Only the parent's main goroutine uses it.
+// fleet is what the parent knows of the worker processes. Only the parent's main goroutine
+// uses it.
 type fleet struct {
 	*workers.Fleet
-	began time.Time
+	began    time.Time
+	patience time.Duration // how long anything may take that must happen
 
 	endpoint, table string
 	store           *lease.LockStore
@@ -46,13 +48,19 @@ type tenure struct {
 	steps int       // how many of its writes were accepted
 }
 
-func newFleet(ctx context.Context) *fleet {
-	return &fleet{Fleet: workers.NewFleet(ctx), began: time.Now(), holders: make(map[string]*tenure)}
+func newFleet(ctx context.Context, patience time.Duration) *fleet {
+	return &fleet{
+		Fleet:    workers.NewFleet(ctx),
+		began:    time.Now(),
+		patience: patience,
+		holders:  make(map[string]*tenure),
+	}
 }
 
 // startWorker starts one more worker.
 func (f *fleet) startWorker() error {
-	p, err := f.Start(f.endpoint, f.table)
+	name := fmt.Sprintf("worker-%d", len(f.processes)+1)
+	p, err := f.Start(name, f.endpoint, f.table)
 	if err != nil {
 		return err
 	}
@@ -61,8 +69,8 @@ func (f *fleet) startWorker() error {
 	return nil
 }
 
-// pause stops a worker until resume is called. A stopped worker can't see that its parent is gone;
-// so another process continues it, also when this one is killed.
+// pause stops a worker until resume is called. A stopped worker can't see that its parent is
+// gone; so another process continues it, also when this one is killed.
 func (p *process) pause() (resume func(), err error) {
 	guard := exec.Command("sh", "-c", `cat; kill -CONT "$1"`, "sh", strconv.Itoa(p.Cmd.Process.Pid))
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -87,7 +95,8 @@ func (p *process) pause() (resume func(), err error) {
 // errTimeout is the error of a wait that was in vain.
 var errTimeout = errors.New("in vain")
 
-// await takes in the workers' reports until what they say is enough. It waits for so long at most.
+// await takes in the workers' reports until what they say is enough. It waits for so long at
+// most.
 func (f *fleet) await(timeout time.Duration, enough func() bool) error {
 	deadline := time.After(timeout)
 	for !enough() {
@@ -118,18 +127,16 @@ func (f *fleet) take(e workers.Event) {
 	case "obtained":
 		p.last = make(map[string]workers.Event)
 		t := &tenure{item: e.Item, by: p, token: e.Token, from: e.At, until: e.At}
-		f.tenures, f.holders[e.Item] = append(f.tenures, t), t
+		f.tenures = append(f.tenures, t)
+		f.holders[e.Item] = t
 	case "exited":
 		e.Text = strings.TrimSuffix("exited: "+e.Text, ": ")
-	case "worked", "failed":
-		for _, t := range f.tenures {
-			if t.by == p && t.item == e.Item && t.token == e.Token {
-				t.until = e.At
-				if e.Kind == "worked" {
-					t.steps++
-				}
-			}
-		}
+	case "worked":
+		t := f.tenure(p, e)
+		t.until = e.At
+		t.steps++
+	case "failed":
+		f.tenure(p, e).until = e.At
 	}
 	p.last[e.Kind] = e
 	if e.Text != "" {
@@ -144,6 +151,16 @@ func (f *fleet) process(name string) *process {
 		}
 	}
 	panic("no process " + name)
+}
+
+// tenure returns the one that a report of a worker is about.
+func (f *fleet) tenure(p *process, e workers.Event) *tenure {
+	for _, t := range f.tenures {
+		if t.by == p && t.item == e.Item && t.token == e.Token {
+			return t
+		}
+	}
+	panic(fmt.Sprintf("no tenure of %s with the token %d by %s", e.Item, e.Token, p.Name))
 }
 
 // print prints a line of the timeline.

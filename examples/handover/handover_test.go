@@ -15,18 +15,19 @@ import (
 
 	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/internal/workers"
+	"github.com/intercom/lease/internal/workers/workerstest"
 )
 
-func TestMain(m *testing.M) { workers.TestMain(m, main) }
+func TestMain(m *testing.M) { workerstest.TestMain(m, main) }
 
 func program(t *testing.T, args ...string) *exec.Cmd {
 	ddblocal.ForTest(t)
 	t.Parallel()
-	return workers.Program(t, args...)
+	return workerstest.Program(t, args...)
 }
 
 func TestEveryHandoverHappens(t *testing.T) {
-	cmd := program(t)
+	cmd := program(t, "-patience", "1m") // The machine may be busy.
 	bytes, err := cmd.CombinedOutput()
 	out := string(bytes)
 	require.NoError(t, err, out)
@@ -39,12 +40,12 @@ func TestEveryHandoverHappens(t *testing.T) {
 		"stands by",
 		"Valid() is false; its context is done: Lease Expired",
 		"Heartbeat returned: Lease Lost",
-		"a late write with token 1 returned: refused",
 		"ReleaseLease returned: Lease Lost",
 	} {
 		assert.Contains(t, out, line)
 	}
-	workers.AssertNothingLeft(t, out, cursorTable)
+	assert.Regexp(t, `a late write with token \d+ returned: refused`, out)
+	workerstest.AssertNothingLeft(t, out, cursorTable)
 }
 
 func TestItFailsWhenNobodyCanTakeOver(t *testing.T) {
@@ -55,7 +56,7 @@ func TestItFailsWhenNobodyCanTakeOver(t *testing.T) {
 	require.ErrorAs(t, err, &exit, out)
 	assert.Equal(t, 1, exit.ExitCode(), out)
 	assert.Regexp(t, `FAILED: 2\. a holder is killed: nobody took over mailbox-\d from worker-\d`, out)
-	workers.AssertNothingLeft(t, out, cursorTable)
+	workerstest.AssertNothingLeft(t, out, cursorTable)
 }
 
 func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
@@ -80,9 +81,9 @@ func TestNothingIsLeftWhenItIsEndedEarly(t *testing.T) {
 			}
 			assert.Error(t, cmd.Wait(), out.String())
 			assert.NotContains(t, out.String(), "SIGCONT")
-			workers.AssertProcessesGone(t, workers.TableOf(t, out.String()))
+			workerstest.AssertProcessesGone(t, workerstest.TableOf(t, out.String()))
 			if test.signal != syscall.SIGKILL {
-				workers.AssertNothingLeft(t, out.String(), cursorTable)
+				workerstest.AssertNothingLeft(t, out.String(), cursorTable)
 			}
 		})
 	}

@@ -3,12 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 )
-
-// inTime is how long anything may take that must happen. It is long, for the sake of busy machines.
-const inTime = 3*leaseDuration + waitPeriod
 
 // handover says how an item went from one worker to another.
 type handover struct {
@@ -37,24 +33,41 @@ func (f *fleet) play() error {
 }
 
 func (f *fleet) share(string) error {
-	if err := f.await(2*inTime, func() bool { return len(f.holders) == len(f.items) }); err != nil {
+	start := 6 * f.patience // Many processes start at once.
+	if err := f.await(start, func() bool { return len(f.holders) == len(f.items) }); err != nil {
 		return fmt.Errorf("%d of %d mailboxes have a holder: %w", len(f.holders), len(f.items), err)
 	}
 	for _, p := range f.processes {
 		f.sayIfStandby(p)
 	}
-	before := len(f.tenures)
-	if err := f.watch(leaseDuration * 6 / 5); err != nil {
-		return err
+
+	// While the machine is busy with their start they may still change hands.
+	const longer = leaseDuration * 6 / 5
+	if err := f.await(start, f.unchangedFor(longer)); err != nil {
+		return fmt.Errorf("mailboxes change hands: %w", err)
 	}
-	f.say("leases last %v; after %v, %d of %d have changed hands", leaseDuration, leaseDuration*6/5, len(f.tenures)-before, len(f.items))
+	f.say("leases last %v; after %v, 0 of %d have changed hands",
+		leaseDuration, longer, len(f.items))
 	return nil
+}
+
+// unchangedFor tells, again and again, whether nothing has changed hands for so long.
+func (f *fleet) unchangedFor(d time.Duration) func() bool {
+	seen := len(f.tenures)
+	since := time.Now()
+	return func() bool {
+		if len(f.tenures) > seen {
+			seen = len(f.tenures)
+			since = time.Now()
+		}
+		return time.Since(since) >= d
+	}
 }
 
 func (f *fleet) kill(item string) error {
 	old := f.holders[item]
 	f.say("sends SIGKILL to %s, which holds %s", old.by.Name, item)
-	if err := old.by.Cmd.Process.Kill(); err != nil {
+	if err := old.by.Kill(); err != nil {
 		return err
 	}
 	end, err := f.rowEnd(item)
@@ -70,10 +83,10 @@ func (f *fleet) kill(item string) error {
 func (f *fleet) release(item string) error {
 	old := f.holders[item]
 	f.say("sends SIGTERM to %s, which holds %s", old.by.Name, item)
-	if err := old.by.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := old.by.Terminate(); err != nil {
 		return err
 	}
-	if err := f.await(inTime, func() bool { return old.by.has("exited") }); err != nil {
+	if err := f.await(f.patience, func() bool { return old.by.has("exited") }); err != nil {
 		return fmt.Errorf("%s has not exited: %w", old.by.Name, err)
 	}
 	if err := old.by.check("stopping", "release", "heartbeat"); err != nil {
@@ -108,7 +121,7 @@ func (f *fleet) pause(item string) error {
 	f.say("sends SIGCONT to %s", old.by.Name)
 	resumed := time.Now()
 	resume()
-	if err := f.await(inTime, func() bool { return old.by.has("heartbeat") }); err != nil {
+	if err := f.await(f.patience, func() bool { return old.by.has("heartbeat") }); err != nil {
 		return fmt.Errorf("%s has not learned of its loss: %w", old.by.Name, err)
 	}
 	if old.until.After(resumed) {
@@ -144,29 +157,32 @@ func (f *fleet) rowEnd(item string) (time.Time, error) {
 	}
 	for _, row := range rows {
 		if row.LeaseID == item {
-			f.say("the row of %s: held by %s until %.2f s", item, row.LesseeID, row.Until.Sub(f.began).Seconds())
+			until := row.Until.Sub(f.began).Seconds()
+			f.say("the row of %s: held by %s until %.2f s", item, row.LesseeID, until)
 			return row.Until, nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("%s has no row any more", item)
 }
 
-// takeover waits until another worker has the item, and notes how long that took since some moment.
+// takeover waits until another worker has the item, and notes how long that took since some
+// moment.
 func (f *fleet) takeover(old *tenure, since time.Time, what string) error {
-	if err := f.await(inTime, func() bool { return f.holders[old.item] != old }); err != nil {
+	if err := f.await(f.patience, func() bool { return f.holders[old.item] != old }); err != nil {
 		return fmt.Errorf("nobody took over %s from %s: %w", old.item, old.by.Name, err)
 	}
 	h := handover{from: old, to: f.holders[old.item], since: what}
 	h.delay = h.to.from.Sub(since)
 	f.handovers = append(f.handovers, h)
-	f.say("%s went from %s to %s %.2f s after %s", old.item, old.by.Name, h.to.by.Name, h.delay.Seconds(), what)
+	f.say("%s went from %s to %s %.2f s after %s",
+		old.item, old.by.Name, h.to.by.Name, h.delay.Seconds(), what)
 	return nil
 }
 
 // works waits until a worker has written once more.
 func (f *fleet) works(t *tenure) error {
 	steps := t.steps
-	if err := f.await(inTime, func() bool { return t.steps > steps }); err != nil {
+	if err := f.await(f.patience, func() bool { return t.steps > steps }); err != nil {
 		return fmt.Errorf("%s has written nothing with token %d: %w", t.by.Name, t.token, err)
 	}
 	f.print(time.Now(), t.by.Name, fmt.Sprintf("a write with token %d was accepted", t.token))
@@ -203,28 +219,39 @@ func (p *process) check(kinds ...string) error {
 // checkTenures tells which tenures of an item overlap, or are out of the order of their tokens.
 func (f *fleet) checkTenures() error {
 	var errs []error
-	for i, a := range f.tenures {
-		for _, b := range f.tenures[:i] {
-			if a.item != b.item {
-				continue
-			}
-			if !a.from.After(b.until) && !b.from.After(a.until) {
-				errs = append(errs, fmt.Errorf("%s and %s held %s at once", b.by.Name, a.by.Name, a.item))
-			}
-			if a.token == b.token || a.from.After(b.from) != (a.token > b.token) {
-				errs = append(errs, fmt.Errorf("%s has the tokens %d and %d in the wrong order", a.item, b.token, a.token))
+	for i, t := range f.tenures {
+		for _, earlier := range f.tenures[:i] {
+			if t.item == earlier.item {
+				errs = append(errs, checkPair(earlier, t))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// checkPair tells whether two tenures of an item overlap, or are out of the order of their
+// tokens.
+func checkPair(a, b *tenure) error {
+	apart := a.from.After(b.until) || b.from.After(a.until)
+	if !apart {
+		return fmt.Errorf("%s and %s held %s at once", a.by.Name, b.by.Name, a.item)
+	}
+	inOrder := a.token != b.token && b.from.After(a.from) == (b.token > a.token)
+	if !inOrder {
+		return fmt.Errorf("%s has the tokens %d and %d in the wrong order",
+			a.item, a.token, b.token)
+	}
+	return nil
+}
+
 // summarize prints what happened, and tells what checkTenures finds.
 func (f *fleet) summarize() error {
 	fmt.Printf("\nSummary\n")
 	for _, h := range f.handovers {
-		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n", h.from.item, h.from.by.Name,
-			h.to.by.Name, h.from.token, h.to.token, h.delay.Seconds(), h.since)
+		from := h.from
+		to := h.to
+		fmt.Printf("  %-10s  %-9s -> %-9s  token %d -> %d  %5.2f s after %s\n",
+			from.item, from.by.Name, to.by.Name, from.token, to.token, h.delay.Seconds(), h.since)
 	}
 	steps := 0
 	for _, t := range f.tenures {

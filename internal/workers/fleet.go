@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -35,15 +36,16 @@ func NewFleet(ctx context.Context) *Fleet {
 	return f
 }
 
-// Start starts one more worker: this same program with the arguments worker, endpoint, table and its name. The last of its
-// events is of the kind "exited", with the error in its text if there was one.
-func (f *Fleet) Start(endpoint, table string) (*Process, error) {
+// Start starts one more worker: this same program with the arguments worker, endpoint, table
+// and name. The last of its events is of the kind "exited", with the error in its text if
+// there was one.
+func (f *Fleet) Start(name, endpoint, table string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Name: fmt.Sprintf("worker-%d", len(f.processes)+1), gone: make(chan struct{})}
-	p.Cmd = exec.Command(self, "worker", endpoint, table, p.Name)
+	p := &Process{Name: name, gone: make(chan struct{})}
+	p.Cmd = exec.Command(self, "worker", endpoint, table, name)
 	p.Cmd.Stderr = os.Stderr
 	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the parent to act on.
 	if _, err := p.Cmd.StdinPipe(); err != nil {            // It ends when this process does.
@@ -57,23 +59,27 @@ func (f *Fleet) Start(endpoint, table string) (*Process, error) {
 		return nil, err
 	}
 	f.processes = append(f.processes, p)
-	go func() {
-		defer close(p.gone)
-		lines := json.NewDecoder(stdout)
-		for {
-			e := Event{Worker: p.Name}
-			if lines.Decode(&e) != nil {
-				break
-			}
-			f.send(e)
-		}
-		text := ""
-		if err := p.Cmd.Wait(); err != nil {
-			text = err.Error()
-		}
-		f.send(Event{At: time.Now(), Worker: p.Name, Kind: "exited", Text: text})
-	}()
+	go f.follow(p, stdout)
 	return p, nil
+}
+
+// follow sends a worker's reports until it has ended, and that it has.
+func (f *Fleet) follow(p *Process, stdout io.Reader) {
+	defer close(p.gone)
+	lines := json.NewDecoder(stdout)
+	for {
+		e := Event{Worker: p.Name}
+		if lines.Decode(&e) != nil {
+			break
+		}
+		f.send(e)
+	}
+	exited := Event{Worker: p.Name, Kind: "exited"}
+	if err := p.Cmd.Wait(); err != nil {
+		exited.Text = err.Error()
+	}
+	exited.At = time.Now()
+	f.send(exited)
 }
 
 func (f *Fleet) send(e Event) {
@@ -83,18 +89,25 @@ func (f *Fleet) send(e Event) {
 	}
 }
 
+// Kill ends a worker at once.
+func (p *Process) Kill() error { return p.Cmd.Process.Kill() }
+
+// Terminate tells a worker to stop.
+func (p *Process) Terminate() error { return p.Cmd.Process.Signal(syscall.SIGTERM) }
+
 // Stop kills the workers and waits until they are gone.
 func (f *Fleet) Stop() {
 	f.cancel()
 	for _, p := range f.processes {
-		p.Cmd.Process.Kill()
+		p.Kill()
 	}
 	for _, p := range f.processes {
 		<-p.gone
 	}
 }
 
-// DropTables deletes a program's tables as far as they were made. It matters on a server that stays.
+// DropTables deletes a program's tables as far as they were made. It matters on a server that
+// stays.
 func DropTables(program string, ddb *dynamodb.DynamoDB, tables ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -1,5 +1,6 @@
-// Package workers is what the examples that start worker processes share: how a worker reports to the process that started
-// it, how that one starts and ends workers, and how tests run such a program. It knows nothing of leases.
+// Package workers is what the examples that start workers share: how a worker reports to the
+// process that started it, and how that one starts and ends workers. It knows nothing of
+// leases.
 package workers
 
 import (
