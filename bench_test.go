@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -65,28 +64,12 @@ func BenchmarkLease(b *testing.B) {
 	})
 }
 
-func TestLeaseAllocatesHardlyMoreThanABareUpdate(t *testing.T) {
-	f := newFixture(t, "a", "b")
-	bare := testing.AllocsPerRun(200, func() {
-		require.NoError(t, f.bare("a", time.Now().Add(30*time.Second)))
-	})
-	ours := testing.AllocsPerRun(200, func() {
-		_, err := f.Lease("b", for30s("w1"), time.Now().Add(30*time.Second))
-		require.NoError(t, err)
-	})
-	t.Logf("%.0f against %.0f allocations", ours, bare)
-	assert.LessOrEqual(t, ours, 1.1*bare)
-}
-
 // literal obtains a lease as the documentation of the original says: it lists all IDs and tries each.
 type literal struct{ *lease.LockStore }
 
 func (s literal) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 	return s.LockStore.Lease(id, r, until)
 }
-
-// store returns a store of a process of its own: it remembers nothing.
-func (f *fixture) store() *lease.LockStore { return lease.NewLockStore(f.ddb, f.table, f.key) }
 
 // rows fills the table with n rows of that size. Where fewer percent of them were held before, it makes
 // only those rows that are held now; where none was, and none is, all of them, free.

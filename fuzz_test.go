@@ -1,19 +1,16 @@
 package lease_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -229,180 +226,4 @@ func FuzzForeignWish(f *testing.F) {
 		x.put(row{"id": str("a"), "LeaseUntil": num(0), "mine": str("kept")})
 		x.anyWish(t, "a", bys[min(int(by), len(bys)-1)], untils[min(int(until), len(untils)-1)], handOver)
 	})
-}
-
-// TestHoldShareKeepsItemsWithForeignWishes: whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare
-// gets them all, and keeps or gets back each that it holds.
-func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	bys, untils := foreignWishes("w1")
-	for i := range untils { // Not a live wish: who heeds that loses the item until the reservation ends.
-		if u := untils[i]; u != nil && u.N != nil && len(*u.N) >= 19 && (*u.N)[0] == '1' {
-			untils[i] = num(time.Now().Add(3 * time.Second).UnixNano())
-		}
-	}
-	var ids []string
-	for i := range max(len(bys), len(untils)) * 3 {
-		id := fmt.Sprintf("item-%d", i)
-		ids = append(ids, id)
-		f.put(row{"id": str(id), "LeaseUntil": num(0), "mine": str("kept")})
-	}
-	wish := func() {
-		for i, id := range ids {
-			by, until := bys[i%len(bys)], untils[i*7%len(untils)]
-			names := map[string]*string{}
-			values, set, remove := row{}, []string{}, []string{}
-			attributes := row{"WantedBy": by, "WantedUntil": until}
-			for name, v := range attributes {
-				names["#"+name] = aws.String(name)
-				if v == nil {
-					remove = append(remove, "#"+name)
-				} else {
-					values[":"+name] = v
-					set = append(set, "#"+name+" = :"+name)
-				}
-			}
-			in := &dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str(id)}, ExpressionAttributeNames: names}
-			var update []string
-			if len(set) > 0 {
-				update, in.ExpressionAttributeValues = append(update, "SET "+strings.Join(set, ", ")), values
-			}
-			if len(remove) > 0 {
-				update = append(update, "REMOVE "+strings.Join(remove, ", "))
-			}
-			in.UpdateExpression = aws.String(strings.Join(update, " "))
-			_, err := f.ddb.UpdateItem(in)
-			require.NoError(t, err)
-		}
-	}
-	wish()
-	var mu sync.Mutex
-	at := make(map[string]int)
-	have := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		n := 0
-		for _, on := range at {
-			n += on
-		}
-		return n
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- lease.NewLocker(f.LockStore).HoldShare(ctx, worker{"w1", 3 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
-			mu.Lock()
-			at[l.LeaseID]++
-			mu.Unlock()
-			<-ctx.Done()
-			mu.Lock()
-			at[l.LeaseID]--
-			mu.Unlock()
-			return ctx.Err()
-		})
-	}()
-	all := func(what string, within time.Duration) {
-		if !assert.Eventually(t, func() bool { return have() == len(ids) }, within, 50*time.Millisecond, what) {
-			for _, id := range ids {
-				if at[id] == 0 {
-					t.Logf("%s is lost: %v", id, f.get(id))
-				}
-			}
-		}
-	}
-	all("held at first", 10*time.Second)
-	wish()
-	time.Sleep(2 * time.Second) // Each is renewed at least once.
-	all("held again", 15*time.Second)
-	stop()
-	assert.ErrorIs(t, <-done, context.Canceled)
-	for _, id := range ids {
-		require.Equal(t, str("kept"), f.get(id)["mine"])
-	}
-}
-
-// TestHoldShareIsLevelInSpiteOfForeignWishes: what lies in WantedBy and WantedUntil of held items keeps nobody from their share.
-func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
-	for name, wish := range map[string]struct{ by, until *dynamodb.AttributeValue }{
-		"none":                       {nil, nil},
-		"the holder's own, over":     {str("w1"), num(1)},
-		"the holder's own, for long": {str("w1"), num(time.Now().Add(time.Hour).UnixNano())},
-		"until is no number":         {str("w3"), str("soon")},
-		"no until":                   {str("w3"), nil},
-		"too far ahead":              {str("w3"), num(math.MaxInt64)},
-		"negative":                   {str("w3"), num(-1)},
-		"a fraction":                 {str("w3"), &dynamodb.AttributeValue{N: aws.String("1.5")}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a", "b", "c", "d")
-			ctx, stop := context.WithCancel(t.Context())
-			var running sync.WaitGroup
-			defer running.Wait()
-			defer stop()
-			share := func(lessee string) (has func(n int) func() bool) {
-				var mu sync.Mutex
-				var items int
-				add := func(n int) int {
-					mu.Lock()
-					defer mu.Unlock()
-					items += n
-					return items
-				}
-				running.Go(func() {
-					lease.NewLocker(f.LockStore).HoldShare(ctx, worker{lessee, 1500 * time.Millisecond}, 0, func(ctx context.Context, _ *lease.Lease) error {
-						add(1)
-						defer add(-1)
-						<-ctx.Done()
-						return ctx.Err()
-					})
-				})
-				return func(n int) func() bool { return func() bool { return add(0) == n } }
-			}
-			first := share("w1")
-			require.Eventually(t, first(4), 10*time.Second, 10*time.Millisecond)
-			for _, id := range []string{"a", "b", "c", "d"} {
-				if wish.by == nil {
-					continue
-				}
-				in := &dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str(id)}, UpdateExpression: aws.String("SET WantedBy = :by"),
-					ExpressionAttributeValues: row{":by": wish.by}}
-				if wish.until != nil {
-					in.UpdateExpression, in.ExpressionAttributeValues[":until"] = aws.String("SET WantedBy = :by, WantedUntil = :until"), wish.until
-				}
-				_, err := f.ddb.UpdateItem(in)
-				require.NoError(t, err)
-			}
-			second := share("w2")
-			if !assert.Eventually(t, second(2), 8*time.Second, 10*time.Millisecond, "w2 gets no share") {
-				t.Log(f.get("a"))
-			}
-		})
-	}
-}
-
-// TestAReservationLastsNoLongerThanItsWish: an operator wants an item freed, some time in the next minutes; a worker that is gone
-// soon wants it for itself; it is handed over to that one, and idle for a minute at most.
-func TestAReservationLastsNoLongerThanItsWish(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	want := func(by string, until time.Duration) {
-		_, err := f.ddb.UpdateItem(&dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str("a")},
-			UpdateExpression:          aws.String("SET WantedBy = :by, WantedUntil = :until"),
-			ExpressionAttributeValues: row{":by": str(by), ":until": num(time.Now().Add(until).UnixNano())}})
-		assert.NoError(t, err)
-	}
-	const d = 1500 * time.Millisecond
-	err := lease.NewLocker(f.LockStore).Hold(t.Context(), worker{"w1", d}, func(ctx context.Context, _ *lease.Lease) error {
-		want("", 5*time.Minute)
-		<-ctx.Done()
-		want("gone", d/2)
-		return ctx.Err()
-	})
-	require.True(t, err == lease.LeaseWantedError, err)
-	items, _, err := f.ScanLeaseItems("", 0)
-	require.NoError(t, err)
-	assert.Equal(t, "gone", items[0].LesseeID)
-	assert.WithinDuration(t, time.Now(), items[0].Until, time.Minute+time.Second)
 }

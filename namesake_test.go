@@ -12,22 +12,7 @@ import (
 	"github.com/intercom/lease"
 )
 
-// seen returns the fixture's only item as a scan shows it.
-func (f *fixture) seen() lease.LeaseItem {
-	f.tb.Helper()
-	items, _, err := f.store().ScanLeaseItems("", 0)
-	require.NoError(f.tb, err)
-	require.Len(f.tb, items, 1)
-	return items[0]
-}
-
-// ends returns when the row of "a" says that its lease ends.
-func (f *fixture) ends(t *testing.T) time.Time {
-	t.Helper()
-	return time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
-}
-
-func TestANewerProcessOfTheNameKeepsWhatThePausedOneReliesOn(t *testing.T) {
+func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
 	for name, duration := range map[string]time.Duration{"a shorter lease": time.Second, "a longer lease": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +50,7 @@ func TestANewerProcessOfTheNameKeepsWhatThePausedOneReliesOn(t *testing.T) {
 	}
 }
 
-func TestThePausedProcessLosesAtItsNextRenewal(t *testing.T) {
+func TestNamesakeThatWasPausedLosesAtItsNextRenewal(t *testing.T) {
 	f := newFixture(t, "a")
 	paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
 	older, err := paused.ObtainLease(for30s("w1"))
@@ -78,7 +63,7 @@ func TestThePausedProcessLosesAtItsNextRenewal(t *testing.T) {
 	assert.True(t, l.Valid())
 }
 
-func TestWhatATenureRemembersItsNextOneRemembersToo(t *testing.T) {
+func TestNamesakesEndIsRememberedByTheNextTenureToo(t *testing.T) {
 	f := newFixture(t, "a")
 	_, err := lease.NewLocker(f.store()).ObtainLease(worker{"w1", time.Hour}) // and paused
 	require.NoError(t, err)
@@ -96,7 +81,7 @@ func TestWhatATenureRemembersItsNextOneRemembersToo(t *testing.T) {
 	assert.Equal(t, free, f.get("a"), "until the paused one's end, not until that of the newer ones")
 }
 
-func TestALockersOwnOlderTenureIsNothingToRemember(t *testing.T) {
+func TestNamesakesEndIsNotThatOfTheLockersOwnOlderTenure(t *testing.T) {
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	for range 3 {
@@ -113,8 +98,18 @@ func TestALockersOwnOlderTenureIsNothingToRemember(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestAnOriginalOfTheNameKeepsItsLease: after a rollback.
-func TestAnOriginalOfTheNameKeepsItsLease(t *testing.T) {
+func TestNamesakesLeaseIsNotTakenForOneWhoseReplyWasLost(t *testing.T) {
+	f := newFixture(t, "a")
+	until := time.Now().Add(30 * time.Second)
+	first, err := f.Lease("a", for30s("host:1"), until)
+	require.NoError(t, err)
+	second, err := f.Lease("a", for30s("host:1"), until) // the very same end
+	require.NoError(t, err)
+	assert.Greater(t, second.FencingToken(), first.FencingToken())
+}
+
+// TestNamesakeThatIsAnOriginalKeepsItsLease: after a rollback.
+func TestNamesakeThatIsAnOriginalKeepsItsLease(t *testing.T) {
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	for name, late := range map[string]func(l *lease.Lease) error{
@@ -135,7 +130,7 @@ func TestAnOriginalOfTheNameKeepsItsLease(t *testing.T) {
 	}
 }
 
-func TestAStaleSightOfAnOwnRowCostsOneMoreWrite(t *testing.T) {
+func TestNamesakesRowSeenTooEarlyCostsOneMoreWrite(t *testing.T) {
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -170,7 +165,7 @@ func TestAStaleSightOfAnOwnRowCostsOneMoreWrite(t *testing.T) {
 	assert.Equal(t, 1, f.count(), "it has become free")
 }
 
-func TestALateDuplicateOfABoundLeaseChangesNothing(t *testing.T) {
+func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)

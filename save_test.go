@@ -1,13 +1,16 @@
 package lease_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +24,7 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-func TestASaveIsOneGuardedRequest(t *testing.T) {
+func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0), "Old": str("x"), "Kept": str("y")})
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
@@ -50,7 +53,20 @@ func TestASaveIsOneGuardedRequest(t *testing.T) {
 	assert.Equal(t, want, f.get("a"))
 }
 
-func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
+func TestSaveAttributesIsWhereTheNextHolderStarts(t *testing.T) {
+	f := newFixture(t, "a")
+	for i := range int64(3) {
+		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), func(ctx context.Context, l *lease.Lease) error {
+			if i > 0 {
+				assert.Equal(t, num(i), l.AttributeValues["done"])
+			}
+			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
+		})
+		require.NoError(t, err)
+	}
+}
+
+func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	l, err := locker.ObtainLease(worker{"w", 500 * time.Millisecond})
@@ -75,7 +91,20 @@ func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
 	assert.NotContains(t, f.get("a"), "x")
 }
 
-func TestASaveOnAStoreThatHasSentNothing(t *testing.T) {
+func TestSaveAttributesBeginsNoTenure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker, other := lease.NewLocker(store), lease.NewLocker(store)
+		theirs, err := other.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		for _, l := range []*lease.Lease{{LeaseID: "a", Request: for30s("w")}, theirs} {
+			assert.ErrorContains(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), `lease of "a"`)
+			assert.Equal(t, lease.LockerStats{}, locker.Stats())
+		}
+	})
+}
+
+func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -97,7 +126,18 @@ func TestASaveOnAStoreThatHasSentNothing(t *testing.T) {
 	assert.Len(t, f.get("a"), 4)
 }
 
-func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
+func TestSaveAttributesOnAStoreOfTwoMethodsIsUnsupported(t *testing.T) {
+	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
+	l, err := locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	assert.ErrorIs(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), errors.ErrUnsupported)
+	assert.True(t, l.Valid())
+	assert.Error(t, locker.SaveAttributes(t.Context(), nil, nil))
+	assert.Error(t, locker.SaveAttributes(nil, l, nil)) //lint:ignore SA1012 what is tested
+	assert.Error(t, (&lease.Locker{}).SaveAttributes(t.Context(), l, nil))
+}
+
+func TestSaveAttributesWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -107,7 +147,7 @@ func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	assert.Equal(t, num(1), f.get("a")["x"])
 }
 
-func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+func TestSaveAttributesThatArrivesLateUndoesNoLaterOne(t *testing.T) {
 	f := newFixture(t, "a")
 	var late *tape
 	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
@@ -130,8 +170,51 @@ func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
 	assert.Equal(t, num(2), f.get("a")["x"])
 }
 
+func TestSaveAttributesMovesTheEndToNoneThatAFailedRenewalAskedFor(t *testing.T) {
+	f := newFixture(t, "a")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	assert.ErrorIs(t, f.RenewLeaseWithContext(cancelled, l, time.Now().Add(10*time.Hour)), context.Canceled)
+	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, num(l.Until.UnixNano()+1), f.get("a")["LeaseUntil"])
+	require.NoError(t, f.ReleaseLease(l))
+
+	l, err = f.Lease("a", worker{"w", time.Second}, time.Now().Add(time.Second))
+	require.NoError(t, err)
+	assert.ErrorIs(t, f.RenewLeaseWithContext(cancelled, l, time.Now().Add(time.Hour)), context.Canceled)
+	time.Sleep(time.Until(l.Until) + 20*time.Millisecond)
+	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(2)}) == lease.LeaseLostError)
+	_, err = f.Lease("a", for30s("other"), time.Now().Add(30*time.Second))
+	assert.NoError(t, err, "the item is free")
+}
+
+// TestSaveAttributesAfterARenewalWhoseReplyWasLost: the row's end is later than any that a reply has shown.
+func TestSaveAttributesAfterARenewalWhoseReplyWasLost(t *testing.T) {
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := f.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			renewal := bytes.Contains(bodyOf(r), []byte(`"SET #until = :until"`))
+			resp, err := next.RoundTrip(r)
+			if renewal {
+				cancel()
+				return nil, io.ErrUnexpectedEOF
+			}
+			return resp, err
+		})
+	})
+	later := time.Now().Add(time.Hour)
+	assert.Error(t, s.RenewLeaseWithContext(ctx, l, later))
+	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, num(later.UnixNano()+1), f.get("a")["LeaseUntil"])
+}
+
 // A save that a renewal overtakes is not taken for one after a loss.
-func TestSavesAndRenewalsSideBySide(t *testing.T) {
+func TestSaveAttributesBesideRenewals(t *testing.T) {
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -150,7 +233,44 @@ func TestSavesAndRenewalsSideBySide(t *testing.T) {
 	}
 }
 
-func TestASaveThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
+func TestSaveAttributesBesideARemovalOrAHandover(t *testing.T) {
+	for name, end := range map[string]func(s *lease.LockStore, l *lease.Lease) error{
+		"RemoveLease": func(s *lease.LockStore, l *lease.Lease) error { return s.RemoveLease(l) },
+		"HandOverLease": func(s *lease.LockStore, l *lease.Lease) error {
+			return s.HandOverLease(t.Context(), l, time.Now().Add(time.Minute))
+		},
+	} {
+		f := newFixture(t, "a")
+		arrived, goOn := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		s := f.through(func(next http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem") || bytes.Contains(bodyOf(r), []byte(":horizon")) {
+					once.Do(func() { close(arrived); <-goOn })
+				}
+				return next.RoundTrip(r)
+			})
+		})
+		l, err := s.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		items, _, err := f.ScanLeaseItems("", 0)
+		require.NoError(t, err)
+		require.NoError(t, f.WantLease(t.Context(), items[0], "other", time.Now().Add(time.Minute)))
+		done := make(chan error)
+		go func() { done <- end(s, l) }()
+		<-arrived
+		require.NoError(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}), name)
+		close(goOn)
+		assert.NoError(t, <-done, name)
+		if name == "HandOverLease" {
+			assert.Equal(t, str("other"), f.get("a")["ProcessID"], "reserved for who wants it")
+		} else {
+			assert.Empty(t, f.get("a"))
+		}
+	}
+}
+
+func TestSaveAttributesThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -169,26 +289,48 @@ func TestASaveThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
 	})
 }
 
-func TestASaveOnAStoreOfTwoMethods(t *testing.T) {
-	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
-	l, err := locker.ObtainLease(for30s("w"))
+func TestSaveAttributesByTheStoreEndsWithTheLockersTenure(t *testing.T) {
+	f := newFixture(t, "a")
+	var down atomic.Bool
+	s := f.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if down.Load() {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	l, err := lease.NewLocker(s).ObtainLease(worker{"w", time.Second})
 	require.NoError(t, err)
-	assert.ErrorIs(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), errors.ErrUnsupported)
-	assert.True(t, l.Valid())
-	assert.Error(t, locker.SaveAttributes(t.Context(), nil, nil))
-	assert.Error(t, locker.SaveAttributes(nil, l, nil)) //lint:ignore SA1012 what is tested
-	assert.Error(t, (&lease.Locker{}).SaveAttributes(t.Context(), l, nil))
+	down.Store(true)
+	context.AfterFunc(l.Context(), func() { down.Store(false) })
+	assert.True(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+	assert.NotContains(t, f.get("a"), "x")
 }
 
-func TestANewHolderStartsFromWhatWasSaved(t *testing.T) {
-	f := newFixture(t, "a")
-	for i := range int64(3) {
-		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), func(ctx context.Context, l *lease.Lease) error {
-			if i > 0 {
-				assert.Equal(t, num(i), l.AttributeValues["done"])
-			}
-			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
-		})
+func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w"))
 		require.NoError(t, err)
+		store.SetHang(true)
+		time.AfterFunc(time.Second, l.Discard)
+		assert.True(t, locker.SaveAttributes(l.Context(), l, row{"x": num(1)}) == lease.LeaseLostError, "also under the lease's own context")
+	})
+}
+
+func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) { // -race sees it
+	store := leasetest.NewStore("a")
+	locker := lease.NewLocker(store)
+	l, err := locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	saved := row{"x": num(0), "gone": nil}
+	for i := range int64(500) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		_ = locker.SaveAttributes(ctx, l, saved)
+		*saved["x"].N = strings.Repeat("1", int(i%9+1))
+		saved["y"] = num(i)
 	}
 }

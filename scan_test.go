@@ -7,35 +7,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
 )
-
-// fill writes many rows, 25 a request.
-func (f *fixture) fill(rows []row) {
-	f.tb.Helper()
-	for len(rows) > 0 {
-		n := min(25, len(rows))
-		batch := make([]*dynamodb.WriteRequest, n)
-		for i, r := range rows[:n] {
-			batch[i] = &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: r}}
-		}
-		_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{
-			RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})
-		require.NoError(f.tb, err)
-		rows = rows[n:]
-	}
-	f.reset()
-}
-
-// padded is a free row of about that size.
-func padded(id string, size int) row {
-	return row{"id": str(id), "LeaseUntil": num(0), "data": str(strings.Repeat("x", size))}
-}
 
 func TestListLeaseIDsReadsEveryPage(t *testing.T) {
 	f := newFixture(t)
@@ -64,7 +41,7 @@ func TestListLeaseIDsOfAnEmptyTableIsEmpty(t *testing.T) {
 	assert.Empty(t, ids)
 }
 
-func TestUnreadableRowsAreLoggedOnceAndStopNobody(t *testing.T) {
+func TestScanLogsUnreadableRowsOnceAndTheyStopNobody(t *testing.T) {
 	logger := record(t)
 	f := newFixture(t, "good")
 	bad := map[string]row{
@@ -94,7 +71,7 @@ func TestUnreadableRowsAreLoggedOnceAndStopNobody(t *testing.T) {
 	assert.Len(t, ids, len(bad)+1)
 }
 
-func TestARowTooLargeToLeaseStopsNobody(t *testing.T) {
+func TestScanOfARowTooLargeToLeaseStopsNobody(t *testing.T) {
 	f := newFixture(t)
 	f.put(padded("full", 400*1024-30))
 	f.put(padded("good", 10))
@@ -125,6 +102,13 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	assert.True(t, until.Equal(byID["held"].Until))
 	assert.True(t, byID["forever"].Until.After(time.Now().AddDate(100, 0, 0)))
 	assert.Equal(t, 1, f.count())
+}
+
+func TestScanLeaseItemsAfterNoUTF8SendsNothing(t *testing.T) {
+	f := newFixture(t, "a")
+	_, _, err := f.ScanLeaseItems("\xff", 0)
+	assert.ErrorContains(t, err, "UTF-8")
+	assert.Zero(t, f.count())
 }
 
 func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {

@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,7 +145,92 @@ func TestStatsOfARaceThatIsLost(t *testing.T) {
 	})
 }
 
-func TestLeasesAreThoseHeldNow(t *testing.T) {
+func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		store.Steal("a", "other", time.Hour)
+		locker := lease.NewLocker(plainStore{store})
+		for range 3 {
+			_, err := locker.ObtainLease(for30s("w"))
+			assert.True(t, err == lease.LeaseNotObtainedError)
+		}
+		assert.Zero(t, locker.Stats().RacesLost, "nobody raced")
+	})
+}
+
+// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
+// is leased anew, writes that fail, and an older lease of an item that is held.
+func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
+	lease.SetLogger(nil)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		obtain := func() *lease.Lease {
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			return l
+		}
+		stolen := obtain()
+		store.Steal("a", "thief", time.Second)
+		for range 2 {
+			assert.True(t, locker.ReleaseLease(stolen) == lease.LeaseLostError)
+		}
+		assert.EqualValues(t, 1, locker.Stats().Lost)
+		time.Sleep(2 * time.Second)
+
+		l := obtain()
+		go locker.Heartbeat(l, 10*time.Second)
+		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "other", time.Now().Add(20*time.Second)))
+		time.Sleep(15 * time.Second)
+		assert.Zero(t, locker.Stats().InHandover, "nobody hands it over")
+		older := &lease.Lease{LeaseID: "a", Request: for30s("w"), Until: time.Now().Add(time.Minute),
+			AttributeValues: row{"FencingToken": num(l.FencingToken() - 1)}}
+		assert.True(t, locker.Heartbeat(older, time.Second) == lease.LeaseLostError)
+		assert.Equal(t, 1, locker.Stats().Held)
+		store.SetOutage(true)
+		assert.Error(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+		assert.Error(t, locker.ReleaseLease(l))
+		store.SetOutage(false)
+		require.NoError(t, locker.ReleaseLease(l))
+		stats := locker.Stats()
+		assert.Equal(t, lease.LockerStats{Obtained: 2, Renewed: 1, Released: 1, Lost: 1, Looks: 2, FailedWrites: 2,
+			LastLook: stats.LastLook, LastRenewal: stats.LastRenewal, LeastRemaining: 17 * time.Second}, stats)
+
+		synctest.Wait() // The Heartbeat has returned.
+		l = obtain()
+		again := obtain()
+		assert.False(t, l.Valid())
+		stats = locker.Stats()
+		assert.Equal(t, 1, stats.Held)
+		assert.EqualValues(t, 2, stats.Lost)
+		require.NoError(t, locker.ReleaseLease(again))
+	})
+}
+
+func TestStatsOfARenewalBesideAReleaseShowNoFailedOne(t *testing.T) {
+	store := leasetest.NewStore("a")
+	for range 50 {
+		locker := lease.NewLocker(&hooked{to: store, hook: func(context.Context, lease.LeaseItem) error { return nil }, renewed: (*lease.Lease).Discard})
+		l, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		assert.NoError(t, locker.Heartbeat(l, time.Millisecond))
+		assert.Zero(t, locker.Stats().FailedRenewals)
+		require.NoError(t, store.ReleaseLease(l))
+	}
+}
+
+func TestStatsTakeNoAllocation(t *testing.T) {
+	lease.SetLogger(nil)
+	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
+	for range 1000 {
+		_, err := locker.ObtainLease(worker{"w", time.Hour})
+		require.NoError(t, err)
+	}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { locker.Stats() }))
+	assert.Equal(t, 1000, locker.Stats().Held)
+}
+
+func TestLockerLeasesAreThoseHeldNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("b", "a", "c")
 		require.NoError(t, store.AddLeaseID("d", row{"Name": str("d's")}))
@@ -200,72 +284,4 @@ func BenchmarkStatsOf1000Leases(b *testing.B) {
 			b.Fatal(locker.Stats())
 		}
 	}
-}
-
-func TestStatsTakeNoAllocation(t *testing.T) {
-	lease.SetLogger(nil)
-	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
-	for range 1000 {
-		_, err := locker.ObtainLease(worker{"w", time.Hour})
-		require.NoError(t, err)
-	}
-	assert.Zero(t, testing.AllocsPerRun(100, func() { locker.Stats() }))
-	assert.Equal(t, 1000, locker.Stats().Held)
-}
-
-// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
-// is leased anew, writes that fail, and an older lease of an item that is held.
-func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
-	lease.SetLogger(nil)
-	synctest.Test(t, func(t *testing.T) {
-		store := leasetest.NewStore("a")
-		locker := lease.NewLocker(store)
-		obtain := func() *lease.Lease {
-			l, err := locker.ObtainLease(for30s("w"))
-			require.NoError(t, err)
-			return l
-		}
-		stolen := obtain()
-		store.Steal("a", "thief", time.Second)
-		for range 2 {
-			assert.True(t, locker.ReleaseLease(stolen) == lease.LeaseLostError)
-		}
-		assert.EqualValues(t, 1, locker.Stats().Lost)
-		time.Sleep(2 * time.Second)
-
-		l := obtain()
-		go locker.Heartbeat(l, 10*time.Second)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "other", time.Now().Add(20*time.Second)))
-		time.Sleep(15 * time.Second)
-		assert.Zero(t, locker.Stats().InHandover, "nobody hands it over")
-		older := &lease.Lease{LeaseID: "a", Request: for30s("w"), Until: time.Now().Add(time.Minute),
-			AttributeValues: row{"FencingToken": num(l.FencingToken() - 1)}}
-		assert.True(t, locker.Heartbeat(older, time.Second) == lease.LeaseLostError)
-		assert.Equal(t, 1, locker.Stats().Held)
-		store.SetOutage(true)
-		assert.Error(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}))
-		assert.Error(t, locker.ReleaseLease(l))
-		store.SetOutage(false)
-		require.NoError(t, locker.ReleaseLease(l))
-		stats := locker.Stats()
-		assert.Equal(t, lease.LockerStats{Obtained: 2, Renewed: 1, Released: 1, Lost: 1, Looks: 2, FailedWrites: 2,
-			LastLook: stats.LastLook, LastRenewal: stats.LastRenewal, LeastRemaining: 17 * time.Second}, stats)
-
-		synctest.Wait() // The Heartbeat has returned.
-		l = obtain()
-		again := obtain()
-		assert.False(t, l.Valid())
-		stats = locker.Stats()
-		assert.Equal(t, 1, stats.Held)
-		assert.EqualValues(t, 2, stats.Lost)
-		require.NoError(t, locker.ReleaseLease(again))
-	})
-}
-
-func ids(n int) []string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("item-%d", i)
-	}
-	return ids
 }

@@ -1,0 +1,425 @@
+package lease_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
+)
+
+func TestObtainLeaseAsksForItsDurationFromNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, time.Now().Add(30*time.Second), l.Until)
+		assert.Equal(t, 27*time.Second, l.Remaining())
+		assert.Zero(t, l.FencingToken())
+	})
+}
+
+func TestObtainLeaseHandsOutNoLeaseThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			time.Sleep(28 * time.Second)
+			return &lease.Lease{LeaseID: id, Until: until}, nil
+		}
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		assert.Nil(t, l)
+		assert.ErrorContains(t, err, "was over when it was obtained")
+	})
+}
+
+func TestObtainLeaseSendsNothingThatIsKnownToFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "other", time.Second), item("b", "other", time.Hour)}}}
+		_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		assert.Equal(t, []call{{0, ""}}, s.calls)
+	})
+}
+
+func TestObtainLeaseTriesNoItemThatIsAnothersByNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		_, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		s.Steal("a", "o", time.Hour)
+		for range 5 {
+			locker.ObtainLease(for30s("w"))
+		}
+		assert.Zero(t, s.Counts().Refused)
+	})
+}
+
+func TestObtainLeaseTriesOwnItemsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0), item("mine", "w1", time.Hour), item("c", "", 0)}}}
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, "mine", l.LeaseID)
+		assert.Len(t, s.calls, 2)
+	})
+}
+
+func TestObtainLeaseOfARestartedWorkerTakesItsOwnRowFirst(t *testing.T) {
+	f := newFixture(t, "a", "b", "c")
+	f.put(f.held("mine", "w1", time.Now().Add(time.Minute)))
+	locker := lease.NewLocker(f.LockStore)
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.Equal(t, "mine", l.LeaseID)
+	l, err = locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.NotEqual(t, "mine", l.LeaseID, "its heartbeat may be about to start")
+}
+
+func TestObtainLeaseTriesFreeItemsInRandomOrder(t *testing.T) {
+	first := make(map[string]int)
+	for range 200 {
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "gone", -1), item("c", "", 0)}}}
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		first[l.LeaseID]++
+	}
+	assert.Len(t, first, 3)
+}
+
+func TestObtainLeaseLooksAgainAfterAFewLostRaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var free []lease.LeaseItem
+		for i := range 50 {
+			free = append(free, item(fmt.Sprint("item", i), "", 0))
+		}
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{free}}
+		s.lease = held
+		_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		scans, writes := 0, make(map[string]int)
+		for _, c := range s.calls {
+			if c.id == "" {
+				scans++
+			} else {
+				writes[c.id]++
+			}
+		}
+		assert.Equal(t, 50/3+1, scans)
+		for id, n := range writes {
+			assert.Equal(t, 1, n, "%s was tried again on the word of the same stale read", id)
+		}
+	})
+}
+
+func TestObtainLeaseSeesEachOfManyPagesOnceAndStopsAtSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript(), lands: 3}
+		for i := range 7 {
+			s.pages = append(s.pages, []lease.LeaseItem{item(fmt.Sprint("p", i), "other", time.Hour)})
+		}
+		locker := lease.NewLocker(s)
+		_, err := locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		require.Len(t, s.scans, 8)
+		assert.Len(t, s.scans[1], 26, "a random place")
+		s.scans[1] = "random"
+		// The first page; from the middle to the end; from where it left off to the middle.
+		assert.Equal(t, []string{"", "random", "4", "5", "6", "1", "2", "3"}, s.scans)
+
+		s.scans = nil
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		assert.Len(t, s.scans[0], 26, "by now it knows that there are many pages")
+		assert.Len(t, s.scans, 8)
+
+		s.scans = nil
+		s.pages[5] = []lease.LeaseItem{item("free", "", 0)}
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, "free", l.LeaseID)
+		assert.Len(t, s.scans, 3)
+	})
+}
+
+func TestObtainLeaseReadsAShortFirstPageUntilNothingIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0)}, {item("c", "other", time.Hour)}}, lands: 1}
+		locker := lease.NewLocker(s)
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			s.lease = nil
+			return held(id, until)
+		}
+		_, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, []int{1024, 0}, s.limits, "a race lost on a short page calls for a full one")
+		assert.Len(t, s.beats(), 1)
+
+		s.pages[0] = s.pages[1]
+		s.limits = nil
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError)
+		assert.Equal(t, []int{1024, 0, 0, 0}, s.limits, "a standby's looks are of full pages")
+	})
+}
+
+func TestObtainLeaseThatLandsOnTheFirstPageEndsAtTheLast(t *testing.T) {
+	s := &scanScript{script: newScript()}
+	for i := range 3 {
+		s.pages = append(s.pages, []lease.LeaseItem{item(fmt.Sprint("p", i), "other", time.Hour)})
+	}
+	_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+	assert.True(t, err == lease.LeaseNotObtainedError)
+	require.Len(t, s.scans, 4)
+	assert.Equal(t, []string{"1", "2"}, s.scans[2:])
+}
+
+func TestObtainLeaseReadsFewPagesWhileFreeRowsAreEverywhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var rows []row
+	for i := range 40 { // 2 or 3 a page
+		rows = append(rows, padded(fmt.Sprint("item", i), 350*1024))
+	}
+	for _, r := range rows { // A batch would be over 16 MB.
+		f.put(r)
+	}
+	f.reset()
+	for i := range 20 {
+		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, f.count("Scan"), 20*3, "half of them are held at the end")
+	assert.Equal(t, 20, f.count("UpdateItem"))
+	for i := 20; i < 40; i++ {
+		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
+		require.NoError(t, err, "every free row is found")
+	}
+	_, err := lease.NewLocker(f.LockStore).ObtainLease(for30s("late"))
+	assert.True(t, err == lease.LeaseNotObtainedError)
+}
+
+// TestObtainLeaseCostsTwoRequests: the counts of the issue. The original sends 20,300 requests here.
+func TestObtainLeaseCostsTwoRequests(t *testing.T) {
+	f := newFixture(t)
+	var rows []row
+	for i := range 200 {
+		rows = append(rows, padded(fmt.Sprint("item", i), 10))
+	}
+	f.fill(rows)
+	got := make(map[string]bool)
+	for i := range 200 {
+		// Each lessee is a process of its own: nothing is remembered.
+		store := lease.NewLockStore(f.ddb, f.table, f.key)
+		l, err := lease.NewLocker(store).ObtainLease(for30s(fmt.Sprint("w", i)))
+		require.NoError(t, err)
+		got[l.LeaseID] = true
+	}
+	assert.Len(t, got, 200)
+	assert.LessOrEqual(t, f.count(), 402)
+	assert.Zero(t, f.refusals())
+}
+
+func TestObtainLeaseOfACrowdCostsAFewRequestsEach(t *testing.T) {
+	f := newFixture(t)
+	var rows []row
+	for i := range 200 {
+		rows = append(rows, padded(fmt.Sprint("item", i), 10))
+	}
+	f.fill(rows)
+	var mu sync.Mutex
+	holders := make(map[string]string)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			lessee := worker{fmt.Sprint("w", i), 10 * time.Minute}
+			store := lease.NewLockStore(f.ddb, f.table, f.key)
+			l := lease.NewLocker(store).WaitUntilLeaseObtained(lessee, 50*time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			assert.Empty(t, holders[l.LeaseID], "two holders of %s", l.LeaseID)
+			holders[l.LeaseID] = lessee.id
+		})
+	}
+	wg.Wait()
+	assert.Len(t, holders, 200)
+	assert.LessOrEqual(t, f.count(), 4*200)
+	t.Logf("%.2f requests a lessee, %d failed writes", float64(f.count())/200, f.refusals())
+}
+
+// TestObtainLeaseAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
+// valid while another lessee holds what the newer one released.
+func TestObtainLeaseAnewEndsTheOlderTenureAtOnce(t *testing.T) {
+	f := newFixture(t, "a")
+	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.LockStore}), lease.NewLocker(newScript("a"))} {
+		first, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		ctx := first.Context()
+		second, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.False(t, first.Valid())
+		assert.Equal(t, lease.LeaseLostError, context.Cause(ctx))
+		assert.True(t, second.Valid())
+	}
+}
+
+func TestObtainLeaseAnewWithoutAHeartbeatGetsTheRowBack(t *testing.T) {
+	f := newFixture(t, "a")
+	f.put(f.held("b", "other", time.Now().Add(time.Minute)))
+	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.store()})} {
+		first, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		second, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, "a", second.LeaseID)
+		assert.Greater(t, second.FencingToken(), first.FencingToken())
+		assert.False(t, first.Valid())
+		require.NoError(t, f.ReleaseLease(second))
+	}
+	locker := lease.NewLocker(f.store())
+	_, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	f.reset()
+	_, err = locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.Equal(t, 2, f.count(), "a look and a write")
+}
+
+// TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile: after the look that showed it free, or during a write that then
+// was refused.
+func TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile(t *testing.T) {
+	for _, operation := range []string{"Scan", "UpdateItem"} {
+		t.Run("during "+operation, func(t *testing.T) {
+			f := newFixture(t)
+			var meanwhile func(id string)
+			interrupt := func(r *request.Request) {
+				if do := meanwhile; do != nil && r.Operation.Name == operation {
+					id := ""
+					if in, ok := r.Params.(*dynamodb.UpdateItemInput); ok {
+						id = *in.Key["id"].S
+					}
+					meanwhile = nil
+					do(id)
+				}
+			}
+			if operation == "Scan" {
+				f.ddb.Handlers.Complete.PushBack(interrupt)
+			} else {
+				f.ddb.Handlers.Send.PushFront(interrupt)
+			}
+			for range 20 {
+				for _, id := range []string{"a", "b", "c"} {
+					f.put(row{"id": str(id), "LeaseUntil": num(0)})
+				}
+				locker := lease.NewLocker(f.LockStore)
+				var sibling *lease.Lease
+				meanwhile = func(id string) {
+					if id != "" {
+						f.put(f.held(id, "other", time.Now().Add(time.Minute)))
+					}
+					var err error
+					sibling, err = locker.ObtainLease(for30s("w1"))
+					require.NoError(t, err)
+				}
+				l, err := locker.ObtainLease(for30s("w1"))
+				require.NoError(t, err)
+				if !assert.NotEqual(t, sibling.LeaseID, l.LeaseID, "there was another free one") {
+					return
+				}
+				assert.True(t, sibling.Valid())
+			}
+		})
+	}
+}
+
+func TestObtainLeaseTakesNoRowThatASiblingReleases(t *testing.T) {
+	f := newFixture(t, "a", "b", "c")
+	locker := lease.NewLocker(f.LockStore)
+	var lost, released atomic.Int64
+	var wg sync.WaitGroup
+	for range 3 { // as many as items: nobody needs to take what another has just obtained
+		wg.Go(func() {
+			for range 30 {
+				l, err := locker.ObtainLease(for30s("w"))
+				if err != nil {
+					time.Sleep(time.Millisecond)
+					continue
+				}
+				done := make(chan error)
+				go func() { done <- locker.Heartbeat(l, 10*time.Second) }()
+				time.Sleep(3 * time.Millisecond)
+				released.Add(1)
+				if l.Valid() && locker.ReleaseLease(l) == lease.LeaseLostError {
+					lost.Add(1)
+				}
+				<-done
+			}
+		})
+	}
+	wg.Wait()
+	assert.Positive(t, released.Load())
+	assert.Zero(t, lost.Load())
+}
+
+func TestObtainLeaseInTenGoroutinesOfOneNameGetsTenItems(t *testing.T) {
+	logger := record(t)
+	var ids []string
+	for i := range 10 {
+		ids = append(ids, fmt.Sprint("item", i))
+	}
+	f := newFixture(t, ids...)
+	locker := lease.NewLocker(f.LockStore)
+	ctx, stop := context.WithTimeout(context.Background(), 4*time.Second)
+	defer stop()
+	var mu sync.Mutex
+	var got []string
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				l, err := locker.WaitUntilLeaseObtainedWithContext(ctx, worker{"w1", 6 * time.Second}, 100*time.Millisecond)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				got = append(got, l.LeaseID)
+				mu.Unlock()
+				err = locker.HeartbeatWithContext(ctx, l, time.Second)
+				if ctx.Err() == nil {
+					t.Errorf("%s was lost: %v", l.LeaseID, err)
+				}
+			}
+		})
+	}
+	time.Sleep(2 * time.Second)
+	l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
+	assert.True(t, err == lease.LeaseNotObtainedError, "an eleventh got %v", l)
+	all.Wait()
+	assert.ElementsMatch(t, ids, got)
+	assert.Len(t, logger.named("Obtained Lease"), 10)
+	assert.LessOrEqual(t, f.count(), 33+10*4+1, "obtains, renewals, and the eleventh's look")
+	t.Logf("%d requests, %d of them refused", f.count(), f.refusals())
+}
+
+func TestObtainLeaseWhoseReplyWasLostLeavesNoEndBehind(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.through(lossy("UpdateItem")))
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), l.FencingToken(), "the SDK wrote twice")
+	require.NoError(t, locker.ReleaseLease(l))
+	assert.Equal(t, num(0), f.get("a")["LeaseUntil"])
+}

@@ -1,0 +1,249 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
+)
+
+func TestWaitUntilLeaseObtainedLooksEachWaitPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			if time.Since(s.start) < 5*time.Second {
+				return nil, lease.LeaseNotObtainedError
+			}
+			return &lease.Lease{LeaseID: id, Until: until}, nil
+		}
+		l := lease.NewLocker(s).WaitUntilLeaseObtained(for30s("w1"), 2*time.Second)
+		require.NotNil(t, l)
+		assert.Equal(t, []call{{0, ""}, {0, "a"}, {2 * time.Second, ""}, {2 * time.Second, "a"},
+			{4 * time.Second, ""}, {4 * time.Second, "a"}, {6 * time.Second, ""}, {6 * time.Second, "a"}}, s.calls)
+	})
+}
+
+func TestWaitUntilLeaseObtainedWaitsTenMillisecondsAtLeast(t *testing.T) {
+	for _, period := range []time.Duration{1, 10 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript("a")
+			s.lease = held
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second-1)
+			defer cancel()
+			_, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), period)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Len(t, s.calls, 2*100)
+		})
+	}
+}
+
+func TestWaitUntilLeaseObtainedWithoutAWaitPeriodIsNotHot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.lease = held
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second-1)
+		defer cancel()
+		_, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), 0)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Len(t, s.calls, 20)
+	})
+}
+
+func TestWaitUntilLeaseObtainedLogsErrorsAndIsNeverHot(t *testing.T) {
+	logger := record(t)
+	for _, c := range []struct{ waitPeriod, between time.Duration }{
+		{2 * time.Second, 2 * time.Second}, {time.Nanosecond, 100 * time.Millisecond},
+		{0, time.Second}, {-time.Hour, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript()
+			s.ids = func() ([]string, error) { return nil, errors.New("boom") }
+			ctx, cancel := context.WithTimeout(context.Background(), 10*c.between-1)
+			defer cancel()
+			before := len(logger.named("AWS Error"))
+			l, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), c.waitPeriod)
+			assert.Nil(t, l)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Len(t, s.calls, 10)
+			assert.Len(t, logger.named("AWS Error"), before+10)
+		})
+	}
+}
+
+func TestWaitUntilLeaseObtainedLogsEachErrorOnce(t *testing.T) {
+	for _, mode := range []string{"throttle", "hang"} {
+		for _, kind := range []string{"LockStore", "embedder", "two methods"} {
+			if mode == "hang" && kind != "LockStore" {
+				continue // It waits for the call.
+			}
+			t.Run(mode+" "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					logger := record(t)
+					i := newImagined(t)
+					i.mode.Store(mode)
+					locker := lease.NewLocker(i.LockStore)
+					switch kind {
+					case "embedder":
+						locker = lease.NewLocker(&embedder{LockStore: i.LockStore})
+					case "two methods":
+						locker = lease.NewLocker(struct{ pairOfMethods }{i.LockStore})
+					}
+					ctx, cancel := context.WithTimeout(context.Background(), 59*time.Second)
+					defer cancel()
+					_, err := locker.WaitUntilLeaseObtainedWithContext(ctx, worker{"w1", time.Second}, 2*time.Second)
+					assert.ErrorIs(t, err, context.DeadlineExceeded)
+					assert.GreaterOrEqual(t, i.count("Scan"), 5)
+					assert.Len(t, logger.named("AWS Error"), i.count("Scan"))
+				})
+			})
+		}
+	}
+}
+
+func TestWaitUntilLeaseObtainedEndsAtOnceWithTheCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.lease = held
+		why := errors.New("shutting down")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(90*time.Second, func() { cancel(why) })
+		l, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), time.Hour)
+		assert.Nil(t, l)
+		assert.ErrorIs(t, err, why)
+		assert.Equal(t, 90*time.Second, time.Since(s.start))
+		_, err = lease.NewLocker(s).ObtainLeaseWithContext(ctx, for30s("w1"))
+		assert.ErrorIs(t, err, why)
+	})
+}
+
+func TestWaitUntilLeaseObtainedThatIsGivenUpLogsNoError(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		_, err := lease.NewLocker(s.NewClient()).ObtainLease(worker{"o", 30 * time.Second})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			time.Sleep(29 * time.Second)
+			s.SetHang(true)
+			time.Sleep(3 * time.Second)
+			cancel()
+		}()
+		_, err = lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w"), 40*time.Second)
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+	assert.NotContains(t, logger.text(), "canceled")
+}
+
+func TestWaitUntilLeaseObtainedWakesAtTheFirstEndSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript()}
+		s.pages = [][]lease.LeaseItem{{item("late", "other", 50*time.Second), item("soon", "other", 20*time.Second), item("never", "other", time.Hour)}}
+		l := lease.NewLocker(s).WaitUntilLeaseObtained(for30s("w1"), time.Minute)
+		require.NotNil(t, l)
+		require.Len(t, s.calls, 2)
+		assert.Equal(t, "soon", s.calls[1].id)
+		assert.Greater(t, s.calls[1].at, 20*time.Second)
+		assert.LessOrEqual(t, s.calls[1].at, 20*time.Second+51*time.Millisecond)
+	})
+}
+
+func TestWaitUntilLeaseObtainedGoesOnAfterAWakeThatObtainsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scanScript{script: newScript()}
+		s.lease = held
+		s.pages = [][]lease.LeaseItem{{item("a", "other", time.Second), item("b", "other", 2*time.Second), item("c", "other", 3*time.Second)}}
+		ctx, cancel := context.WithTimeout(context.Background(), 11*time.Second)
+		defer cancel()
+		_, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), 10*time.Second)
+		require.Error(t, err)
+		require.Len(t, s.calls, 7, "one write before the second scan")
+		assert.Equal(t, "a", s.calls[1].id)
+		assert.Equal(t, call{10 * time.Second, ""}, s.calls[2])
+	})
+}
+
+func TestWaitUntilLeaseObtainedInACrowdDoesNotStrikeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := make(map[time.Duration]bool)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 20 {
+			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "other", time.Second)}}}
+			s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[time.Since(start)] = true
+				return &lease.Lease{LeaseID: id, Until: until}, nil
+			}
+			wg.Go(func() { lease.NewLocker(s).WaitUntilLeaseObtained(for30s("w1"), time.Minute) })
+		}
+		wg.Wait()
+		assert.Greater(t, len(seen), 15)
+	})
+}
+
+func TestWaitUntilLeaseObtainedTakesOverSoonAfterTheEndAndNeverBefore(t *testing.T) {
+	t.Parallel()
+	const n = 15
+	delays := make([]time.Duration, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		// A table each, so that each standby has one dead holder to wait for.
+		g := newFixture(t)
+		end := time.Now().Add(700*time.Millisecond + time.Duration(i)*50*time.Millisecond)
+		g.put(g.held("a", "dead", end))
+		wg.Go(func() {
+			l := lease.NewLocker(g.LockStore).WaitUntilLeaseObtained(for30s("w1"), time.Second)
+			delays[i] = time.Since(end)
+			assert.NotNil(t, l)
+		})
+	}
+	wg.Wait()
+	for _, d := range delays {
+		assert.Positive(t, d)
+	}
+	assert.Less(t, median(delays), 100*time.Millisecond)
+	t.Logf("median %v", median(delays))
+}
+
+func TestWaitUntilLeaseObtainedTakesAReleasedItemAtItsNextLook(t *testing.T) {
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	taken := make(chan time.Time, 1)
+	go func() {
+		lease.NewLocker(f.LockStore).WaitUntilLeaseObtained(for30s("w2"), 200*time.Millisecond)
+		taken <- time.Now()
+	}()
+	time.Sleep(50 * time.Millisecond) // the standby has looked
+	require.NoError(t, locker.ReleaseLease(l))
+	released := time.Now()
+	assert.Less(t, (<-taken).Sub(released), 400*time.Millisecond)
+}
+
+func TestWaitUntilLeaseObtainedCostsALookEachPeriod(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var rows []row
+	for i := range 200 {
+		rows = append(rows, f.held(fmt.Sprint("item", i), "other", time.Now().Add(time.Minute)))
+	}
+	f.fill(rows)
+	_, err := lease.NewLocker(f.LockStore).WaitUntilLeaseObtainedWithContext(within(t, 5*time.Second), for30s("w1"), 500*time.Millisecond)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.LessOrEqual(t, f.count(), 13)
+	assert.GreaterOrEqual(t, f.count(), 4)
+	assert.Zero(t, f.count("UpdateItem"))
+}
