@@ -221,17 +221,17 @@ func TestAdapterShortensNoRowForAShortenedDuration(t *testing.T) {
 }
 
 func TestAdapterTokenFollowsRenewalsThatLeaseAnew(t *testing.T) {
+	const renewals = 3
 	t.Run("an embedder", func(t *testing.T) {
 		f := newFixture(t, "a")
-		e := &embedder{LockStore: f.LockStore}
+		e := &embedder{LockStore: f.LockStore, limit: 1 + renewals}
 		locker := lease.NewLocker(e)
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		copied := *l
-		require.Error(t, locker.HeartbeatWithContext(within(t, 200*time.Millisecond), l, 50*time.Millisecond))
-		require.Greater(t, e.leased, 1)
-		assert.Equal(t, int64(e.leased), l.FencingToken())
-		assert.Equal(t, int64(e.leased), copied.FencingToken())
+		require.True(t, locker.Heartbeat(l, 10*time.Millisecond) == errEnough)
+		assert.Equal(t, int64(1+renewals), l.FencingToken())
+		assert.Equal(t, int64(1+renewals), copied.FencingToken())
 		assert.Equal(t, num(l.FencingToken()), f.get("a")["FencingToken"])
 		assert.NoError(t, e.ReleaseLease(&copied))
 		assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(l.FencingToken())}, f.get("a"))
@@ -244,19 +244,19 @@ func TestAdapterTokenFollowsRenewalsThatLeaseAnew(t *testing.T) {
 		_, err := f.Lease(l.LeaseID, l.Request, time.Now().Add(30*time.Second))
 		require.NoError(t, err)
 		beat := make(chan error, 1)
-		go func() { beat <- locker.Heartbeat(l, 50*time.Millisecond) }()
-		time.Sleep(200 * time.Millisecond) // some renewals
+		go func() { beat <- locker.Heartbeat(l, 10*time.Millisecond) }()
+		eventually(t, "some renewals", func() bool { return f.count("UpdateItem") > renewals })
 		assert.NoError(t, locker.ReleaseLease(l))
 		assert.NoError(t, <-beat)
 		assert.NotContains(t, f.get("a"), "ProcessID")
 	})
 	t.Run("a wrapper of two methods", func(t *testing.T) {
 		f := newFixture(t, "a")
-		locker := lease.NewLocker(struct{ pairOfMethods }{f.LockStore})
+		locker := lease.NewLocker(plainStore{&embedder{LockStore: f.LockStore, limit: 1 + renewals}})
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
-		require.Error(t, locker.HeartbeatWithContext(within(t, 200*time.Millisecond), l, 50*time.Millisecond))
-		assert.Greater(t, l.FencingToken(), int64(1))
+		require.True(t, locker.Heartbeat(l, 10*time.Millisecond) == errEnough)
+		assert.Equal(t, int64(1+renewals), l.FencingToken())
 		assert.Equal(t, num(l.FencingToken()), f.get("a")["FencingToken"])
 		assert.NoError(t, f.ReleaseLease(l))
 		assert.NotContains(t, f.get("a"), "ProcessID")
@@ -348,32 +348,43 @@ func TestAdapterOfAHungStoreEndsTheHeartbeatInTime(t *testing.T) {
 	})
 }
 
-// hanging is a store of two methods on which every renewal of "a" hangs.
-type hanging struct{ leased atomic.Int32 }
+// hanging is a store of two methods on which every renewal of "a" hangs until that is lifted.
+type hanging struct {
+	leased atomic.Int32
+	lifted chan struct{}
+}
 
 func (h *hanging) ListLeaseIDs() ([]string, error) { return []string{"a", "b"}, nil }
 
 func (h *hanging) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 	if id == "a" && h.leased.Add(1) > 1 {
-		select {}
+		<-h.lifted
 	}
 	return &lease.Lease{LeaseID: id, Request: r, Until: until}, nil
 }
 
 func TestAdapterOfAHungCallKeepsNobodyFromOtherItems(t *testing.T) {
-	locker := lease.NewLocker(&hanging{})
-	w := worker{"w1", 300 * time.Millisecond}
-	err := locker.Hold(context.Background(), w, func(ctx context.Context, _ *lease.Lease) error { <-ctx.Done(); return nil })
-	assert.ErrorIs(t, err, lease.LeaseLostError)
-	l, err := locker.WaitUntilLeaseObtainedWithContext(within(t, 10*time.Second), w, 100*time.Millisecond)
-	require.NoError(t, err)
-	assert.Equal(t, "b", l.LeaseID)
+	synctest.Test(t, func(t *testing.T) {
+		store := &hanging{lifted: make(chan struct{})}
+		defer close(store.lifted)
+		locker := lease.NewLocker(store)
+		err := locker.Hold(t.Context(), for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			return nil
+		})
+		assert.ErrorIs(t, err, lease.LeaseLostError)
+		start := time.Now()
+		l := locker.WaitUntilLeaseObtained(for30s("w1"), time.Second)
+		require.NotNil(t, l)
+		assert.Equal(t, "b", l.LeaseID)
+		assert.LessOrEqual(t, time.Since(start), 10*time.Second)
+	})
 }
 
 func TestAdapterOfAnEmbedderLogsErrorsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger := record(t)
-		i := newImagined(t)
+		i := newImagined(t, 0)
 		locker := lease.NewLocker(&embedder{LockStore: i.LockStore})
 		i.mode.Store("throttle")
 		_, err := locker.ObtainLease(worker{"w1", 9 * time.Second})
@@ -408,7 +419,7 @@ func TestAdapterSaysAtEachReleaseThatItCannot(t *testing.T) {
 		assert.False(t, l.Valid())
 	})
 	synctest.Test(t, func(t *testing.T) {
-		locker := lease.NewLocker(struct{ pairOfMethods }{newScript("a")})
+		locker := lease.NewLocker(plainStore{newScript("a")})
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		ends := l.Until.Round(0).Format("15:04:05")

@@ -156,7 +156,7 @@ func TestErrorsOfADoneContextWrapItsErrorAndItsCause(t *testing.T) {
 	}
 	t.Run("LockStore", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			i := newImagined(t)
+			i := newImagined(t, 0)
 			locker := lease.NewLocker(i.LockStore)
 			all := of(locker)
 			maps.Copy(all, calls{
@@ -214,7 +214,6 @@ func TestErrorsOfADoneContextWrapItsErrorAndItsCause(t *testing.T) {
 }
 
 func TestErrorsUnderTheContextOfAnotherLostLeaseAreNoLoss(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		locker := lease.NewLocker(store)

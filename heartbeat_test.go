@@ -367,21 +367,6 @@ func TestHeartbeatWhoseDurationHangsEndsWithTheLease(t *testing.T) {
 	})
 }
 
-// spoilsport is a LeaseRequest that does something in LeaseDuration once it is spoilt.
-type spoilsport struct {
-	spoilt atomic.Bool
-	do     func()
-}
-
-func (s *spoilsport) LesseeID() string { return "w1" }
-
-func (s *spoilsport) LeaseDuration() time.Duration {
-	if s.spoilt.Load() {
-		s.do()
-	}
-	return 9 * time.Second
-}
-
 func TestHeartbeatPanicsInItsCallersGoroutine(t *testing.T) {
 	boom := func() { panic("boom") }
 	for _, who := range []string{"store", "request"} {

@@ -103,12 +103,12 @@ func TestLeaseRequestOfOver100YearsIsRefused(t *testing.T) {
 		for _, call := range []func() error{
 			func() error { _, err := locker.ObtainLease(worker{"w1", d}); return err },
 			func() error {
-				_, err := locker.WaitUntilLeaseObtainedWithContext(within(t, time.Second), worker{"w1", d}, time.Second)
+				_, err := locker.WaitUntilLeaseObtainedWithContext(within(t, aWhile), worker{"w1", d}, time.Second)
 				return err
 			},
 			func() error { _, err := f.Lease("a", worker{"w1", d}, time.Now().Add(time.Minute)); return err },
 			func() error {
-				return locker.HeartbeatWithContext(within(t, time.Second), &lease.Lease{LeaseID: "a", Request: worker{"w1", d}}, time.Millisecond)
+				return locker.HeartbeatWithContext(within(t, aWhile), &lease.Lease{LeaseID: "a", Request: worker{"w1", d}}, time.Millisecond)
 			},
 		} {
 			assert.ErrorContains(t, call(), "100 years")

@@ -45,7 +45,7 @@ func (r *releasing) LogInfoMessage(message string, _ ...interface{}) {
 
 func TestLoggerMayReleaseWhatWasReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := newImagined(t)
+		i := newImagined(t, 0)
 		r := &releasing{locker: lease.NewLocker(i.LockStore)}
 		var err error
 		r.l, err = r.locker.ObtainLease(for30s("w1"))

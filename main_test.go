@@ -60,12 +60,25 @@ func mustInt(t *testing.T, v *dynamodb.AttributeValue) int64 {
 	return n
 }
 
+// eventually waits until something is so.
+func eventually(tb testing.TB, what string, so func() bool) {
+	tb.Helper()
+	for start := time.Now(); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > aWhile {
+			require.Fail(tb, "it never happens", what)
+		}
+	}
+}
+
 // within is a context for calls that must not block.
 func within(tb testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	tb.Cleanup(cancel)
 	return ctx
 }
+
+// aWhile is how long a test waits for what comes at once on an idle machine: a guard against hangs, no bound.
+const aWhile = 2 * time.Minute
 
 // soon fails the test if a call blocks.
 func soon(t *testing.T, call func()) {
@@ -77,7 +90,7 @@ func soon(t *testing.T, call func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(aWhile):
 		t.Fatal("it blocks")
 	}
 }
@@ -196,7 +209,7 @@ func (f *fixture) fill(rows []row) {
 	f.reset()
 }
 
-// schema is "name:type", hash key first.
+// createTable makes a table of these keys, each "name:type", the hash key first.
 func (f *fixture) createTable(keys ...string) {
 	in := &dynamodb.CreateTableInput{TableName: &f.table, BillingMode: aws.String("PAY_PER_REQUEST")}
 	for i, key := range keys {
@@ -208,6 +221,14 @@ func (f *fixture) createTable(keys ...string) {
 	}
 	_, err := f.ddb.CreateTable(in)
 	require.NoError(f.tb, err)
+}
+
+// pass makes a row's lease end a second ago, as if its time had passed.
+func (f *fixture) pass(id string) {
+	f.tb.Helper()
+	r := f.get(id)
+	r["LeaseUntil"] = num(time.Now().Add(-time.Second).UnixNano())
+	f.put(r)
 }
 
 // held is a row that someone holds until then.

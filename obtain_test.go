@@ -188,76 +188,76 @@ func TestObtainLeaseThatLandsOnTheFirstPageEndsAtTheLast(t *testing.T) {
 }
 
 func TestObtainLeaseReadsFewPagesWhileFreeRowsAreEverywhere(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	var rows []row
-	for i := range 40 { // 2 or 3 a page
-		rows = append(rows, padded(fmt.Sprint("item", i), 350*1024))
-	}
-	for _, r := range rows { // A batch would be over 16 MB.
-		f.put(r)
-	}
-	f.reset()
-	for i := range 20 {
-		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
-		require.NoError(t, err)
-	}
-	assert.LessOrEqual(t, f.count("Scan"), 20*3, "half of them are held at the end")
-	assert.Equal(t, 20, f.count("UpdateItem"))
-	for i := 20; i < 40; i++ {
-		_, err := lease.NewLocker(lease.NewLockStore(f.ddb, f.table, f.key)).ObtainLease(for30s(fmt.Sprint("w", i)))
-		require.NoError(t, err, "every free row is found")
-	}
-	_, err := lease.NewLocker(f.LockStore).ObtainLease(for30s("late"))
-	assert.True(t, err == lease.LeaseNotObtainedError)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore(ids(40)...)
+		store.SetPageSize(3)
+		client := store.NewClient()
+		obtain := func(i int) error { // as a process of its own, which remembers nothing
+			_, err := lease.NewLocker(client).ObtainLease(for30s(fmt.Sprint("w", i)))
+			return err
+		}
+		for i := range 20 {
+			require.NoError(t, obtain(i))
+		}
+		assert.LessOrEqual(t, client.Counts().Scans, 20*3, "half of them are held at the end")
+		assert.Equal(t, 20, client.Counts().Leases)
+		for i := 20; i < 40; i++ {
+			require.NoError(t, obtain(i), "every free row is found")
+		}
+		assert.True(t, obtain(40) == lease.LeaseNotObtainedError)
+	})
 }
 
-// TestObtainLeaseCostsTwoRequests: the counts of the issue. The original sends 20,300 requests here.
+// Here the original sends 5,150 requests: it lists all IDs, and tries one after the other.
 func TestObtainLeaseCostsTwoRequests(t *testing.T) {
 	f := newFixture(t)
-	var rows []row
-	for i := range 200 {
-		rows = append(rows, padded(fmt.Sprint("item", i), 10))
-	}
-	f.fill(rows)
+	const n = 100
+	f.rows(n, 10, 0, 0)
 	got := make(map[string]bool)
-	for i := range 200 {
+	for i := range n {
 		// Each lessee is a process of its own: nothing is remembered.
-		store := lease.NewLockStore(f.ddb, f.table, f.key)
-		l, err := lease.NewLocker(store).ObtainLease(for30s(fmt.Sprint("w", i)))
+		l, err := lease.NewLocker(f.store()).ObtainLease(worker{fmt.Sprint("w", i), 10 * time.Minute})
 		require.NoError(t, err)
 		got[l.LeaseID] = true
 	}
-	assert.Len(t, got, 200)
-	assert.LessOrEqual(t, f.count(), 402)
+	assert.Len(t, got, n)
+	assert.LessOrEqual(t, f.count(), 2*n+2)
 	assert.Zero(t, f.refusals())
 }
 
 func TestObtainLeaseOfACrowdCostsAFewRequestsEach(t *testing.T) {
-	f := newFixture(t)
-	var rows []row
-	for i := range 200 {
-		rows = append(rows, padded(fmt.Sprint("item", i), 10))
+	// crowd has n lessees obtain n items at once, each with a store of its own.
+	crowd := func(t *testing.T, n int, store func() pairOfMethods) {
+		var mu sync.Mutex
+		holders := make(map[string]string)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				lessee := worker{fmt.Sprint("w", i), 10 * time.Minute}
+				l := lease.NewLocker(store()).WaitUntilLeaseObtained(lessee, 50*time.Millisecond)
+				mu.Lock()
+				defer mu.Unlock()
+				assert.Empty(t, holders[l.LeaseID], "two holders of %s", l.LeaseID)
+				holders[l.LeaseID] = lessee.id
+			})
+		}
+		wg.Wait()
+		assert.Len(t, holders, n)
 	}
-	f.fill(rows)
-	var mu sync.Mutex
-	holders := make(map[string]string)
-	var wg sync.WaitGroup
-	for i := range 200 {
-		wg.Go(func() {
-			lessee := worker{fmt.Sprint("w", i), 10 * time.Minute}
-			store := lease.NewLockStore(f.ddb, f.table, f.key)
-			l := lease.NewLocker(store).WaitUntilLeaseObtained(lessee, 50*time.Millisecond)
-			mu.Lock()
-			defer mu.Unlock()
-			assert.Empty(t, holders[l.LeaseID], "two holders of %s", l.LeaseID)
-			holders[l.LeaseID] = lessee.id
+	t.Run("in memory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const n = 200
+			client := leasetest.NewStore(ids(n)...).NewClient()
+			crowd(t, n, func() pairOfMethods { return delayed(client) })
+			assert.LessOrEqual(t, client.Counts().Requests(), 4*n)
+			t.Logf("%d requests, %d of them refused", client.Counts().Requests(), client.Counts().Refused)
 		})
-	}
-	wg.Wait()
-	assert.Len(t, holders, 200)
-	assert.LessOrEqual(t, f.count(), 4*200)
-	t.Logf("%.2f requests a lessee, %d failed writes", float64(f.count())/200, f.refusals())
+	})
+	t.Run("on DynamoDB", func(t *testing.T) {
+		f := newFixture(t)
+		f.rows(50, 10, 0, 0)
+		crowd(t, 50, func() pairOfMethods { return f.store() })
+	})
 }
 
 // TestObtainLeaseAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
@@ -376,42 +376,41 @@ func TestObtainLeaseTakesNoRowThatASiblingReleases(t *testing.T) {
 
 func TestObtainLeaseInTenGoroutinesOfOneNameGetsTenItems(t *testing.T) {
 	logger := record(t)
-	var ids []string
-	for i := range 10 {
-		ids = append(ids, fmt.Sprint("item", i))
-	}
-	f := newFixture(t, ids...)
-	locker := lease.NewLocker(f.LockStore)
-	ctx, stop := context.WithTimeout(context.Background(), 4*time.Second)
-	defer stop()
-	var mu sync.Mutex
-	var got []string
-	var all sync.WaitGroup
-	for range 10 {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				l, err := locker.WaitUntilLeaseObtainedWithContext(ctx, worker{"w1", 6 * time.Second}, 100*time.Millisecond)
-				if err != nil {
-					return
+	synctest.Test(t, func(t *testing.T) {
+		client := leasetest.NewStore(ids(10)...).NewClient()
+		locker := lease.NewLocker(delayed(client))
+		w1 := worker{"w1", 6 * time.Second}
+		ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
+		defer stop()
+		var mu sync.Mutex
+		var got []string
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					l, err := locker.WaitUntilLeaseObtainedWithContext(ctx, w1, 100*time.Millisecond)
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					got = append(got, l.LeaseID)
+					mu.Unlock()
+					err = locker.HeartbeatWithContext(ctx, l, time.Second)
+					if ctx.Err() == nil {
+						t.Errorf("%s was lost: %v", l.LeaseID, err)
+					}
 				}
-				mu.Lock()
-				got = append(got, l.LeaseID)
-				mu.Unlock()
-				err = locker.HeartbeatWithContext(ctx, l, time.Second)
-				if ctx.Err() == nil {
-					t.Errorf("%s was lost: %v", l.LeaseID, err)
-				}
-			}
-		})
-	}
-	time.Sleep(2 * time.Second)
-	l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
-	assert.True(t, err == lease.LeaseNotObtainedError, "an eleventh got %v", l)
-	all.Wait()
-	assert.ElementsMatch(t, ids, got)
-	assert.Len(t, logger.named("Obtained Lease"), 10)
-	assert.LessOrEqual(t, f.count(), 33+10*4+1, "obtains, renewals, and the eleventh's look")
-	t.Logf("%d requests, %d of them refused", f.count(), f.refusals())
+			})
+		}
+		time.Sleep(2 * time.Second)
+		l, err := locker.ObtainLease(w1)
+		assert.True(t, err == lease.LeaseNotObtainedError, "an eleventh got %v", l)
+		all.Wait()
+		assert.ElementsMatch(t, ids(10), got)
+		assert.Len(t, logger.named("Obtained Lease"), 10)
+		assert.LessOrEqual(t, client.Counts().Requests(), 33+10*4+1, "obtains, renewals, and the eleventh's look")
+		t.Logf("%d requests, %d of them refused", client.Counts().Requests(), client.Counts().Refused)
+	})
 }
 
 func TestObtainLeaseWhoseReplyWasLostLeavesNoEndBehind(t *testing.T) {

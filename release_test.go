@@ -149,7 +149,7 @@ func TestReleaseTakesTenSecondsAtMost(t *testing.T) {
 	for _, mode := range []string{"hang", "freeze"} {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				i := newImagined(t)
+				i := newImagined(t, 0)
 				defer close(i.thaw)
 				locker := lease.NewLocker(i.LockStore)
 				l, err := locker.ObtainLease(worker{"w1", time.Hour})
@@ -169,7 +169,7 @@ func TestReleaseTakesTenSecondsAtMost(t *testing.T) {
 		t.Run(mode+", Hold", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				logger := record(t)
-				i := newImagined(t)
+				i := newImagined(t, 0)
 				defer close(i.thaw)
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
@@ -198,7 +198,7 @@ func TestReleaseTakesTenSecondsAtMost(t *testing.T) {
 func TestReleaseAndHoldAreNotHeldUpBeyondTheEnd(t *testing.T) {
 	five := worker{"w1", 5 * time.Second}
 	freeze := func(t *testing.T) (imagined, *lease.Locker, *lease.Lease, time.Time) {
-		i, start := newImagined(t), time.Now()
+		i, start := newImagined(t, 0), time.Now()
 		locker := lease.NewLocker(i.LockStore)
 		l, err := locker.ObtainLease(five)
 		require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestReleaseAndHoldAreNotHeldUpBeyondTheEnd(t *testing.T) {
 	for _, works := range []time.Duration{3 * time.Second, time.Hour} {
 		t.Run(fmt.Sprintf("Hold whose work would take %v", works), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				i, start := newImagined(t), time.Now()
+				i, start := newImagined(t, 0), time.Now()
 				defer close(i.thaw)
 				soon(t, func() {
 					err := lease.NewLocker(i.LockStore).Hold(context.Background(), five, func(ctx context.Context, _ *lease.Lease) error {

@@ -229,7 +229,6 @@ func simulate(t *testing.T, items int, test func(f *simulation)) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	lease.SetLogger(nil)
 	t.Cleanup(func() { lease.SetLogger(nil) })
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", seed)

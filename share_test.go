@@ -104,7 +104,6 @@ func TestHoldShareWaitsOutAnOutageOfTheFirstLook(t *testing.T) {
 }
 
 func TestHoldShareTriesItsFirstLookAgainSoon(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		s.OutageFor(time.Second)
@@ -123,7 +122,6 @@ func TestHoldShareTriesItsFirstLookAgainSoon(t *testing.T) {
 }
 
 func TestHoldShareRenewsThroughAnErrorThatPasses(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore()
 		for i := range 100 {
@@ -208,7 +206,6 @@ func TestHoldShareOnAStoreOfTwoMethodsTakesWhatIsFreeUpToTheLimit(t *testing.T) 
 }
 
 func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore()
 		for i := range 100 {
@@ -237,14 +234,13 @@ func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
 }
 
 func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore()
 		for i := range 1000 {
 			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
 		}
 		s.SetError(leasetest.OutageError)
-		calls := &listed{plainStore{s}, s}
+		calls := &listed{plainStore{s}}
 		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
 		time.Sleep(time.Minute)
 		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
@@ -254,7 +250,6 @@ func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
 
 // TestHoldShareWorksOnTheOthersWhenOneRequestHangs: an item whose request gets no reply does not keep the others of its batch from their work.
 func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
-	lease.SetLogger(nil)
 	for _, d := range []time.Duration{6 * time.Second, 30 * time.Second} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -286,7 +281,6 @@ func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
 }
 
 func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a", "b", "c", "d")
 		var running atomic.Int32
@@ -309,7 +303,6 @@ func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
 }
 
 func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
-	lease.SetLogger(nil)
 	for _, d := range []time.Duration{2 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			s := leasetest.NewStore()
@@ -339,7 +332,6 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 }
 
 func TestHoldShareKeepsAnItemWhoseWorkChangesItsLease(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
@@ -382,7 +374,6 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 
 // TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of them is left behind.
 func TestHoldShareWorksThroughAQueue(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore()
 		var done atomic.Int32
@@ -405,7 +396,6 @@ func TestHoldShareWorksThroughAQueue(t *testing.T) {
 
 // The item is kept for nobody any longer than who is to have it then has asked.
 func TestHoldShareReservesForNoLongerThanTheWish(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, _ *lease.Lease) error {
@@ -602,7 +592,6 @@ func TestHoldShareLogsAPanicOfWorkWithItsStack(t *testing.T) {
 func workThatPanics() { panic("work") }
 
 func TestHoldSharePanicsAsItsStoreWhenAllHaveReturned(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: func(_ context.Context, seen lease.LeaseItem) error {
 			if seen.LeaseID == "a" {

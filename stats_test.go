@@ -16,7 +16,6 @@ import (
 // TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent, through outages, lost replies,
 // thefts and wishes.
 func TestStatsAreWhatTheStoreCounted(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		shared := leasetest.NewStore(ids(20)...)
 		store := shared.NewClient()
@@ -96,7 +95,6 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 }
 
 func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker, other := lease.NewLocker(store), lease.NewLocker(store)
@@ -161,7 +159,6 @@ func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
 // TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
 // is leased anew, writes that fail, and an older lease of an item that is held.
 func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
-	lease.SetLogger(nil)
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -220,7 +217,6 @@ func TestStatsOfARenewalBesideAReleaseShowNoFailedOne(t *testing.T) {
 }
 
 func TestStatsTakeNoAllocation(t *testing.T) {
-	lease.SetLogger(nil)
 	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
 	for range 1000 {
 		_, err := locker.ObtainLease(worker{"w", time.Hour})
@@ -271,8 +267,6 @@ func TestLockerLeasesAreThoseHeldNow(t *testing.T) {
 }
 
 func BenchmarkStatsOf1000Leases(b *testing.B) {
-	lease.SetLogger(nil)
-	defer lease.SetLogger(nil)
 	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
 	for range 1000 {
 		_, err := locker.ObtainLease(worker{"w", time.Hour})

@@ -2,7 +2,9 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +44,21 @@ type changing struct {
 func (c *changing) LesseeID() string { return c.id }
 
 func (c *changing) LeaseDuration() time.Duration { return c.f() }
+
+// spoilsport is a LeaseRequest that does something in LeaseDuration once it is spoilt.
+type spoilsport struct {
+	spoilt atomic.Bool
+	do     func()
+}
+
+func (s *spoilsport) LesseeID() string { return "w1" }
+
+func (s *spoilsport) LeaseDuration() time.Duration {
+	if s.spoilt.Load() {
+		s.do()
+	}
+	return 9 * time.Second
+}
 
 // script is a store with the two documented methods only. It keeps the calls, and answers by its
 // functions, or else leases everything.
@@ -232,20 +249,11 @@ type pairOfMethods interface {
 	ListLeaseIDs() ([]string, error)
 }
 
-// plainStore is what NewLocker asks for, and no more.
-type plainStore struct{ s *leasetest.Store }
+// plainStore is a store of which no more is seen than NewLocker asks for.
+type plainStore struct{ pairOfMethods }
 
-func (t plainStore) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	return t.s.Lease(id, r, until)
-}
-
-func (t plainStore) ListLeaseIDs() ([]string, error) { return t.s.ListLeaseIDs() }
-
-// listed is a store of two methods that lists its IDs whatever happens.
-type listed struct {
-	plainStore
-	of *leasetest.Store
-}
+// listed is a store of two methods that lists 1,000 IDs whatever happens.
+type listed struct{ plainStore }
 
 func (l *listed) ListLeaseIDs() (ids []string, err error) {
 	for i := range 1000 {
@@ -254,14 +262,19 @@ func (l *listed) ListLeaseIDs() (ids []string, err error) {
 	return ids, nil
 }
 
-// embedder is a store of the caller's that embeds ours and has its own Lease.
+// embedder is a store of the caller's that embeds ours and has its own Lease. Beyond its limit, that is an error.
 type embedder struct {
 	*lease.LockStore
-	leased int
+	limit  int64 // 0 for none
+	leased atomic.Int64
 }
 
+var errEnough = errors.New("enough")
+
 func (e *embedder) Lease(id string, request lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	e.leased++
+	if n := e.leased.Add(1); e.limit > 0 && n > e.limit {
+		return nil, errEnough
+	}
 	return e.LockStore.Lease(id, request, until)
 }
 
@@ -288,3 +301,19 @@ func sharing(locker *lease.Locker, r lease.LeaseRequest, most int, work func(con
 
 // untilDone is work that lasts until it shall not.
 func untilDone(ctx context.Context, _ *lease.Lease) error { <-ctx.Done(); return ctx.Err() }
+
+// rowOf returns an item's row in a store in memory.
+func rowOf(t *testing.T, s *leasetest.Store, id string) row {
+	t.Helper()
+	r, ok := s.Row(id)
+	require.True(t, ok)
+	return r
+}
+
+// delayed is a store in memory whose requests that lease take some milliseconds, at random: they overtake each other.
+func delayed(s *leasetest.Store) *hooked {
+	return &hooked{to: s, hook: func(context.Context, lease.LeaseItem) error {
+		time.Sleep(time.Millisecond + rand.N(10*time.Millisecond))
+		return nil
+	}}
+}

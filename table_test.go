@@ -39,7 +39,7 @@ func TestEnsureTableWrapsTheContextsError(t *testing.T) {
 	for mode, waits := range map[string]string{"": "for the table to become active", "hang": "for a reply"} {
 		t.Run("while it waits "+waits, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				i, why := newImagined(t), errors.New("shutting down")
+				i, why := newImagined(t, 0), errors.New("shutting down")
 				i.mode.Store(mode)
 				ctx, cancel := context.WithCancelCause(context.Background())
 				time.AfterFunc(time.Minute, func() { cancel(why) })

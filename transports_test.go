@@ -3,6 +3,7 @@ package lease_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -81,11 +83,26 @@ type imagined struct {
 	*lease.LockStore
 	*meter
 	*switched
+	end *atomic.Int64 // the last LeaseUntil that was written
 }
 
-func newImagined(t *testing.T) imagined {
-	i := imagined{meter: &meter{requests: make(map[string]int)}, switched: &switched{thaw: make(chan struct{})}}
+// newImagined makes such a table, and a client that sends each request that many times more if it fails.
+func newImagined(t *testing.T, retries int) imagined {
+	i := imagined{
+		meter:    &meter{requests: make(map[string]int)},
+		switched: &switched{thaw: make(chan struct{})},
+		end:      &atomic.Int64{},
+	}
 	i.next = roundTrip(func(r *http.Request) (*http.Response, error) {
+		var sent struct {
+			ExpressionAttributeValues map[string]*dynamodb.AttributeValue
+		}
+		if err := json.Unmarshal(bodyOf(r), &sent); err != nil {
+			return nil, err
+		}
+		if until := sent.ExpressionAttributeValues[":until"]; until != nil {
+			i.end.Store(mustInt(t, until))
+		}
 		body := `{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"1"},"FencingToken":{"N":"7"}}}`
 		switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
 		case "Scan":
@@ -96,7 +113,7 @@ func newImagined(t *testing.T) imagined {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: jsonBody(body)}, nil
 	})
 	ddb, _ := newClient(t, "http://imagined", func(http.RoundTripper) http.RoundTripper { return i.switched },
-		&aws.Config{MaxRetries: aws.Int(0)})
+		&aws.Config{MaxRetries: aws.Int(retries)})
 	i.attach(ddb)
 	i.LockStore = lease.NewLockStore(ddb, "leases", "id")
 	return i
