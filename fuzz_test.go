@@ -154,6 +154,26 @@ func (f *fixture) foreignWish(id string, by, until *dynamodb.AttributeValue) boo
 	return err == nil
 }
 
+// setWish is foreignWish beside others' writes: it changes no other attribute.
+func (f *fixture) setWish(id string, by, until *dynamodb.AttributeValue) {
+	f.tb.Helper()
+	put := func(v *dynamodb.AttributeValue) *dynamodb.AttributeValueUpdate {
+		if v == nil {
+			return &dynamodb.AttributeValueUpdate{Action: aws.String("DELETE")}
+		}
+		return &dynamodb.AttributeValueUpdate{Action: aws.String("PUT"), Value: v}
+	}
+	_, err := f.ddb.UpdateItem(&dynamodb.UpdateItemInput{
+		TableName: &f.table,
+		Key:       row{"id": str(id)},
+		AttributeUpdates: map[string]*dynamodb.AttributeValueUpdate{
+			"WantedBy":    put(by),
+			"WantedUntil": put(until),
+		},
+	})
+	require.NoError(f.tb, err)
+}
+
 // anyWish leases, renews, and hands over or releases an item whose row has that wish. It must not be lost.
 func (f *fixture) anyWish(t *testing.T, id string, by, until *dynamodb.AttributeValue, handOver bool) {
 	if !f.foreignWish(id, by, until) {

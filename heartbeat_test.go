@@ -3,8 +3,8 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -163,30 +163,39 @@ func TestHeartbeatRetriesTransientErrorsUntilTheyPass(t *testing.T) {
 }
 
 func TestHeartbeatOutlastsThrottling(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	locker, fault := f.faulty(0)
-	l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
-	require.NoError(t, err)
-	time.AfterFunc(1900*time.Millisecond, func() { fault.mode.Store("throttle") })
-	time.AfterFunc(3900*time.Millisecond, func() { fault.mode.Store("") })
-	err = locker.HeartbeatWithContext(within(t, 6500*time.Millisecond), l, 2*time.Second)
-	assert.NotErrorIs(t, err, lease.LeaseLostError)
-	assert.True(t, l.Valid())
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 0)
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
+		require.NoError(t, err)
+		time.AfterFunc(1900*time.Millisecond, func() { i.mode.Store("throttle") })
+		time.AfterFunc(3900*time.Millisecond, func() { i.mode.Store("") })
+		ctx, cancel := context.WithTimeout(t.Context(), 6500*time.Millisecond)
+		defer cancel()
+		err = locker.HeartbeatWithContext(ctx, l, 2*time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, lease.LeaseLostError)
+		assert.True(t, l.Valid())
+	})
 }
 
 func TestHeartbeatOutlastsOneConnectionThatHangs(t *testing.T) {
 	for _, how := range []string{"hang once", "freeze once"} {
 		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a")
-			locker, fault := f.faulty(3)
-			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
-			require.NoError(t, err)
-			fault.mode.Store(how)
-			err = locker.HeartbeatWithContext(within(t, 4*time.Second), l, time.Second)
-			assert.NotErrorIs(t, err, lease.LeaseLostError)
-			assert.True(t, l.Valid())
+			synctest.Test(t, func(t *testing.T) {
+				i := newImagined(t, 3)
+				defer close(i.thaw)
+				locker := lease.NewLocker(i.LockStore)
+				l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
+				require.NoError(t, err)
+				i.mode.Store(how)
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				err = locker.HeartbeatWithContext(ctx, l, time.Second)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.NotErrorIs(t, err, lease.LeaseLostError)
+				assert.True(t, l.Valid())
+			})
 		})
 	}
 }
@@ -238,21 +247,25 @@ func TestHeartbeatNamesTheCauseOfAnOutageThatOutlastsTheTenure(t *testing.T) {
 }
 
 func TestHeartbeatThatIsNeverAnsweredEndsBeforeTheRow(t *testing.T) {
-	for how, retries := range map[string]int{"hang": 0, "hang ": 10, "freeze": 10} {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a")
-			locker, fault := f.faulty(retries)
-			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
-			require.NoError(t, err)
-			time.AfterFunc(1200*time.Millisecond, func() { fault.mode.Store(strings.TrimSpace(how)) })
-			err = locker.Heartbeat(l, time.Second)
-			returned := time.Now()
-			assert.ErrorIs(t, err, lease.LeaseLostError)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Error(t, l.Context().Err())
-			rowEnd := time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
-			assert.True(t, returned.Before(rowEnd), "%v before", rowEnd.Sub(returned))
+	for _, c := range []struct {
+		how     string
+		retries int
+	}{{"hang", 0}, {"hang", 10}, {"freeze", 10}} {
+		t.Run(fmt.Sprintf("%s, %d retries", c.how, c.retries), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newImagined(t, c.retries)
+				defer close(i.thaw)
+				locker := lease.NewLocker(i.LockStore)
+				l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
+				require.NoError(t, err)
+				time.AfterFunc(1200*time.Millisecond, func() { i.mode.Store(c.how) })
+				err = locker.Heartbeat(l, time.Second)
+				assert.ErrorIs(t, err, lease.LeaseLostError)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Error(t, l.Context().Err())
+				rowEnd := time.Unix(0, i.end.Load())
+				assert.Equal(t, 300*time.Millisecond, time.Until(rowEnd), "the margin")
+			})
 		})
 	}
 }
@@ -321,14 +334,18 @@ func TestHeartbeatOfAShortenedDurationIsInTimeAndNotAllTheTime(t *testing.T) {
 }
 
 func TestHeartbeatOfADurationThatBecomesTinyDoesNotSpin(t *testing.T) {
-	s := leasetest.NewStore("a")
-	locker := lease.NewLocker(s)
-	r := newMutable("w", 3*time.Second)
-	l, err := locker.ObtainLease(r)
-	require.NoError(t, err)
-	r.duration.Store(30) // 30 ns
-	locker.HeartbeatWithContext(within(t, 2*time.Second), l, time.Second)
-	assert.Less(t, s.Counts().Renewals, 300)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		r := newMutable("w", 3*time.Second)
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		r.duration.Store(30) // 30 ns
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		assert.Error(t, locker.HeartbeatWithContext(ctx, l, time.Second))
+		assert.Less(t, s.Counts().Renewals, 300)
+	})
 }
 
 func TestHeartbeatOfADurationThatGrowsTooLongDoesNotSpin(t *testing.T) {

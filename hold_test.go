@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -21,73 +19,79 @@ import (
 
 func TestHold(t *testing.T) {
 	boom := errors.New("boom")
-	hold := func(t *testing.T, work func(ctx context.Context, l *lease.Lease) error) (*fixture, error) {
-		f := newFixture(t, "a")
-		return f, lease.NewLocker(f.LockStore).Hold(context.Background(), worker{"w1", time.Second}, work)
+	fresh := func() (*leasetest.Store, *lease.Locker) {
+		store := leasetest.NewStore("a")
+		return store, lease.NewLocker(store)
 	}
-	free := func(t *testing.T, f *fixture) {
+	free := func(t *testing.T, store *leasetest.Store) {
 		t.Helper()
-		assert.NotContains(t, f.get("a"), "ProcessID", "it was released")
+		assert.NotContains(t, rowOf(t, store, "a"), "ProcessID", "it was released")
 	}
-	t.Run("success is nil and the lease is kept meanwhile", func(t *testing.T) {
-		f, err := hold(t, func(ctx context.Context, l *lease.Lease) error {
-			time.Sleep(1500 * time.Millisecond) // longer than the lease lasts
-			assert.True(t, l.Valid())
-			return ctx.Err()
-		})
-		assert.NoError(t, err)
-		free(t, f)
-	})
-	t.Run("work's error is returned as it is", func(t *testing.T) {
-		f, err := hold(t, func(context.Context, *lease.Lease) error { return boom })
-		assert.True(t, err == boom)
-		free(t, f)
-	})
-	t.Run("a panic goes on and the lease is released", func(t *testing.T) {
-		var f *fixture
-		assert.PanicsWithValue(t, "boom", func() {
-			f = newFixture(t, "a")
-			_ = lease.NewLocker(f.LockStore).Hold(context.Background(), for30s("w1"),
-				func(context.Context, *lease.Lease) error { panic("boom") })
-		})
-		free(t, f)
-	})
-	t.Run("cancellation keeps the lease until work has returned", func(t *testing.T) {
-		f := newFixture(t, "a")
-		ctx, cancel := context.WithCancel(context.Background())
-		err := lease.NewLocker(f.LockStore).Hold(ctx, for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
-			cancel()
-			<-ctx.Done()
-			assert.True(t, l.Valid())
-			return ctx.Err()
-		})
-		assert.ErrorIs(t, err, context.Canceled)
-		assert.NotErrorIs(t, err, lease.LeaseLostError)
-		free(t, f)
-	})
-	t.Run("loss ends the context and is told apart", func(t *testing.T) {
-		for _, answer := range []error{nil, context.Canceled, boom} {
-			f := newFixture(t, "a")
-			err := lease.NewLocker(f.LockStore).Hold(context.Background(), worker{"w1", 2 * time.Second},
-				func(ctx context.Context, l *lease.Lease) error {
-					f.put(f.held("a", "thief", time.Now().Add(time.Minute)))
+	for name, test := range map[string]func(t *testing.T){
+		"success is nil and the lease is kept meanwhile": func(t *testing.T) {
+			store, locker := fresh()
+			err := locker.Hold(t.Context(), worker{"w1", time.Second}, func(ctx context.Context, l *lease.Lease) error {
+				time.Sleep(1500 * time.Millisecond) // longer than the lease lasts
+				assert.True(t, l.Valid())
+				return ctx.Err()
+			})
+			assert.NoError(t, err)
+			free(t, store)
+		},
+		"work's error is returned as it is": func(t *testing.T) {
+			store, locker := fresh()
+			err := locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error { return boom })
+			assert.True(t, err == boom)
+			free(t, store)
+		},
+		"a panic goes on and the lease is released": func(t *testing.T) {
+			store, locker := fresh()
+			assert.PanicsWithValue(t, "boom", func() {
+				_ = locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error { panic("boom") })
+			})
+			free(t, store)
+		},
+		"cancellation keeps the lease until work has returned": func(t *testing.T) {
+			store, locker := fresh()
+			ctx, cancel := context.WithCancel(t.Context())
+			err := locker.Hold(ctx, for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
+				cancel()
+				<-ctx.Done()
+				time.Sleep(time.Minute) // longer than the lease lasts
+				assert.True(t, l.Valid())
+				return ctx.Err()
+			})
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.NotErrorIs(t, err, lease.LeaseLostError)
+			free(t, store)
+		},
+		"loss ends the context and is told apart": func(t *testing.T) {
+			for _, answer := range []error{nil, context.Canceled, boom} {
+				store, locker := fresh()
+				err := locker.Hold(t.Context(), for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
+					store.Steal("a", "thief", time.Minute)
 					<-ctx.Done()
 					assert.Equal(t, lease.LeaseLostError, context.Cause(ctx))
 					return answer
 				})
-			assert.ErrorIs(t, err, lease.LeaseLostError)
-			assert.NotErrorIs(t, err, context.Canceled)
-			assert.Equal(t, answer == boom, errors.Is(err, boom))
-			assert.Equal(t, str("thief"), f.get("a")["ProcessID"])
-		}
-	})
-	t.Run("work may retire its own item", func(t *testing.T) {
-		f := newFixture(t, "a")
-		err := lease.NewLocker(f.LockStore).Hold(context.Background(), for30s("w1"),
-			func(_ context.Context, l *lease.Lease) error { return f.RemoveLease(l) })
-		assert.NoError(t, err)
-		assert.Nil(t, f.get("a"))
-	})
+				assert.ErrorIs(t, err, lease.LeaseLostError)
+				assert.NotErrorIs(t, err, context.Canceled)
+				assert.Equal(t, answer == boom, errors.Is(err, boom))
+				assert.Equal(t, "thief", store.Holder("a"))
+			}
+		},
+		"work may retire its own item": func(t *testing.T) {
+			store, locker := fresh()
+			err := locker.Hold(t.Context(), for30s("w1"), func(_ context.Context, l *lease.Lease) error {
+				return store.RemoveLease(l)
+			})
+			assert.NoError(t, err)
+			_, there := store.Row("a")
+			assert.False(t, there)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	}
 }
 
 func TestHoldWaitsForALease(t *testing.T) {
@@ -119,51 +123,63 @@ func TestHoldHeartbeatsAtAThird(t *testing.T) {
 
 func TestHoldHeedsAWish(t *testing.T) {
 	boom := errors.New("boom")
-	for name, c := range map[string]struct{ answer, want error }{
-		"nil":                  {nil, nil},
-		"the context's error":  {context.Canceled, lease.LeaseWantedError},
-		"the cause":            {lease.LeaseWantedError, lease.LeaseWantedError},
-		"an error of its own":  {boom, boom},
-		"one wrapped in words": {fmt.Errorf("stopped: %w", context.Canceled), context.Canceled},
+	for name, c := range map[string]struct {
+		answer, want error
+		wrapped      bool // want is somewhere in the error, else it is the error
+	}{
+		"nil":                  {nil, nil, false},
+		"the context's error":  {context.Canceled, lease.LeaseWantedError, false},
+		"the cause":            {lease.LeaseWantedError, lease.LeaseWantedError, false},
+		"an error of its own":  {boom, boom, false},
+		"one wrapped in words": {fmt.Errorf("stopped: %w", context.Canceled), context.Canceled, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, "a")
-			err := lease.NewLocker(f.LockStore).Hold(t.Context(), worker{"w1", 1500 * time.Millisecond}, func(ctx context.Context, l *lease.Lease) error {
-				wish := time.Now().Add(1250 * time.Millisecond)
-				require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", wish))
-				f.reset()
-				<-ctx.Done()
-				assert.LessOrEqual(t, f.count(), 1, "the renewal's reply shows the wish")
-				assert.True(t, context.Cause(ctx) == lease.LeaseWantedError)
-				time.Sleep(1600 * time.Millisecond) // longer than the wish and the lease last
-				assert.NoError(t, l.Context().Err())
-				assert.True(t, l.Valid())
-				assert.Equal(t, str("w1"), f.get("a")["ProcessID"], "it is kept until work returns")
-				assert.Greater(t, mustInt(t, f.get("a")["WantedUntil"]), time.Now().UnixNano(), "the wish is prolonged")
-				f.reset()
-				return c.answer
+			synctest.Test(t, func(t *testing.T) {
+				store := leasetest.NewStore("a")
+				client := store.NewClient()
+				before := 0
+				w1 := worker{"w1", 1500 * time.Millisecond}
+				err := lease.NewLocker(client).Hold(t.Context(), w1, func(ctx context.Context, l *lease.Lease) error {
+					wish := time.Now().Add(1250 * time.Millisecond)
+					require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "w2", wish))
+					before = client.Counts().Requests()
+					<-ctx.Done()
+					assert.LessOrEqual(t, client.Counts().Requests()-before, 1, "the renewal's reply shows the wish")
+					assert.True(t, context.Cause(ctx) == lease.LeaseWantedError)
+					time.Sleep(1600 * time.Millisecond) // longer than the wish and the lease last
+					assert.NoError(t, l.Context().Err())
+					assert.True(t, l.Valid())
+					assert.Equal(t, "w1", store.Holder("a"), "it is kept until work returns")
+					wanted := asSeen(t, store, "a").WantedUntil
+					assert.Greater(t, wanted, time.Now().UnixNano(), "the wish is prolonged")
+					before = client.Counts().Requests()
+					return c.answer
+				})
+				if c.wrapped {
+					assert.ErrorIs(t, err, c.want)
+				} else {
+					assert.True(t, err == c.want, "got %v", err)
+				}
+				assert.LessOrEqual(t, client.Counts().Requests()-before, 2, "a handover, perhaps a renewal")
+				assert.Equal(t, "w2", store.Holder("a"))
+				assert.Equal(t, num(1), rowOf(t, store, "a")["FencingToken"])
 			})
-			if c.want == boom || c.want == nil || c.want == lease.LeaseWantedError {
-				assert.True(t, err == c.want, "got %v", err)
-			} else {
-				assert.ErrorIs(t, err, c.want)
-			}
-			assert.LessOrEqual(t, f.count(), 2, "a handover, perhaps a renewal")
-			assert.Equal(t, str("w2"), f.get("a")["ProcessID"])
-			assert.Equal(t, num(1), f.get("a")["FencingToken"])
 		})
 	}
 }
 
 func TestHoldFreesWhatAnOperatorWants(t *testing.T) {
-	f := newFixture(t, "a")
-	err := lease.NewLocker(f.LockStore).Hold(t.Context(), worker{"w1", time.Second}, func(ctx context.Context, _ *lease.Lease) error {
-		require.NoError(t, f.WantLease(t.Context(), f.seen(), "", time.Now().Add(5*time.Minute)))
-		<-ctx.Done()
-		return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+			require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "", time.Now().Add(5*time.Minute)))
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		assert.True(t, err == lease.LeaseWantedError, "got %v", err)
+		free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}
+		assert.Equal(t, free, rowOf(t, store, "a"))
 	})
-	assert.True(t, err == lease.LeaseWantedError, "got %v", err)
-	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}, f.get("a"))
 }
 
 func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
@@ -184,48 +200,45 @@ func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
 	})
 }
 
-// TestHoldReservesForNoLongerThanTheWish: an operator wants an item freed, some time in the next minutes; a worker that is gone
-// soon wants it for itself; it is handed over to that one, and idle for a minute at most.
+// An operator wants an item freed, some time in the next minutes; a worker that is gone soon wants it for
+// itself; it is handed over to that one, and idle for a minute at most.
 func TestHoldReservesForNoLongerThanTheWish(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "a")
-	want := func(by string, until time.Duration) {
-		_, err := f.ddb.UpdateItem(&dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str("a")},
-			UpdateExpression:          aws.String("SET WantedBy = :by, WantedUntil = :until"),
-			ExpressionAttributeValues: row{":by": str(by), ":until": num(time.Now().Add(until).UnixNano())}})
-		assert.NoError(t, err)
-	}
-	const d = 1500 * time.Millisecond
-	err := lease.NewLocker(f.LockStore).Hold(t.Context(), worker{"w1", d}, func(ctx context.Context, _ *lease.Lease) error {
-		want("", 5*time.Minute)
-		<-ctx.Done()
-		want("gone", d/2)
-		return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		want := func(by string, until time.Duration) {
+			assert.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), by, time.Now().Add(until)))
+		}
+		const d = 1500 * time.Millisecond
+		err := lease.NewLocker(store).Hold(t.Context(), worker{"w1", d}, func(ctx context.Context, _ *lease.Lease) error {
+			want("", 5*time.Minute)
+			<-ctx.Done()
+			want("gone", d/2)
+			return ctx.Err()
+		})
+		require.True(t, err == lease.LeaseWantedError, err)
+		reserved := asSeen(t, store, "a")
+		assert.Equal(t, "gone", reserved.LesseeID)
+		assert.LessOrEqual(t, time.Until(reserved.Until).Abs(), time.Minute)
 	})
-	require.True(t, err == lease.LeaseWantedError, err)
-	items, _, err := f.ScanLeaseItems("", 0)
-	require.NoError(t, err)
-	assert.Equal(t, "gone", items[0].LesseeID)
-	assert.WithinDuration(t, time.Now(), items[0].Until, time.Minute+time.Second)
 }
 
 func TestHoldOfFourOwnRowsKeepsEach(t *testing.T) {
-	f := newFixture(t)
 	for round := range 50 {
-		ids := []string{"a", "b", "c", "d"}
-		for _, id := range ids {
-			f.put(f.held(id, "w1", time.Now().Add(time.Minute))) // as the process before left them
-		}
-		locker := lease.NewLocker(f.store())
-		var inside sync.WaitGroup
-		inside.Add(len(ids))
-		var mu sync.Mutex
-		var got []string
-		var all sync.WaitGroup
-		for range ids {
-			all.Go(func() {
-				soon(t, func() {
-					err := locker.Hold(context.Background(), worker{"w1", 5 * time.Second}, func(ctx context.Context, l *lease.Lease) error {
+		synctest.Test(t, func(t *testing.T) {
+			ids := []string{"a", "b", "c", "d"}
+			store := leasetest.NewStore(ids...)
+			for _, id := range ids {
+				store.Steal(id, "w1", time.Minute) // as the process before left them
+			}
+			locker := lease.NewLocker(delayed(store))
+			var inside sync.WaitGroup
+			inside.Add(len(ids))
+			var mu sync.Mutex
+			var got []string
+			var all sync.WaitGroup
+			for range ids {
+				all.Go(func() {
+					err := locker.Hold(t.Context(), worker{"w1", 5 * time.Second}, func(ctx context.Context, l *lease.Lease) error {
 						mu.Lock()
 						got = append(got, l.LeaseID)
 						mu.Unlock()
@@ -235,12 +248,10 @@ func TestHoldOfFourOwnRowsKeepsEach(t *testing.T) {
 					})
 					assert.NoError(t, err)
 				})
-			})
-		}
-		all.Wait()
-		if !assert.ElementsMatch(t, ids, got, "round %d", round) {
-			return
-		}
+			}
+			all.Wait()
+			assert.ElementsMatch(t, ids, got, "round %d", round)
+		})
 	}
 }
 
@@ -296,4 +307,28 @@ func TestHoldLogsAPanicOnce(t *testing.T) {
 		}()
 	})
 	assert.Len(t, logger.named("Panic"), 1)
+}
+
+func TestHoldIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
+	five := worker{"w1", 5 * time.Second}
+	for _, works := range []time.Duration{3 * time.Second, time.Hour} {
+		t.Run(fmt.Sprintf("work would take %v", works), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i, start := newImagined(t, 0), time.Now()
+				defer close(i.thaw)
+				soon(t, func() {
+					err := lease.NewLocker(i.LockStore).Hold(t.Context(), five, func(ctx context.Context, _ *lease.Lease) error {
+						i.mode.Store("freeze")
+						select {
+						case <-ctx.Done():
+						case <-time.After(works):
+						}
+						return nil
+					})
+					assert.Equal(t, works == time.Hour, errors.Is(err, lease.LeaseLostError), "got %v", err)
+				})
+				assert.LessOrEqual(t, time.Since(start), five.duration)
+			})
+		})
+	}
 }

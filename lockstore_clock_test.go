@@ -11,14 +11,16 @@ import (
 	"github.com/intercom/lease"
 )
 
+// The errors are large beside what a busy machine may be late: a reply that is late teaches the clock less exactly.
+// How exactly is shown in clock_test.go.
 func TestLockStoreClockThatIsWrongIsCorrected(t *testing.T) {
-	for _, hostError := range []time.Duration{time.Minute, -time.Minute} {
+	for _, hostError := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(hostError.String(), func(t *testing.T) {
 			logger := record(t)
 			f := newFixture(t)
 			server := func() time.Time { return time.Now().Add(-hostError) }
-			f.put(f.held("live", "other", server().Add(5*time.Second)))
-			f.put(f.held("ended", "other", server().Add(-5*time.Second)))
+			f.put(f.held("live", "other", server().Add(10*time.Minute)))
+			f.put(f.held("ended", "other", server().Add(-10*time.Minute)))
 			f.put(f.held("free", "", time.Unix(0, 0)))
 
 			// Also in the very first request, which knows nothing yet.
@@ -27,19 +29,24 @@ func TestLockStoreClockThatIsWrongIsCorrected(t *testing.T) {
 			assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
 			for _, id := range []string{"ended", "free"} {
 				store = f.through(dated(hostError))
-				l, err := store.Lease(id, for30s("w1"), time.Now().Add(30*time.Second))
+				until := time.Now().Add(30 * time.Second)
+				l, err := store.Lease(id, for30s("w1"), until)
 				require.NoError(t, err)
-				ends := func() time.Duration {
-					n := mustInt(t, f.get(id)["LeaseUntil"])
-					return time.Unix(0, n).Sub(server())
+				written := func(until time.Time) {
+					t.Helper()
+					end := time.Unix(0, mustInt(t, f.get(id)["LeaseUntil"]))
+					assert.WithinDuration(t, until.Add(-hostError), end, time.Minute)
 				}
-				assert.InDelta(t, 30, ends().Seconds(), 1.5)
-				assert.InDelta(t, 27, l.Remaining().Seconds(), 1)
-				require.NoError(t, store.RenewLease(l, time.Now().Add(40*time.Second)))
-				assert.InDelta(t, 40, ends().Seconds(), 1.5)
+				written(until)
+				assert.LessOrEqual(t, l.Remaining(), 27*time.Second)
+				assert.Positive(t, l.Remaining())
+				until = time.Now().Add(10 * time.Minute)
+				require.NoError(t, store.RenewLease(l, until))
+				written(until)
 				if hostError < 0 { // A row that ends too late harms nobody; one that ends too soon would.
-					require.NoError(t, f.through(dated(hostError)).RenewLease(l, time.Now().Add(2*time.Minute)))
-					assert.InDelta(t, 120, ends().Seconds(), 1.5)
+					until = time.Now().Add(20 * time.Minute)
+					require.NoError(t, f.through(dated(hostError)).RenewLease(l, until))
+					written(until)
 				}
 			}
 			locker := lease.NewLocker(f.through(dated(hostError)))
@@ -48,7 +55,7 @@ func TestLockStoreClockThatIsWrongIsCorrected(t *testing.T) {
 
 			require.NotEmpty(t, logger.named("Clock Corrected"))
 			measured := logger.named("Clock Corrected")[0].keyvals["clock_error"].(time.Duration)
-			assert.InDelta(t, hostError.Seconds(), measured.Seconds(), 1.5)
+			assert.InDelta(t, hostError.Seconds(), measured.Seconds(), 60)
 		})
 	}
 }
@@ -74,8 +81,8 @@ func TestLockStoreClockWithinASecondIsNotCorrected(t *testing.T) {
 func TestLockStoreClockStandsWithoutADate(t *testing.T) {
 	for _, header := range []string{"", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"} {
 		f := newFixture(t)
-		f.put(f.held("live", "other", time.Now().Add(5*time.Second)))
-		f.put(f.held("ended", "other", time.Now().Add(-5*time.Second)))
+		f.put(f.held("live", "other", time.Now().Add(10*time.Minute)))
+		f.put(f.held("ended", "other", time.Now().Add(-10*time.Minute)))
 		store := f.through(func(next http.RoundTripper) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp, err := next.RoundTrip(r)
@@ -85,13 +92,13 @@ func TestLockStoreClockStandsWithoutADate(t *testing.T) {
 				return resp, err
 			})
 		})
-		until := time.Now().Add(time.Minute)
+		until := time.Now().Add(10 * time.Minute)
 		_, err := store.Lease("ended", for30s("w1"), until)
 		require.NoError(t, err)
 		assert.Equal(t, num(until.UnixNano()), f.get("ended")["LeaseUntil"])
 		_, err = store.Lease("live", for30s("w1"), until)
 		assert.True(t, err == lease.LeaseNotObtainedError)
-		f.put(f.held("ended", "other", time.Now().Add(-5*time.Second)))
+		f.put(f.held("ended", "other", time.Now().Add(-10*time.Minute)))
 		assert.NoError(t, store.RemoveLeaseID("ended"))
 		assert.ErrorIs(t, store.RemoveLeaseID("live"), lease.LeaseHeldError)
 	}
@@ -99,8 +106,8 @@ func TestLockStoreClockStandsWithoutADate(t *testing.T) {
 
 func TestLockStoreClockOfOneWrongDateMakesNoSecondHolder(t *testing.T) {
 	f := newFixture(t)
-	f.put(f.held("a", "other", time.Now().Add(30*time.Second)))
-	f.put(f.held("b", "other", time.Now().Add(30*time.Second)))
+	f.put(f.held("a", "other", time.Now().Add(30*time.Minute)))
+	f.put(f.held("b", "other", time.Now().Add(30*time.Minute)))
 	before := f.get("a")
 	store, wrong := f.misdated()
 	locker := lease.NewLocker(store)
@@ -108,10 +115,10 @@ func TestLockStoreClockOfOneWrongDateMakesNoSecondHolder(t *testing.T) {
 		_, err := locker.ObtainLease(for30s("w1"))
 		require.True(t, err == lease.LeaseNotObtainedError)
 	}
-	wrong.Store(int64(time.Minute))
+	wrong.Store(int64(time.Hour))
 	l, err := locker.ObtainLease(for30s("w1"))
 	assert.True(t, err == lease.LeaseNotObtainedError, "it obtained %v (%v)", l, err)
-	for _, ahead := range []time.Duration{0, time.Minute} { // They take turns, so no second one says the same.
+	for _, ahead := range []time.Duration{0, time.Hour} { // They take turns, so no second one says the same.
 		wrong.Store(int64(ahead))
 		_, err = store.ListLeaseIDs()
 		require.NoError(t, err)
@@ -124,12 +131,12 @@ func TestLockStoreClockOfOneWrongDateMakesNoSecondHolder(t *testing.T) {
 
 func TestLockStoreClockOfAWrongDateCountsIfOthersRowsAreThenLongerHeld(t *testing.T) {
 	f := newFixture(t)
-	f.put(f.held("a", "other", time.Now().Add(-20*time.Second)))
+	f.put(f.held("a", "other", time.Now().Add(-20*time.Minute)))
 	store, wrong := f.misdated()
 	locker := lease.NewLocker(store)
 	_, err := store.ListLeaseIDs()
 	require.NoError(t, err)
-	wrong.Store(-int64(time.Minute))
+	wrong.Store(-int64(time.Hour))
 	_, err = locker.ObtainLease(for30s("w1"))
 	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
 	l, err := locker.ObtainLease(for30s("w1")) // whose Scan's reply agrees with the first
@@ -139,7 +146,7 @@ func TestLockStoreClockOfAWrongDateCountsIfOthersRowsAreThenLongerHeld(t *testin
 
 func TestLockStoreClockForWritingIsTheEarlierAfterOneWrongDate(t *testing.T) {
 	f := newFixture(t, "a", "b")
-	for id, ahead := range map[string]time.Duration{"a": time.Minute, "b": -time.Minute} {
+	for id, ahead := range map[string]time.Duration{"a": time.Hour, "b": -time.Hour} {
 		store, wrong := f.misdated()
 		_, err := store.ListLeaseIDs()
 		require.NoError(t, err)
@@ -159,7 +166,7 @@ func TestLockStoreClockOfTwoRepliesOfOneMindIsBelieved(t *testing.T) {
 	_, err := store.ListLeaseIDs()
 	require.NoError(t, err)
 	for range 2 {
-		wrong.Store(int64(time.Minute))
+		wrong.Store(int64(time.Hour))
 		_, err := store.ListLeaseIDs()
 		require.NoError(t, err)
 	}
@@ -167,5 +174,5 @@ func TestLockStoreClockOfTwoRepliesOfOneMindIsBelieved(t *testing.T) {
 	_, err = store.Lease("a", for30s("w1"), until)
 	require.NoError(t, err)
 	written := time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
-	assert.InDelta(t, 60, written.Sub(until).Seconds(), 1.5)
+	assert.WithinDuration(t, until.Add(time.Hour), written, time.Minute)
 }

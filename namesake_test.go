@@ -4,29 +4,29 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
 func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
-	for name, duration := range map[string]time.Duration{"a shorter lease": time.Second, "a longer lease": 10 * time.Second} {
+	for name, duration := range map[string]time.Duration{"a shorter lease": 10 * time.Second, "a longer lease": 100 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			f := newFixture(t, "a")
 			paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
-			older, err := paused.ObtainLease(worker{"w1", 3 * time.Second})
+			older, err := paused.ObtainLease(for30s("w1"))
 			require.NoError(t, err)
 			end := f.ends(t)
 			l, err := newer.ObtainLease(worker{"w1", duration})
 			require.NoError(t, err)
 			assert.False(t, f.ends(t).Before(end), "the row's end is not moved back")
 			assert.Less(t, l.Remaining(), duration, "the lease is no longer than was asked for")
-			err = newer.HeartbeatWithContext(within(t, 300*time.Millisecond), l, 100*time.Millisecond)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoError(t, f.RenewLease(l, time.Now().Add(duration)))
 			assert.False(t, f.ends(t).Before(end), "nor by renewals")
 
 			require.NoError(t, newer.ReleaseLease(l))
@@ -35,17 +35,43 @@ func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
 			require.NoError(t, newer.ReleaseLease(l), "released already")
 			require.NoError(t, f.ReleaseLease(l), "released already")
 			assert.Equal(t, free, f.get("a"))
-			assert.True(t, older.Valid())
 			assert.True(t, f.RenewLease(older, time.Now().Add(time.Minute)) == lease.LeaseLostError)
-			assert.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "nor does the original get it")
+			third := lease.NewLocker(f.store())
+			_, err = third.ObtainLease(for30s("w2"))
+			assert.True(t, err == lease.LeaseNotObtainedError, "third parties don't get it, got %v", err)
+			assert.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "nor does the original")
 
-			third, err := lease.NewLocker(f.store()).WaitUntilLeaseObtainedWithContext(within(t, 10*time.Second), for30s("w2"), 50*time.Millisecond)
+			f.pass("a")
+			l, err = third.ObtainLease(for30s("w2"))
 			require.NoError(t, err)
-			assert.True(t, time.Now().After(end), "%v too soon", time.Until(end))
-			assert.Equal(t, int64(3), third.FencingToken())
-			assert.False(t, older.Valid())
+			assert.Equal(t, int64(3), l.FencingToken())
 			assert.True(t, paused.ReleaseLease(older) == lease.LeaseLostError)
 			assert.Equal(t, str("w2"), f.get("a")["ProcessID"])
+		})
+		t.Run(name+", in time", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := leasetest.NewStore("a")
+				paused, newer := lease.NewLocker(store), lease.NewLocker(store)
+				older, err := paused.ObtainLease(for30s("w1"))
+				require.NoError(t, err)
+				end := time.Now().Add(30 * time.Second)
+				l, err := newer.ObtainLease(worker{"w1", duration})
+				require.NoError(t, err)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				err = newer.HeartbeatWithContext(ctx, l, 3*time.Second)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.False(t, asSeen(t, store, "a").Until.Before(end), "the row's end is not moved back")
+
+				require.NoError(t, newer.ReleaseLease(l))
+				assert.Equal(t, num(end.UnixNano()), rowOf(t, store, "a")["LeaseUntil"])
+				assert.True(t, older.Valid())
+				third := lease.NewLocker(store).WaitUntilLeaseObtained(for30s("w2"), time.Second)
+				require.NotNil(t, third)
+				assert.True(t, time.Now().After(end), "%v too soon", time.Until(end))
+				assert.Equal(t, int64(3), third.FencingToken())
+				assert.False(t, older.Valid())
+			})
 		})
 	}
 }
@@ -82,20 +108,26 @@ func TestNamesakesEndIsRememberedByTheNextTenureToo(t *testing.T) {
 }
 
 func TestNamesakesEndIsNotThatOfTheLockersOwnOlderTenure(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	for range 3 {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		for range 3 {
+			l, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 55*time.Millisecond)
+			err = locker.HeartbeatWithContext(ctx, l, 10*time.Millisecond)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		assert.Equal(t, 15, store.Counts().Renewals)
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
-		err = locker.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-	}
-	l, err := locker.ObtainLease(for30s("w1"))
-	require.NoError(t, err)
-	require.NoError(t, locker.ReleaseLease(l))
-	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(4)}, f.get("a"))
-	_, err = lease.NewLocker(f.store()).ObtainLease(for30s("w2"))
-	assert.NoError(t, err)
+		require.NoError(t, locker.ReleaseLease(l))
+		free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(4)}
+		assert.Equal(t, free, rowOf(t, store, "a"))
+		_, err = lease.NewLocker(store).ObtainLease(for30s("w2"))
+		assert.NoError(t, err)
+	})
 }
 
 func TestNamesakesLeaseIsNotTakenForOneWhoseReplyWasLost(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,15 +66,22 @@ func TestSaveAttributesIsWhereTheNextHolderStarts(t *testing.T) {
 }
 
 func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
+	t.Run("expired", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			i := newImagined(t, 0)
+			locker := lease.NewLocker(i.LockStore)
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			<-l.Context().Done()
+			i.reset()
+			assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+			assert.True(t, i.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+			assert.Zero(t, i.count())
+		})
+	})
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(worker{"w", 500 * time.Millisecond})
-	require.NoError(t, err)
-	<-l.Context().Done()
-	f.reset()
-	assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
-	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
-	l, err = locker.ObtainLease(for30s("w"))
+	l, err := locker.ObtainLease(for30s("w"))
 	require.NoError(t, err)
 	require.NoError(t, locker.ReleaseLease(l))
 	f.reset()
@@ -290,22 +296,19 @@ func TestSaveAttributesThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
 }
 
 func TestSaveAttributesByTheStoreEndsWithTheLockersTenure(t *testing.T) {
-	f := newFixture(t, "a")
-	var down atomic.Bool
-	s := f.through(func(next http.RoundTripper) http.RoundTripper {
-		return roundTrip(func(r *http.Request) (*http.Response, error) {
-			if down.Load() {
-				return nil, io.ErrUnexpectedEOF
-			}
-			return next.RoundTrip(r)
-		})
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 10)
+		start := time.Now()
+		l, err := lease.NewLocker(i.LockStore).ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		before := i.arrived.Load()
+		i.mode.Store("reset")
+		context.AfterFunc(l.Context(), func() { i.mode.Store("") })
+		assert.True(t, i.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+		assert.Equal(t, 27*time.Second, time.Since(start))
+		time.Sleep(time.Minute)
+		assert.Equal(t, before, i.arrived.Load(), "nothing was written later")
 	})
-	l, err := lease.NewLocker(s).ObtainLease(worker{"w", time.Second})
-	require.NoError(t, err)
-	down.Store(true)
-	context.AfterFunc(l.Context(), func() { down.Store(false) })
-	assert.True(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
-	assert.NotContains(t, f.get("a"), "x")
 }
 
 func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {

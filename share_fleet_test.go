@@ -229,7 +229,6 @@ func simulate(t *testing.T, items int, test func(f *simulation)) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Cleanup(func() { lease.SetLogger(nil) })
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", seed)
 		source := rand.New(rand.NewPCG(seed, 1))
@@ -332,7 +331,7 @@ func oneJoins(f *simulation, s size) string {
 func inPeace(f *simulation, s size) string {
 	f.settled(s.workers)
 	before, long := f.requests(), time.Hour
-	if s.workers > 10 && !*shareLarge {
+	if (s.workers > 10 || race.Enabled()) && !*shareLarge {
 		long = 5 * time.Minute
 	}
 	time.Sleep(long)
@@ -538,16 +537,16 @@ func TestShareOfAWorkerThatAlwaysFailsIsTheOthers(t *testing.T) {
 		broken := f.start("broken", func(w *sharer) {
 			w.work = func(context.Context, *lease.Lease) error { runs.Add(1); return errors.New("disk full") }
 		})
-		time.Sleep(2 * time.Hour)
+		time.Sleep(30 * time.Minute) // By then each item rests as long as any does.
 		runs.Store(0)
 		before := broken.client.Counts()
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		_, nobody := f.counts()
 		after := broken.client.Counts()
-		f.Logf("%d runs an hour, %d wishes", runs.Load(), after.Wishes-before.Wishes)
+		f.Logf("%d runs in 20 minutes, %d wishes", runs.Load(), after.Wishes-before.Wishes)
 		assert.LessOrEqual(f, nobody, 8, "the others have what it can't keep")
-		assert.LessOrEqual(f, runs.Load(), int32(500), "each item rests for 5 minutes after each")
-		assert.LessOrEqual(f, after.Wishes-before.Wishes, 500)
+		assert.LessOrEqual(f, runs.Load(), int32(170), "each item rests for 5 minutes after each")
+		assert.LessOrEqual(f, after.Wishes-before.Wishes, 170)
 	})
 }
 
@@ -563,42 +562,30 @@ func TestShareOfWorkThatEndsAtOncePullsAtOthersRarely(t *testing.T) {
 	})
 }
 
-func TestShareErrorsThatWrapTheContextsAreNoErrors(t *testing.T) {
-	logger := record(t)
-	simulate(t, 2, func(f *simulation) {
-		lease.SetLogger(logger)
-		wrap := func(w *sharer) {
-			w.work = func(ctx context.Context, _ *lease.Lease) error {
-				<-ctx.Done()
-				return fmt.Errorf("poll: %w", ctx.Err())
-			}
-		}
-		w0 := f.start("w0", wrap)
-		time.Sleep(time.Minute)
-		w1 := f.start("w1", wrap)
-		time.Sleep(time.Minute)
-		assert.True(f, f.leave(w1) == context.Canceled)
-		assert.True(f, f.leave(w0) == context.Canceled)
-	})
-	assert.NotContains(t, logger.text(), "Work Ended")
-}
-
-func TestShareCancelErrorsOfTheSDKAreNoFailures(t *testing.T) {
-	logger := record(t)
-	simulate(t, 10, func(f *simulation) {
-		lease.SetLogger(logger)
-		cancelled := func(w *sharer) {
-			w.work = func(ctx context.Context, _ *lease.Lease) error {
-				<-ctx.Done()
-				return awserr.New(request.CanceledErrorCode, "request context canceled", ctx.Err())
-			}
-		}
-		w0 := f.start("w0", cancelled)
-		time.Sleep(time.Minute)
-		f.leave(f.start("w1", cancelled))
-		f.leave(w0)
-	})
-	assert.NotContains(t, logger.text(), "Work Ended")
+func TestShareOfWorkThatWrapsTheContextsErrorLogsNone(t *testing.T) {
+	for name, wrap := range map[string]func(err error) error{
+		"in words":        func(err error) error { return fmt.Errorf("poll: %w", err) },
+		"as the SDK does": func(err error) error { return awserr.New(request.CanceledErrorCode, "request context canceled", err) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			logger := record(t)
+			simulate(t, 10, func(f *simulation) {
+				wraps := func(w *sharer) {
+					w.work = func(ctx context.Context, _ *lease.Lease) error {
+						<-ctx.Done()
+						return wrap(ctx.Err())
+					}
+				}
+				w0 := f.start("w0", wraps)
+				time.Sleep(time.Minute)
+				w1 := f.start("w1", wraps)
+				time.Sleep(time.Minute)
+				assert.True(f, f.leave(w1) == context.Canceled)
+				assert.True(f, f.leave(w0) == context.Canceled)
+			})
+			assert.NotContains(t, logger.text(), "Work Ended")
+		})
+	}
 }
 
 // In large fleets all looks together cost less than the renewals of what they look at, however many lease ends they see.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -656,27 +655,26 @@ func TestHoldShareOnDynamoDB(t *testing.T) {
 		}
 		return n
 	}
-	eventually := func(w1, w2 int) {
+	have := func(w1, w2 int) {
 		t.Helper()
-		require.Eventually(t, func() bool { return count("w1") == w1 && count("w2") == w2 }, 20*time.Second, 20*time.Millisecond)
+		eventually(t, fmt.Sprintf("w1 has %d, w2 %d", w1, w2), func() bool { return count("w1") == w1 && count("w2") == w2 })
 	}
-	first := sharing(lease.NewLocker(f.store()), worker{"w1", 3 * time.Second}, 0, untilDone)
-	eventually(4, 0)
-	second := sharing(lease.NewLocker(f.store()), worker{"w2", 3 * time.Second}, 0, untilDone)
-	eventually(2, 2)
+	first := sharing(lease.NewLocker(f.store()), worker{"w1", 20 * time.Second}, 0, untilDone)
+	have(4, 0)
+	second := sharing(lease.NewLocker(f.store()), worker{"w2", 20 * time.Second}, 0, untilDone)
+	have(2, 2)
 	require.ErrorIs(t, first(), context.Canceled)
-	eventually(0, 4)
+	have(0, 4)
 	require.ErrorIs(t, second(), context.Canceled)
-	eventually(0, 0)
+	have(0, 0)
 	for _, id := range []string{"a", "b", "c", "d"} {
 		assert.NotContains(t, f.get(id), "WantedBy")
 	}
 }
 
-// TestHoldShareKeepsItemsWithForeignWishes: whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare
-// gets them all, and keeps or gets back each that it holds.
+// Whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare gets them all, and keeps or gets
+// back each that it holds.
 func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t)
 	bys, untils := foreignWishes("w1")
 	for i := range untils { // Not a live wish: who heeds that loses the item until the reservation ends.
@@ -692,79 +690,54 @@ func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
 	}
 	wish := func() {
 		for i, id := range ids {
-			by, until := bys[i%len(bys)], untils[i*7%len(untils)]
-			names := map[string]*string{}
-			values, set, remove := row{}, []string{}, []string{}
-			attributes := row{"WantedBy": by, "WantedUntil": until}
-			for name, v := range attributes {
-				names["#"+name] = aws.String(name)
-				if v == nil {
-					remove = append(remove, "#"+name)
-				} else {
-					values[":"+name] = v
-					set = append(set, "#"+name+" = :"+name)
-				}
-			}
-			in := &dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str(id)}, ExpressionAttributeNames: names}
-			var update []string
-			if len(set) > 0 {
-				update, in.ExpressionAttributeValues = append(update, "SET "+strings.Join(set, ", ")), values
-			}
-			if len(remove) > 0 {
-				update = append(update, "REMOVE "+strings.Join(remove, ", "))
-			}
-			in.UpdateExpression = aws.String(strings.Join(update, " "))
-			_, err := f.ddb.UpdateItem(in)
-			require.NoError(t, err)
+			f.setWish(id, bys[i%len(bys)], untils[i*7%len(untils)])
 		}
 	}
 	wish()
 	var mu sync.Mutex
 	at := make(map[string]int)
-	have := func() int {
+	works := func(id string, n int) {
 		mu.Lock()
 		defer mu.Unlock()
-		n := 0
-		for _, on := range at {
-			n += on
-		}
-		return n
+		at[id] += n
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- lease.NewLocker(f.LockStore).HoldShare(ctx, worker{"w1", 3 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
+	stop := sharing(lease.NewLocker(f.LockStore), worker{"w1", 15 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
+		works(l.LeaseID, 1)
+		defer works(l.LeaseID, -1)
+		return untilDone(ctx, l)
+	})
+	defer stop()
+	all := func(what string) {
+		t.Helper()
+		eventually(t, what, func() bool {
 			mu.Lock()
-			at[l.LeaseID]++
-			mu.Unlock()
-			<-ctx.Done()
-			mu.Lock()
-			at[l.LeaseID]--
-			mu.Unlock()
-			return ctx.Err()
-		})
-	}()
-	all := func(what string, within time.Duration) {
-		if !assert.Eventually(t, func() bool { return have() == len(ids) }, within, 50*time.Millisecond, what) {
+			defer mu.Unlock()
 			for _, id := range ids {
 				if at[id] == 0 {
-					t.Logf("%s is lost: %v", id, f.get(id))
+					return false
 				}
 			}
-		}
+			return true
+		})
 	}
-	all("held at first", 10*time.Second)
+	all("each is held")
 	wish()
-	time.Sleep(2 * time.Second) // Each is renewed at least once.
-	all("held again", 15*time.Second)
-	stop()
-	assert.ErrorIs(t, <-done, context.Canceled)
+	ends := func(id string) int64 { return mustInt(t, f.get(id)["LeaseUntil"]) }
+	first := make(map[string]int64)
+	for _, id := range ids {
+		first[id] = ends(id)
+	}
+	for _, id := range ids {
+		eventually(t, id+" is renewed, or leased anew", func() bool { return ends(id) > first[id] })
+	}
+	all("each is held again")
+	assert.ErrorIs(t, stop(), context.Canceled)
 	for _, id := range ids {
 		require.Equal(t, str("kept"), f.get(id)["mine"])
 	}
 }
 
-// TestHoldShareIsLevelInSpiteOfForeignWishes: what lies in WantedBy and WantedUntil of held items keeps nobody from their share.
+// What lies in WantedBy and WantedUntil of held items keeps nobody from their share.
 func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
 	for name, wish := range map[string]struct{ by, until *dynamodb.AttributeValue }{
 		"none":                       {nil, nil},
@@ -778,48 +751,26 @@ func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, "a", "b", "c", "d")
-			ctx, stop := context.WithCancel(t.Context())
-			var running sync.WaitGroup
-			defer running.Wait()
-			defer stop()
-			share := func(lessee string) (has func(n int) func() bool) {
-				var mu sync.Mutex
-				var items int
-				add := func(n int) int {
-					mu.Lock()
-					defer mu.Unlock()
-					items += n
-					return items
-				}
-				running.Go(func() {
-					lease.NewLocker(f.LockStore).HoldShare(ctx, worker{lessee, 1500 * time.Millisecond}, 0, func(ctx context.Context, _ *lease.Lease) error {
-						add(1)
-						defer add(-1)
-						<-ctx.Done()
-						return ctx.Err()
-					})
+			items := []string{"a", "b", "c", "d"}
+			f := newFixture(t, items...)
+			share := func(lessee string) (has *atomic.Int32, stop func() error) {
+				has = new(atomic.Int32)
+				locker := lease.NewLocker(f.store())
+				return has, sharing(locker, worker{lessee, 6 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
+					has.Add(1)
+					defer has.Add(-1)
+					return untilDone(ctx, l)
 				})
-				return func(n int) func() bool { return func() bool { return add(0) == n } }
 			}
-			first := share("w1")
-			require.Eventually(t, first(4), 10*time.Second, 10*time.Millisecond)
-			for _, id := range []string{"a", "b", "c", "d"} {
-				if wish.by == nil {
-					continue
-				}
-				in := &dynamodb.UpdateItemInput{TableName: &f.table, Key: row{"id": str(id)}, UpdateExpression: aws.String("SET WantedBy = :by"),
-					ExpressionAttributeValues: row{":by": wish.by}}
-				if wish.until != nil {
-					in.UpdateExpression, in.ExpressionAttributeValues[":until"] = aws.String("SET WantedBy = :by, WantedUntil = :until"), wish.until
-				}
-				_, err := f.ddb.UpdateItem(in)
-				require.NoError(t, err)
+			first, stop := share("w1")
+			defer stop()
+			eventually(t, "w1 has all", func() bool { return first.Load() == 4 })
+			for _, id := range items {
+				f.setWish(id, wish.by, wish.until)
 			}
-			second := share("w2")
-			if !assert.Eventually(t, second(2), 8*time.Second, 10*time.Millisecond, "w2 gets no share") {
-				t.Log(f.get("a"))
-			}
+			second, stop2 := share("w2")
+			defer stop2()
+			eventually(t, "w2 has its share", func() bool { return second.Load() == 2 })
 		})
 	}
 }

@@ -296,7 +296,10 @@ func sharing(locker *lease.Locker, r lease.LeaseRequest, most int, work func(con
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- locker.HoldShare(ctx, r, most, work) }()
-	return func() error { cancel(); return <-stopped }
+	return sync.OnceValue(func() error {
+		cancel()
+		return <-stopped
+	})
 }
 
 // untilDone is work that lasts until it shall not.

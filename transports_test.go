@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -40,7 +41,7 @@ func bodyOf(r *http.Request) []byte {
 // switched is a transport that can be told to misbehave.
 type switched struct {
 	next http.RoundTripper
-	mode atomic.Value // "", "hang", "hang once", "freeze", "freeze once", "throttle"
+	mode atomic.Value // "", "hang", "hang once", "freeze", "freeze once", "reset", "throttle"
 	thaw chan struct{}
 }
 
@@ -59,6 +60,8 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "freeze": // doesn't heed its context
 		<-s.thaw
 		return nil, errors.New("the test is over")
+	case "reset":
+		return nil, io.ErrUnexpectedEOF
 	case "throttle":
 		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: jsonBody(
 			`{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`)}, nil
@@ -83,7 +86,8 @@ type imagined struct {
 	*lease.LockStore
 	*meter
 	*switched
-	end *atomic.Int64 // the last LeaseUntil that was written
+	arrived *atomic.Int64 // how many requests
+	end     *atomic.Int64 // the last LeaseUntil that was written
 }
 
 // newImagined makes such a table, and a client that sends each request that many times more if it fails.
@@ -91,9 +95,11 @@ func newImagined(t *testing.T, retries int) imagined {
 	i := imagined{
 		meter:    &meter{requests: make(map[string]int)},
 		switched: &switched{thaw: make(chan struct{})},
+		arrived:  &atomic.Int64{},
 		end:      &atomic.Int64{},
 	}
 	i.next = roundTrip(func(r *http.Request) (*http.Response, error) {
+		i.arrived.Add(1)
 		var sent struct {
 			ExpressionAttributeValues map[string]*dynamodb.AttributeValue
 		}
@@ -103,7 +109,8 @@ func newImagined(t *testing.T, retries int) imagined {
 		if until := sent.ExpressionAttributeValues[":until"]; until != nil {
 			i.end.Store(mustInt(t, until))
 		}
-		body := `{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"1"},"FencingToken":{"N":"7"}}}`
+		body := fmt.Sprintf(`{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"%d"},"FencingToken":{"N":"7"}}}`,
+			i.end.Load())
 		switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
 		case "Scan":
 			body = `{"Items":[{"id":{"S":"a"},"LeaseUntil":{"N":"0"}}]}`
