@@ -17,6 +17,7 @@ import (
 )
 
 func TestAdapterTriesIDsInTheStoresOrderOnceEach(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("c", "a", "b")
 		s.lease = held
@@ -28,6 +29,7 @@ func TestAdapterTriesIDsInTheStoresOrderOnceEach(t *testing.T) {
 }
 
 func TestAdapterTriesAnIDThatIsListedTwiceOnce(t *testing.T) {
+	t.Parallel()
 	s := newScript("a", "a", "b", "a")
 	s.lease = held
 	_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
@@ -36,6 +38,7 @@ func TestAdapterTriesAnIDThatIsListedTwiceOnce(t *testing.T) {
 }
 
 func TestAdapterEndsThePassAtAnUnexpectedError(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	s := newScript("a", "b", "c")
 	s.lease = func(id string, until time.Time) (*lease.Lease, error) {
@@ -61,6 +64,7 @@ func TestAdapterEndsThePassAtAnUnexpectedError(t *testing.T) {
 }
 
 func TestAdapterLeavesTheStoresLeaseAsItWas(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kept := &lease.Lease{LeaseID: "a", Request: for30s("w1"), Until: time.Now().Add(30 * time.Second),
 			AttributeValues: row{"FencingToken": num(4)}}
@@ -80,6 +84,7 @@ func TestAdapterLeavesTheStoresLeaseAsItWas(t *testing.T) {
 }
 
 func TestAdapterHonoursAShorterGrantOfARenewal(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t) // 9 s
 		s.lease = func(id string, _ time.Time) (*lease.Lease, error) {
@@ -95,6 +100,7 @@ func TestAdapterHonoursAShorterGrantOfARenewal(t *testing.T) {
 }
 
 func TestAdapterRenewsShorterGrantsInTimeAndNotAllTheTime(t *testing.T) {
+	t.Parallel()
 	for _, grant := range []time.Duration{5 * time.Second, 2 * time.Second} { // of 9 s
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript("a")
@@ -118,6 +124,7 @@ func TestAdapterRenewsShorterGrantsInTimeAndNotAllTheTime(t *testing.T) {
 }
 
 func TestAdapterIgnoresALongerGrant(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = func(id string, _ time.Time) (*lease.Lease, error) {
@@ -147,6 +154,7 @@ func TestAdapterTakesARenewalThatGrantsNothingForALoss(t *testing.T) {
 }
 
 func TestAdapterTakesARenewalThatReturnsNothingForAnError(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		s.lease = func(string, time.Time) (*lease.Lease, error) { return nil, nil }
@@ -180,6 +188,7 @@ func outlived(t *testing.T, takes time.Duration, after func(t *testing.T, s *lea
 }
 
 func TestAdapterSendsNoRenewalAfterTheEnd(t *testing.T) {
+	t.Parallel()
 	outlived(t, time.Minute, func(t *testing.T, s *leasetest.Store, _ *lease.Locker, _ lease.LeaseRequest) {
 		before := s.Counts().Leases
 		time.Sleep(2 * time.Minute)
@@ -188,6 +197,7 @@ func TestAdapterSendsNoRenewalAfterTheEnd(t *testing.T) {
 }
 
 func TestAdapterRenewalThatIsLateLeavesANewerTenureItsToken(t *testing.T) {
+	t.Parallel()
 	outlived(t, 40*time.Second, func(t *testing.T, s *leasetest.Store, locker *lease.Locker, r lease.LeaseRequest) {
 		time.Sleep(4 * time.Second) // 31 s
 		l, err := locker.ObtainLease(r)
@@ -201,6 +211,7 @@ func TestAdapterRenewalThatIsLateLeavesANewerTenureItsToken(t *testing.T) {
 }
 
 func TestAdapterShortensNoRowForAShortenedDuration(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(struct{ *leasetest.Store }{store})
@@ -221,6 +232,7 @@ func TestAdapterShortensNoRowForAShortenedDuration(t *testing.T) {
 }
 
 func TestAdapterTokenFollowsRenewalsThatLeaseAnew(t *testing.T) {
+	t.Parallel()
 	const renewals = 3
 	t.Run("an embedder", func(t *testing.T) {
 		f := newFixture(t, "a")
@@ -264,6 +276,7 @@ func TestAdapterTokenFollowsRenewalsThatLeaseAnew(t *testing.T) {
 }
 
 func TestAdapterTakesAStoreThatLeavesItsGoroutineForAnError(t *testing.T) {
+	t.Parallel()
 	t.Run("Heartbeat", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, locker, l := beating(t)
@@ -278,11 +291,12 @@ func TestAdapterTakesAStoreThatLeavesItsGoroutineForAnError(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			locker := lease.NewLocker(newScript("a"))
 			request := &spoilsport{do: runtime.Goexit}
-			err := locker.Hold(context.Background(), request, func(ctx context.Context, _ *lease.Lease) error {
+			work := func(ctx context.Context, _ *lease.Lease) error {
 				request.spoilt.Store(true)
 				<-ctx.Done()
 				return nil
-			})
+			}
+			err := locker.Hold(context.Background(), request, work)
 			assert.ErrorIs(t, err, lease.LeaseLostError)
 		})
 	})
@@ -298,6 +312,7 @@ func TestAdapterTakesAStoreThatLeavesItsGoroutineForAnError(t *testing.T) {
 }
 
 func TestAdapterOfAHungStoreHoldsUpNoContext(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"Lease", "ListLeaseIDs"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -334,6 +349,7 @@ func TestAdapterOfAHungStoreHoldsUpNoContext(t *testing.T) {
 }
 
 func TestAdapterOfAHungStoreEndsTheHeartbeatInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		lifted := make(chan struct{})
@@ -364,14 +380,16 @@ func (h *hanging) Lease(id string, r lease.LeaseRequest, until time.Time) (*leas
 }
 
 func TestAdapterOfAHungCallKeepsNobodyFromOtherItems(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{lifted: make(chan struct{})}
 		defer close(store.lifted)
 		locker := lease.NewLocker(store)
-		err := locker.Hold(t.Context(), for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			<-ctx.Done()
 			return nil
-		})
+		}
+		err := locker.Hold(t.Context(), for30s("w1"), work)
 		assert.ErrorIs(t, err, lease.LeaseLostError)
 		start := time.Now()
 		l := locker.WaitUntilLeaseObtained(for30s("w1"), time.Second)
@@ -403,6 +421,7 @@ func TestAdapterOfAnEmbedderLogsErrorsOnce(t *testing.T) {
 }
 
 func TestAdapterSaysAtEachReleaseThatItCannot(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		ends := l.Until.Round(0).Format("15:04:05")

@@ -22,6 +22,7 @@ import (
 )
 
 func TestErrorsOfBadInputSayWhatAndNothingIsSent(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	good, soon := for30s("w1"), time.Now().Add(time.Minute)
 	l, err := f.Lease("a", good, soon)
@@ -107,6 +108,7 @@ func TestErrorsOfTheSDKKeepTheirTypeAndAreLogged(t *testing.T) {
 }
 
 func TestErrorsOfADoneContextWrapItsErrorAndItsCause(t *testing.T) {
+	t.Parallel()
 	why := errors.New("shutting down")
 	type calls map[string]func(ctx context.Context, l *lease.Lease) error
 	of := func(locker *lease.Locker) calls {
@@ -214,6 +216,7 @@ func TestErrorsOfADoneContextWrapItsErrorAndItsCause(t *testing.T) {
 }
 
 func TestErrorsUnderTheContextOfAnotherLostLeaseAreNoLoss(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		locker := lease.NewLocker(store)

@@ -50,6 +50,7 @@ func TestHeartbeatShortensATooLongDuration(t *testing.T) {
 }
 
 func TestHeartbeatThatStartsLateRenewsInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		time.Sleep(5 * time.Second)
@@ -61,6 +62,7 @@ func TestHeartbeatThatStartsLateRenewsInTime(t *testing.T) {
 }
 
 func TestHeartbeatRenewsALiteral(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		l := &lease.Lease{LeaseID: "a", Request: worker{"w1", 9 * time.Second}}
@@ -73,6 +75,7 @@ func TestHeartbeatRenewsALiteral(t *testing.T) {
 }
 
 func TestHeartbeatRenewsNoLiteralThatWasReleased(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		locker := lease.NewLocker(s)
@@ -86,6 +89,7 @@ func TestHeartbeatRenewsNoLiteralThatWasReleased(t *testing.T) {
 }
 
 func TestHeartbeatEndsWhenTheItemWasStolen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		s.lease = held
@@ -98,6 +102,7 @@ func TestHeartbeatEndsWhenTheItemWasStolen(t *testing.T) {
 }
 
 func TestHeartbeatEndsAtOnceAtOtherErrors(t *testing.T) {
+	t.Parallel()
 	for _, other := range []error{denied, errors.New("boom")} {
 		synctest.Test(t, func(t *testing.T) {
 			s, locker, l := beating(t)
@@ -112,6 +117,7 @@ func TestHeartbeatEndsAtOnceAtOtherErrors(t *testing.T) {
 }
 
 func TestHeartbeatNamesTheAttributeForWhichARenewalIsRefused(t *testing.T) {
+	t.Parallel()
 	for attribute, wrong := range map[string]*dynamodb.AttributeValue{
 		"LeaseUntil": str("soon"), "FencingToken": str("one"), "ProcessID": num(7),
 	} {
@@ -163,6 +169,7 @@ func TestHeartbeatRetriesTransientErrorsUntilTheyPass(t *testing.T) {
 }
 
 func TestHeartbeatOutlastsThrottling(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		i := newImagined(t, 0)
 		locker := lease.NewLocker(i.LockStore)
@@ -180,6 +187,7 @@ func TestHeartbeatOutlastsThrottling(t *testing.T) {
 }
 
 func TestHeartbeatOutlastsOneConnectionThatHangs(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"hang once", "freeze once"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -201,6 +209,7 @@ func TestHeartbeatOutlastsOneConnectionThatHangs(t *testing.T) {
 }
 
 func TestHeartbeatHasTimeForTwoMoreTriesAfterAHang(t *testing.T) {
+	t.Parallel()
 	for _, hangs := range []int32{1, 2, 1000} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0)}}}
@@ -232,6 +241,7 @@ func TestHeartbeatHasTimeForTwoMoreTriesAfterAHang(t *testing.T) {
 }
 
 func TestHeartbeatNamesTheCauseOfAnOutageThatOutlastsTheTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		s.lease = func(string, time.Time) (*lease.Lease, error) { return nil, throttled }
@@ -247,6 +257,7 @@ func TestHeartbeatNamesTheCauseOfAnOutageThatOutlastsTheTenure(t *testing.T) {
 }
 
 func TestHeartbeatThatIsNeverAnsweredEndsBeforeTheRow(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		how     string
 		retries int
@@ -294,6 +305,7 @@ func TestHeartbeatTakesARenewalThatComesTooLateForALoss(t *testing.T) {
 }
 
 func TestHeartbeatHeedsAChangedDurationFromTheNextRenewalOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		locker := lease.NewLocker(s)
@@ -312,6 +324,7 @@ func TestHeartbeatHeedsAChangedDurationFromTheNextRenewalOn(t *testing.T) {
 }
 
 func TestHeartbeatOfAShortenedDurationIsInTimeAndNotAllTheTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newScript("a"), newMutable("w1", 30*time.Second)
 		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
@@ -334,6 +347,7 @@ func TestHeartbeatOfAShortenedDurationIsInTimeAndNotAllTheTime(t *testing.T) {
 }
 
 func TestHeartbeatOfADurationThatBecomesTinyDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
@@ -349,6 +363,7 @@ func TestHeartbeatOfADurationThatBecomesTinyDoesNotSpin(t *testing.T) {
 }
 
 func TestHeartbeatOfADurationThatGrowsTooLongDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		locker := lease.NewLocker(s)
@@ -365,6 +380,7 @@ func TestHeartbeatOfADurationThatGrowsTooLongDoesNotSpin(t *testing.T) {
 }
 
 func TestHeartbeatWhoseDurationHangsEndsWithTheLease(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		forever := make(chan struct{})
 		defer close(forever)
@@ -385,6 +401,7 @@ func TestHeartbeatWhoseDurationHangsEndsWithTheLease(t *testing.T) {
 }
 
 func TestHeartbeatPanicsInItsCallersGoroutine(t *testing.T) {
+	t.Parallel()
 	boom := func() { panic("boom") }
 	for _, who := range []string{"store", "request"} {
 		begin := func() (*script, *lease.Locker, *spoilsport) {
@@ -415,12 +432,13 @@ func TestHeartbeatPanicsInItsCallersGoroutine(t *testing.T) {
 				s, locker, request := begin()
 				worked := false
 				assert.PanicsWithValue(t, "boom", func() {
-					_ = locker.Hold(context.Background(), request, func(ctx context.Context, _ *lease.Lease) error {
+					work := func(ctx context.Context, _ *lease.Lease) error {
 						request.spoilt.Store(true)
 						<-ctx.Done()
 						worked = true
 						return nil
-					})
+					}
+					_ = locker.Hold(context.Background(), request, work)
 				})
 				assert.True(t, worked, "work has returned")
 				assert.LessOrEqual(t, time.Since(s.start), 9*time.Second)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestHold(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	fresh := func() (*leasetest.Store, *lease.Locker) {
 		store := leasetest.NewStore("a")
@@ -30,11 +31,12 @@ func TestHold(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T){
 		"success is nil and the lease is kept meanwhile": func(t *testing.T) {
 			store, locker := fresh()
-			err := locker.Hold(t.Context(), worker{"w1", time.Second}, func(ctx context.Context, l *lease.Lease) error {
+			work := func(ctx context.Context, l *lease.Lease) error {
 				time.Sleep(1500 * time.Millisecond) // longer than the lease lasts
 				assert.True(t, l.Valid())
 				return ctx.Err()
-			})
+			}
+			err := locker.Hold(t.Context(), worker{"w1", time.Second}, work)
 			assert.NoError(t, err)
 			free(t, store)
 		},
@@ -95,33 +97,38 @@ func TestHold(t *testing.T) {
 }
 
 func TestHoldWaitsForALease(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = held
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		err := lease.NewLocker(s).Hold(ctx, worker{"w1", 9 * time.Second}, func(context.Context, *lease.Lease) error {
+		work := func(context.Context, *lease.Lease) error {
 			t.Error("work ran without a lease")
 			return nil
-		})
+		}
+		err := lease.NewLocker(s).Hold(ctx, worker{"w1", 9 * time.Second}, work)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 3*time.Second, s.calls[2].at-s.calls[0].at, "it scans at a third of the duration")
 	})
 }
 
 func TestHoldHeartbeatsAtAThird(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
-		err := lease.NewLocker(s).Hold(context.Background(), worker{"w1", 9 * time.Second}, func(context.Context, *lease.Lease) error {
+		work := func(context.Context, *lease.Lease) error {
 			time.Sleep(10 * time.Second)
 			return nil
-		})
+		}
+		err := lease.NewLocker(s).Hold(context.Background(), worker{"w1", 9 * time.Second}, work)
 		assert.NoError(t, err, "that the store can't release is no fault of work")
 		assert.Equal(t, []time.Duration{3 * time.Second, 6 * time.Second, 9 * time.Second}, s.beats())
 	})
 }
 
 func TestHoldHeedsAWish(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	for name, c := range map[string]struct {
 		answer, want error
@@ -139,7 +146,7 @@ func TestHoldHeedsAWish(t *testing.T) {
 				client := store.NewClient()
 				before := 0
 				w1 := worker{"w1", 1500 * time.Millisecond}
-				err := lease.NewLocker(client).Hold(t.Context(), w1, func(ctx context.Context, l *lease.Lease) error {
+				work := func(ctx context.Context, l *lease.Lease) error {
 					wish := time.Now().Add(1250 * time.Millisecond)
 					require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "w2", wish))
 					before = client.Counts().Requests()
@@ -154,7 +161,8 @@ func TestHoldHeedsAWish(t *testing.T) {
 					assert.Greater(t, wanted, time.Now().UnixNano(), "the wish is prolonged")
 					before = client.Counts().Requests()
 					return c.answer
-				})
+				}
+				err := lease.NewLocker(client).Hold(t.Context(), w1, work)
 				if c.wrapped {
 					assert.ErrorIs(t, err, c.want)
 				} else {
@@ -169,13 +177,15 @@ func TestHoldHeedsAWish(t *testing.T) {
 }
 
 func TestHoldFreesWhatAnOperatorWants(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "", time.Now().Add(5*time.Minute)))
 			<-ctx.Done()
 			return ctx.Err()
-		})
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
 		assert.True(t, err == lease.LeaseWantedError, "got %v", err)
 		free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}
 		assert.Equal(t, free, rowOf(t, store, "a"))
@@ -183,9 +193,10 @@ func TestHoldFreesWhatAnOperatorWants(t *testing.T) {
 }
 
 func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			items, _, err := store.ScanLeaseItems("", 0)
 			require.NoError(t, err)
 			require.NoError(t, store.WantLease(t.Context(), items[0], "w2", time.Now().Add(time.Hour)))
@@ -194,7 +205,8 @@ func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			assert.True(t, context.Cause(ctx) == lease.LeaseWantedError, "by now it makes sense")
 			return nil
-		})
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
 		assert.NoError(t, err)
 		assert.Equal(t, "w2", store.Holder("a"))
 	})
@@ -203,18 +215,20 @@ func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
 // An operator wants an item freed, some time in the next minutes; a worker that is gone soon wants it for
 // itself; it is handed over to that one, and idle for a minute at most.
 func TestHoldReservesForNoLongerThanTheWish(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		want := func(by string, until time.Duration) {
 			assert.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), by, time.Now().Add(until)))
 		}
 		const d = 1500 * time.Millisecond
-		err := lease.NewLocker(store).Hold(t.Context(), worker{"w1", d}, func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			want("", 5*time.Minute)
 			<-ctx.Done()
 			want("gone", d/2)
 			return ctx.Err()
-		})
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), worker{"w1", d}, work)
 		require.True(t, err == lease.LeaseWantedError, err)
 		reserved := asSeen(t, store, "a")
 		assert.Equal(t, "gone", reserved.LesseeID)
@@ -223,6 +237,7 @@ func TestHoldReservesForNoLongerThanTheWish(t *testing.T) {
 }
 
 func TestHoldOfFourOwnRowsKeepsEach(t *testing.T) {
+	t.Parallel()
 	for round := range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			ids := []string{"a", "b", "c", "d"}
@@ -238,14 +253,15 @@ func TestHoldOfFourOwnRowsKeepsEach(t *testing.T) {
 			var all sync.WaitGroup
 			for range ids {
 				all.Go(func() {
-					err := locker.Hold(t.Context(), worker{"w1", 5 * time.Second}, func(ctx context.Context, l *lease.Lease) error {
+					work := func(ctx context.Context, l *lease.Lease) error {
 						mu.Lock()
 						got = append(got, l.LeaseID)
 						mu.Unlock()
 						inside.Done()
 						inside.Wait()
 						return ctx.Err()
-					})
+					}
+					err := locker.Hold(t.Context(), worker{"w1", 5 * time.Second}, work)
 					assert.NoError(t, err)
 				})
 			}
@@ -260,13 +276,14 @@ func TestHoldLogsBothErrorsOfItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
-		_ = locker.Hold(context.Background(), for30s("w"), func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			s.SetError(leasetest.AccessDeniedError)
 			time.Sleep(12 * time.Second) // heartbeat ended by AccessDenied
 			s.SetError(nil)
 			s.SetError(errors.New("another error of the release"))
 			return nil
-		})
+		}
+		_ = locker.Hold(context.Background(), for30s("w"), work)
 	})
 	assert.Contains(t, logger.text(), "AccessDenied")
 	assert.Contains(t, logger.text(), "another error")
@@ -277,14 +294,15 @@ func TestHoldLogsAFailedReleaseAfterALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
-		_ = locker.Hold(context.Background(), for30s("w"), func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			s.SetOutage(true)
 			<-ctx.Done()
 			logger = record(t)
 			s.SetOutage(false)
 			s.SetError(leasetest.AccessDeniedError)
 			return nil
-		})
+		}
+		_ = locker.Hold(context.Background(), for30s("w"), work)
 	})
 	assert.Contains(t, logger.text(), "AccessDenied")
 }
@@ -310,6 +328,7 @@ func TestHoldLogsAPanicOnce(t *testing.T) {
 }
 
 func TestHoldIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
+	t.Parallel()
 	five := worker{"w1", 5 * time.Second}
 	for _, works := range []time.Duration{3 * time.Second, time.Hour} {
 		t.Run(fmt.Sprintf("work would take %v", works), func(t *testing.T) {
@@ -317,18 +336,38 @@ func TestHoldIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
 				i, start := newImagined(t, 0), time.Now()
 				defer close(i.thaw)
 				soon(t, func() {
-					err := lease.NewLocker(i.LockStore).Hold(t.Context(), five, func(ctx context.Context, _ *lease.Lease) error {
+					work := func(ctx context.Context, _ *lease.Lease) error {
 						i.mode.Store("freeze")
 						select {
 						case <-ctx.Done():
 						case <-time.After(works):
 						}
 						return nil
-					})
+					}
+					err := lease.NewLocker(i.LockStore).Hold(t.Context(), five, work)
 					assert.Equal(t, works == time.Hour, errors.Is(err, lease.LeaseLostError), "got %v", err)
 				})
 				assert.LessOrEqual(t, time.Since(start), five.duration)
 			})
+		})
+	}
+}
+
+// No renewal has shown the theft: only the release does.
+func TestHoldSaysThatTheItemWasStolenAtTheEnd(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for _, answer := range []error{nil, boom} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			work := func(context.Context, *lease.Lease) error {
+				store.Steal("a", "thief", time.Minute)
+				return answer
+			}
+			err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
+			assert.ErrorIs(t, err, lease.LeaseLostError)
+			assert.Equal(t, answer == boom, errors.Is(err, boom))
+			assert.Equal(t, "thief", store.Holder("a"))
 		})
 	}
 }

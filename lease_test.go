@@ -23,6 +23,7 @@ func obtained(t *testing.T) *lease.Lease {
 }
 
 func TestLeaseEndsATenthBeforeItsRowDoes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := obtained(t)
 		ctx := l.Context()
@@ -41,6 +42,7 @@ func TestLeaseEndsATenthBeforeItsRowDoes(t *testing.T) {
 }
 
 func TestLeaseCopiesShareTheTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := obtained(t)
 		other := *l
@@ -54,6 +56,7 @@ func TestLeaseCopiesShareTheTenure(t *testing.T) {
 }
 
 func TestLeaseThatIsALiteralAnswersFromUntil(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := lease.Lease{LeaseID: "a", Until: time.Now().Add(10 * time.Second), AttributeValues: row{"FencingToken": num(3)}}
 		ctx := l.Context()
@@ -96,6 +99,7 @@ func TestLeaseThatIsALiteralHasOneContext(t *testing.T) {
 }
 
 func TestLeaseRequestOfOver100YearsIsRefused(t *testing.T) {
+	t.Parallel()
 	const years = 100 * 365 * 24 * time.Hour
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestNewLockerHeedsTheLeaseOfAStoreThatEmbedsOurs(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	e := &embedder{LockStore: f.LockStore, limit: 3}
 	locker := lease.NewLocker(e)
@@ -27,6 +28,7 @@ func TestNewLockerHeedsTheLeaseOfAStoreThatEmbedsOurs(t *testing.T) {
 }
 
 func TestNewLockerOfANilPointerIsAnError(t *testing.T) {
+	t.Parallel()
 	assert.NotPanics(t, func() {
 		locker := lease.NewLocker((*embedder)(nil))
 		_, err := locker.ObtainLease(for30s("w1"))

@@ -79,6 +79,7 @@ func TestLockStoreClockWithinASecondIsNotCorrected(t *testing.T) {
 }
 
 func TestLockStoreClockStandsWithoutADate(t *testing.T) {
+	t.Parallel()
 	for _, header := range []string{"", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"} {
 		f := newFixture(t)
 		f.put(f.held("live", "other", time.Now().Add(10*time.Minute)))
@@ -105,6 +106,7 @@ func TestLockStoreClockStandsWithoutADate(t *testing.T) {
 }
 
 func TestLockStoreClockOfOneWrongDateMakesNoSecondHolder(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(f.held("a", "other", time.Now().Add(30*time.Minute)))
 	f.put(f.held("b", "other", time.Now().Add(30*time.Minute)))
@@ -130,6 +132,7 @@ func TestLockStoreClockOfOneWrongDateMakesNoSecondHolder(t *testing.T) {
 }
 
 func TestLockStoreClockOfAWrongDateCountsIfOthersRowsAreThenLongerHeld(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(f.held("a", "other", time.Now().Add(-20*time.Minute)))
 	store, wrong := f.misdated()
@@ -145,6 +148,7 @@ func TestLockStoreClockOfAWrongDateCountsIfOthersRowsAreThenLongerHeld(t *testin
 }
 
 func TestLockStoreClockForWritingIsTheEarlierAfterOneWrongDate(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "b")
 	for id, ahead := range map[string]time.Duration{"a": time.Hour, "b": -time.Hour} {
 		store, wrong := f.misdated()
@@ -161,6 +165,7 @@ func TestLockStoreClockForWritingIsTheEarlierAfterOneWrongDate(t *testing.T) {
 }
 
 func TestLockStoreClockOfTwoRepliesOfOneMindIsBelieved(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	store, wrong := f.misdated()
 	_, err := store.ListLeaseIDs()

@@ -27,6 +27,7 @@ import (
 )
 
 func TestLockStoreLeaseWritesTheDocumentedRow(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0), "colour": str("blue")})
 	until := time.Now().Add(30 * time.Second)
@@ -43,6 +44,7 @@ func TestLockStoreLeaseWritesTheDocumentedRow(t *testing.T) {
 }
 
 func TestLockStoreLeaseRenewalAndReleaseAreOneRequestEach(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -56,6 +58,7 @@ func TestLockStoreLeaseRenewalAndReleaseAreOneRequestEach(t *testing.T) {
 }
 
 func TestLockStoreFirstLeaseOfAnEndedRowIsOneScanAndOneWrite(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(f.held("a", "dead", time.Now().Add(-time.Second)))
 	f.reset()
@@ -68,6 +71,7 @@ func TestLockStoreFirstLeaseOfAnEndedRowIsOneScanAndOneWrite(t *testing.T) {
 }
 
 func TestLockStoreLeaseOfAHeldItemIsRefused(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(f.held("a", "other", time.Now().Add(time.Minute)))
 	before := f.get("a")
@@ -78,6 +82,7 @@ func TestLockStoreLeaseOfAHeldItemIsRefused(t *testing.T) {
 }
 
 func TestLockStoreLeaseOfAnEndedOrOwnItemIsObtained(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	for name, r := range map[string]row{
 		"ended":                 {"ProcessID": str("other"), "LeaseUntil": num(now.Add(-time.Second).UnixNano())},
@@ -105,6 +110,7 @@ func TestLockStoreLeaseOfAnEndedOrOwnItemIsObtained(t *testing.T) {
 }
 
 func TestLockStoreLeaseNeverCreatesARow(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	l, err := f.Lease("nobody", for30s("w1"), time.Now().Add(time.Second))
 	assert.Nil(t, l)
@@ -113,6 +119,7 @@ func TestLockStoreLeaseNeverCreatesARow(t *testing.T) {
 }
 
 func TestLockStoreLeaseByTheHolderMayShortenIt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	_, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Hour))
 	require.NoError(t, err)
@@ -125,6 +132,7 @@ func TestLockStoreLeaseByTheHolderMayShortenIt(t *testing.T) {
 }
 
 func TestLockStoreTakesAnyNameOfAHashKey(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"Name", "Status", "lease-id", "lock.id", "1st"} {
 		t.Run(key, func(t *testing.T) {
 			f := newFixtureKey(t, key, "a", "b")
@@ -159,6 +167,7 @@ func everyType() row {
 }
 
 func TestLockStoreWritesLeaveTheUsersAttributes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	require.NoError(t, f.AddLeaseID("a", everyType()))
 	want := f.get("a")
@@ -180,6 +189,7 @@ func TestLockStoreWritesLeaveTheUsersAttributes(t *testing.T) {
 }
 
 func TestLockStoreSharesATableWithTheOriginal(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	soon := func() time.Time { return time.Now().Add(time.Minute) }
 	require.NoError(t, f.original("a", "old", soon()))
@@ -204,6 +214,7 @@ func TestLockStoreSharesATableWithTheOriginal(t *testing.T) {
 }
 
 func TestLockStoreLeasesAnItemToOneOfManyAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "b", "c")
 	until := time.Now().Add(time.Minute)
 	var mu sync.Mutex
@@ -234,6 +245,7 @@ func TestLockStoreLeasesAnItemToOneOfManyAtOnce(t *testing.T) {
 }
 
 func TestLockStoreTokensGrowThroughEveryChangeOfTenure(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	last := int64(0)
 	next := func(l *lease.Lease, err error) *lease.Lease {
@@ -273,6 +285,7 @@ func TestLockStoreRefusesRenewalAndReleaseOfAnOlderTenure(t *testing.T) {
 }
 
 func TestLockStoreRenewalAndReleaseOfARetiredItemAreLost(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
@@ -284,6 +297,7 @@ func TestLockStoreRenewalAndReleaseOfARetiredItemAreLost(t *testing.T) {
 }
 
 func TestLockStoreRenewalOfARowWithoutAnEndIsLost(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -297,6 +311,7 @@ func TestLockStoreRenewalOfARowWithoutAnEndIsLost(t *testing.T) {
 }
 
 func TestLockStoreRenewalNeverMovesTheEndBack(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Hour))
 	require.NoError(t, err)
@@ -307,6 +322,7 @@ func TestLockStoreRenewalNeverMovesTheEndBack(t *testing.T) {
 }
 
 func TestLockStoreReleaseFreesTheRowAndMayBeRepeated(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
@@ -324,6 +340,7 @@ func TestLockStoreReleaseFreesTheRowAndMayBeRepeated(t *testing.T) {
 }
 
 func TestLockStoreReleaseThatARenewalOvertakesIsSentAgain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	built, renewed := make(chan struct{}), make(chan struct{})
 	var releases atomic.Int32
@@ -351,6 +368,7 @@ func TestLockStoreReleaseThatARenewalOvertakesIsSentAgain(t *testing.T) {
 }
 
 func TestLockStoreLosesNothingByALostReply(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	until := time.Now().Add(30 * time.Second)
 	l, err := f.through(lossy("UpdateItem")).Lease("a", for30s("w1"), until)
@@ -380,6 +398,7 @@ func TestLockStoreLosesNothingByALostReply(t *testing.T) {
 // TestLockStoreLeaseWhoseReplyWasLostIsNoOlderTenure: what the model found. The release of the older tenure,
 // arriving late, must not free what was leased until the same end and whose reply was lost.
 func TestLockStoreLeaseWhoseReplyWasLostIsNoOlderTenure(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	until := time.Now().Add(30 * time.Second)
 	older, err := f.Lease("a", for30s("w1"), until)
@@ -395,6 +414,7 @@ func TestLockStoreLeaseWhoseReplyWasLostIsNoOlderTenure(t *testing.T) {
 // TestLockStoreShorteningThatArrivesLateChangesNothing: what the model found, too. The end that the late write has seen
 // may be there again, but the tenure isn't.
 func TestLockStoreShorteningThatArrivesLateChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	var late *tape
 	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
@@ -411,6 +431,7 @@ func TestLockStoreShorteningThatArrivesLateChangesNothing(t *testing.T) {
 }
 
 func TestLockStoreWritesThatArriveLateChangeNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	var late *tape
 	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
@@ -448,6 +469,7 @@ func TestLockStoreWritesThatArriveLateChangeNothing(t *testing.T) {
 }
 
 func TestLockStoreRequestsEndWithTheirContext(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	hang := make(chan struct{})
 	defer close(hang)
@@ -473,6 +495,7 @@ func TestLockStoreRequestsEndWithTheirContext(t *testing.T) {
 }
 
 func TestLockStoreOfAClientThatNewDidNotMakeIsAClearError(t *testing.T) {
+	t.Parallel()
 	assert.NotPanics(t, func() {
 		store := lease.NewLockStore(&dynamodb.DynamoDB{}, "leases", "id")
 		_, err := store.ListLeaseIDs()
@@ -484,6 +507,7 @@ func TestLockStoreOfAClientThatNewDidNotMakeIsAClearError(t *testing.T) {
 
 // TestLockStoreShadowsNoMethodOfItsClient: callers use the embedded client through the store.
 func TestLockStoreShadowsNoMethodOfItsClient(t *testing.T) {
+	t.Parallel()
 	client := reflect.TypeFor[*dynamodb.DynamoDB]()
 	store := reflect.TypeFor[*lease.LockStore]()
 	for i := range client.NumMethod() {

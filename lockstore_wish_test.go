@@ -12,6 +12,7 @@ import (
 )
 
 func TestLockStoreWishIsTwoAttributesAndOneRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -41,6 +42,7 @@ func TestLockStoreWishIsTwoAttributesAndOneRequest(t *testing.T) {
 }
 
 func TestLockStoreWishForARowOfTheOriginals(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0)})
 	require.NoError(t, f.original("a", "old", time.Now().Add(time.Minute)))
@@ -51,6 +53,7 @@ func TestLockStoreWishForARowOfTheOriginals(t *testing.T) {
 }
 
 func TestLockStoreRenewalThatProlongsAWishIsOneRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, wanted := f.wanted()
 	f.reset()
@@ -74,6 +77,7 @@ func TestLockStoreRenewalThatProlongsAWishIsOneRequest(t *testing.T) {
 }
 
 func TestLockStoreHandoverIsOneRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, wanted := f.wanted()
 	f.reset()
@@ -100,6 +104,7 @@ func TestLockStoreHandoverIsOneRequest(t *testing.T) {
 }
 
 func TestLockStoreHandoverBeforeAnOlderProcessIsPastIsOneRelease(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
@@ -113,6 +118,7 @@ func TestLockStoreHandoverBeforeAnOlderProcessIsPastIsOneRelease(t *testing.T) {
 }
 
 func TestLockStoreHandoverOfWhatTheOriginalTookIsALoss(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
 	require.NoError(t, err)
@@ -124,6 +130,7 @@ func TestLockStoreHandoverOfWhatTheOriginalTookIsALoss(t *testing.T) {
 }
 
 func TestLockStoreLosesNothingByALostReplyOfAWishOrAHandover(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	until := time.Now().Add(30 * time.Second)
 	l, err := f.Lease("a", for30s("w1"), until)
@@ -167,6 +174,7 @@ func TestLockStoreLosesNothingByALostReplyOfAWishOrAHandover(t *testing.T) {
 }
 
 func TestLockStoreWishesAndHandoversThatArriveLateChangeNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	var late *tape
 	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,11 +92,6 @@ func soon(t *testing.T, call func()) {
 	case <-time.After(aWhile):
 		t.Fatal("it blocks")
 	}
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
 }
 
 func ids(n int) []string {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
+	t.Parallel()
 	for name, duration := range map[string]time.Duration{"a shorter lease": 10 * time.Second, "a longer lease": 100 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "a")
@@ -77,6 +78,7 @@ func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
 }
 
 func TestNamesakeThatWasPausedLosesAtItsNextRenewal(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
 	older, err := paused.ObtainLease(for30s("w1"))
@@ -90,6 +92,7 @@ func TestNamesakeThatWasPausedLosesAtItsNextRenewal(t *testing.T) {
 }
 
 func TestNamesakesEndIsRememberedByTheNextTenureToo(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	_, err := lease.NewLocker(f.store()).ObtainLease(worker{"w1", time.Hour}) // and paused
 	require.NoError(t, err)
@@ -108,6 +111,7 @@ func TestNamesakesEndIsRememberedByTheNextTenureToo(t *testing.T) {
 }
 
 func TestNamesakesEndIsNotThatOfTheLockersOwnOlderTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -131,6 +135,7 @@ func TestNamesakesEndIsNotThatOfTheLockersOwnOlderTenure(t *testing.T) {
 }
 
 func TestNamesakesLeaseIsNotTakenForOneWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	until := time.Now().Add(30 * time.Second)
 	first, err := f.Lease("a", for30s("host:1"), until)
@@ -142,6 +147,7 @@ func TestNamesakesLeaseIsNotTakenForOneWhoseReplyWasLost(t *testing.T) {
 
 // TestNamesakeThatIsAnOriginalKeepsItsLease: after a rollback.
 func TestNamesakeThatIsAnOriginalKeepsItsLease(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	for name, late := range map[string]func(l *lease.Lease) error{
@@ -163,6 +169,7 @@ func TestNamesakeThatIsAnOriginalKeepsItsLease(t *testing.T) {
 }
 
 func TestNamesakesRowSeenTooEarlyCostsOneMoreWrite(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -198,6 +205,7 @@ func TestNamesakesRowSeenTooEarlyCostsOneMoreWrite(t *testing.T) {
 }
 
 func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -230,4 +238,21 @@ func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
 	unchanged("after the release, which keeps others out")
 	f.put(f.held("a", "w2", time.Now().Add(time.Minute)))
 	unchanged("after another's lease")
+}
+
+// An original of the name renews by leasing, and leaves the token as it is.
+func TestNamesakeThatIsAnOriginalIsRememberedByTheNextTenure(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	_, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	require.NoError(t, f.original("a", "w1", time.Now().Add(time.Hour)))
+	end := f.ends(t)
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.True(t, end.Equal(f.ends(t)), "its lease is not shortened")
+	require.NoError(t, locker.ReleaseLease(l))
+	free := row{"id": str("a"), "LeaseUntil": num(end.UnixNano()), "FencingToken": num(2)}
+	assert.Equal(t, free, f.get("a"), "others get the item when the original has given it up")
 }

@@ -19,6 +19,7 @@ import (
 )
 
 func TestObtainLeaseAsksForItsDurationFromNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
@@ -30,6 +31,7 @@ func TestObtainLeaseAsksForItsDurationFromNow(t *testing.T) {
 }
 
 func TestObtainLeaseHandsOutNoLeaseThatIsOver(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
@@ -43,6 +45,7 @@ func TestObtainLeaseHandsOutNoLeaseThatIsOver(t *testing.T) {
 }
 
 func TestObtainLeaseSendsNothingThatIsKnownToFail(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "other", time.Second), item("b", "other", time.Hour)}}}
 		_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
@@ -52,6 +55,7 @@ func TestObtainLeaseSendsNothingThatIsKnownToFail(t *testing.T) {
 }
 
 func TestObtainLeaseTriesNoItemThatIsAnothersByNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		locker := lease.NewLocker(s)
@@ -66,6 +70,7 @@ func TestObtainLeaseTriesNoItemThatIsAnothersByNow(t *testing.T) {
 }
 
 func TestObtainLeaseTriesOwnItemsFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0), item("mine", "w1", time.Hour), item("c", "", 0)}}}
 		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
@@ -76,6 +81,7 @@ func TestObtainLeaseTriesOwnItemsFirst(t *testing.T) {
 }
 
 func TestObtainLeaseOfARestartedWorkerTakesItsOwnRowFirst(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "b", "c")
 	f.put(f.held("mine", "w1", time.Now().Add(time.Minute)))
 	locker := lease.NewLocker(f.LockStore)
@@ -88,6 +94,7 @@ func TestObtainLeaseOfARestartedWorkerTakesItsOwnRowFirst(t *testing.T) {
 }
 
 func TestObtainLeaseTriesFreeItemsInRandomOrder(t *testing.T) {
+	t.Parallel()
 	first := make(map[string]int)
 	for range 200 {
 		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "gone", -1), item("c", "", 0)}}}
@@ -99,6 +106,7 @@ func TestObtainLeaseTriesFreeItemsInRandomOrder(t *testing.T) {
 }
 
 func TestObtainLeaseLooksAgainAfterAFewLostRaces(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var free []lease.LeaseItem
 		for i := range 50 {
@@ -124,6 +132,7 @@ func TestObtainLeaseLooksAgainAfterAFewLostRaces(t *testing.T) {
 }
 
 func TestObtainLeaseSeesEachOfManyPagesOnceAndStopsAtSuccess(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript(), lands: 3}
 		for i := range 7 {
@@ -154,6 +163,7 @@ func TestObtainLeaseSeesEachOfManyPagesOnceAndStopsAtSuccess(t *testing.T) {
 }
 
 func TestObtainLeaseReadsAShortFirstPageUntilNothingIsFree(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0)}, {item("c", "other", time.Hour)}}, lands: 1}
 		locker := lease.NewLocker(s)
@@ -177,6 +187,7 @@ func TestObtainLeaseReadsAShortFirstPageUntilNothingIsFree(t *testing.T) {
 }
 
 func TestObtainLeaseThatLandsOnTheFirstPageEndsAtTheLast(t *testing.T) {
+	t.Parallel()
 	s := &scanScript{script: newScript()}
 	for i := range 3 {
 		s.pages = append(s.pages, []lease.LeaseItem{item(fmt.Sprint("p", i), "other", time.Hour)})
@@ -188,6 +199,7 @@ func TestObtainLeaseThatLandsOnTheFirstPageEndsAtTheLast(t *testing.T) {
 }
 
 func TestObtainLeaseReadsFewPagesWhileFreeRowsAreEverywhere(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore(ids(40)...)
 		store.SetPageSize(3)
@@ -210,6 +222,7 @@ func TestObtainLeaseReadsFewPagesWhileFreeRowsAreEverywhere(t *testing.T) {
 
 // Here the original sends 5,150 requests: it lists all IDs, and tries one after the other.
 func TestObtainLeaseCostsTwoRequests(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	const n = 100
 	f.rows(n, 10, 0, 0)
@@ -226,6 +239,7 @@ func TestObtainLeaseCostsTwoRequests(t *testing.T) {
 }
 
 func TestObtainLeaseOfACrowdCostsAFewRequestsEach(t *testing.T) {
+	t.Parallel()
 	// crowd has n lessees obtain n items at once, each with a store of its own.
 	crowd := func(t *testing.T, n int, store func() pairOfMethods) {
 		var mu sync.Mutex
@@ -263,6 +277,7 @@ func TestObtainLeaseOfACrowdCostsAFewRequestsEach(t *testing.T) {
 // TestObtainLeaseAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
 // valid while another lessee holds what the newer one released.
 func TestObtainLeaseAnewEndsTheOlderTenureAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.LockStore}), lease.NewLocker(newScript("a"))} {
 		first, err := locker.ObtainLease(for30s("w1"))
@@ -277,6 +292,7 @@ func TestObtainLeaseAnewEndsTheOlderTenureAtOnce(t *testing.T) {
 }
 
 func TestObtainLeaseAnewWithoutAHeartbeatGetsTheRowBack(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	f.put(f.held("b", "other", time.Now().Add(time.Minute)))
 	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.store()})} {
@@ -301,6 +317,7 @@ func TestObtainLeaseAnewWithoutAHeartbeatGetsTheRowBack(t *testing.T) {
 // TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile: after the look that showed it free, or during a write that then
 // was refused.
 func TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, operation := range []string{"Scan", "UpdateItem"} {
 		t.Run("during "+operation, func(t *testing.T) {
 			f := newFixture(t)
@@ -346,6 +363,7 @@ func TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile(t *testing.T) {
 }
 
 func TestObtainLeaseTakesNoRowThatASiblingReleases(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "b", "c")
 	locker := lease.NewLocker(f.LockStore)
 	var lost, released atomic.Int64
@@ -414,6 +432,7 @@ func TestObtainLeaseInTenGoroutinesOfOneNameGetsTenItems(t *testing.T) {
 }
 
 func TestObtainLeaseWhoseReplyWasLostLeavesNoEndBehind(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.through(lossy("UpdateItem")))
 	l, err := locker.ObtainLease(for30s("w1"))

@@ -15,6 +15,7 @@ import (
 )
 
 func TestReleaseStopsTheHeartbeatAndFreesTheItem(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	l, err := locker.ObtainLease(for30s("w1"))
@@ -35,6 +36,7 @@ func TestReleaseStopsTheHeartbeatAndFreesTheItem(t *testing.T) {
 }
 
 func TestReleaseEndsTheTenureFirst(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -50,6 +52,7 @@ func TestReleaseEndsTheTenureFirst(t *testing.T) {
 }
 
 func TestReleaseOfALostLeaseLeavesTheNewHolder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -65,6 +68,7 @@ func TestReleaseOfALostLeaseLeavesTheNewHolder(t *testing.T) {
 }
 
 func TestReleaseOfALeaseKnownToBeLostSendsNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	l, err := locker.ObtainLease(for30s("w1"))
@@ -77,6 +81,7 @@ func TestReleaseOfALeaseKnownToBeLostSendsNothing(t *testing.T) {
 }
 
 func TestReleaseAfterAFailedOneSaysThatTheItemIsLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		client := store.NewClient()
@@ -92,6 +97,7 @@ func TestReleaseAfterAFailedOneSaysThatTheItemIsLost(t *testing.T) {
 }
 
 func TestReleaseWaitsForARenewalUnderWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		s.lease = func(string, time.Time) (*lease.Lease, error) {
@@ -111,6 +117,7 @@ func TestReleaseWaitsForARenewalUnderWay(t *testing.T) {
 }
 
 func TestReleaseGivesUpWaitingWhenTheItemIsFreeAnyway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		lifted := make(chan struct{})
@@ -125,6 +132,7 @@ func TestReleaseGivesUpWaitingWhenTheItemIsFreeAnyway(t *testing.T) {
 }
 
 func TestReleaseThatCrossesARenewalFreesTheItem(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	lost := 0
@@ -178,14 +186,15 @@ func TestReleaseTakesTenSecondsAtMost(t *testing.T) {
 				var start time.Time
 				var ends string
 				soon(t, func() {
-					err := lease.NewLocker(i.LockStore).Hold(ctx, worker{"w1", time.Hour}, func(leased context.Context, l *lease.Lease) error {
+					work := func(leased context.Context, l *lease.Lease) error {
 						ends = l.Until.Round(0).Format("15:04:05")
 						i.mode.Store(mode)
 						start = time.Now()
 						cancel()
 						<-leased.Done()
 						return leased.Err()
-					})
+					}
+					err := lease.NewLocker(i.LockStore).Hold(ctx, worker{"w1", time.Hour}, work)
 					assert.True(t, err == context.Canceled, "got %v", err)
 				})
 				assert.Equal(t, 10*time.Second, time.Since(start))
@@ -198,6 +207,7 @@ func TestReleaseTakesTenSecondsAtMost(t *testing.T) {
 }
 
 func TestReleaseIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
+	t.Parallel()
 	five := worker{"w1", 5 * time.Second}
 	freeze := func(t *testing.T) (imagined, *lease.Locker, *lease.Lease, time.Time) {
 		i, start := newImagined(t, 0), time.Now()
@@ -232,6 +242,7 @@ func TestReleaseIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
 }
 
 func TestReleaseThatFailsNamesTheEndThatThirdPartiesWaitFor(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := lease.NewLocker(f.LockStore).ObtainLease(worker{"w1", time.Hour})
 	require.NoError(t, err)
@@ -245,6 +256,7 @@ func TestReleaseThatFailsNamesTheEndThatThirdPartiesWaitFor(t *testing.T) {
 }
 
 func TestReleaseAfterAnEndedOwnRowWritesZero(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	r := f.held("a", "w", time.Now().Add(-time.Hour))
 	f.put(r)
@@ -256,6 +268,7 @@ func TestReleaseAfterAnEndedOwnRowWritesZero(t *testing.T) {
 }
 
 func TestReleaseOfARequestOrLeaseThatChangedFreesTheItem(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(r *mutable, l *lease.Lease){
 		"a duration of 0":      func(r *mutable, _ *lease.Lease) { r.duration.Store(0) },
 		"a negative duration":  func(r *mutable, _ *lease.Lease) { r.duration.Store(-1) },
@@ -272,11 +285,12 @@ func TestReleaseOfARequestOrLeaseThatChangedFreesTheItem(t *testing.T) {
 				free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}
 				store := leasetest.NewStore("a")
 				r := newMutable("w1", 900*time.Millisecond)
-				err := lease.NewLocker(store).Hold(t.Context(), r, func(ctx context.Context, l *lease.Lease) error {
+				work := func(ctx context.Context, l *lease.Lease) error {
 					change(r, l)
 					time.Sleep(1500 * time.Millisecond) // some renewals
 					return ctx.Err()
-				})
+				}
+				err := lease.NewLocker(store).Hold(t.Context(), r, work)
 				assert.NoError(t, err, "it was kept until then")
 				assert.Equal(t, free, rowOf(t, store, "a"))
 

@@ -24,6 +24,7 @@ import (
 )
 
 func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0), "Old": str("x"), "Kept": str("y")})
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
@@ -53,19 +54,22 @@ func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
 }
 
 func TestSaveAttributesIsWhereTheNextHolderStarts(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	for i := range int64(3) {
-		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			if i > 0 {
 				assert.Equal(t, num(i), l.AttributeValues["done"])
 			}
 			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
-		})
+		}
+		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), work)
 		require.NoError(t, err)
 	}
 }
 
 func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
+	t.Parallel()
 	t.Run("expired", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			i := newImagined(t, 0)
@@ -98,6 +102,7 @@ func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
 }
 
 func TestSaveAttributesBeginsNoTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker, other := lease.NewLocker(store), lease.NewLocker(store)
@@ -111,6 +116,7 @@ func TestSaveAttributesBeginsNoTenure(t *testing.T) {
 }
 
 func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -133,6 +139,7 @@ func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
 }
 
 func TestSaveAttributesOnAStoreOfTwoMethodsIsUnsupported(t *testing.T) {
+	t.Parallel()
 	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
 	l, err := locker.ObtainLease(for30s("w"))
 	require.NoError(t, err)
@@ -144,6 +151,7 @@ func TestSaveAttributesOnAStoreOfTwoMethodsIsUnsupported(t *testing.T) {
 }
 
 func TestSaveAttributesWhoseReplyIsLostIsSentAgain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -154,6 +162,7 @@ func TestSaveAttributesWhoseReplyIsLostIsSentAgain(t *testing.T) {
 }
 
 func TestSaveAttributesThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	var late *tape
 	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
@@ -177,6 +186,7 @@ func TestSaveAttributesThatArrivesLateUndoesNoLaterOne(t *testing.T) {
 }
 
 func TestSaveAttributesMovesTheEndToNoneThatAFailedRenewalAskedFor(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -198,6 +208,7 @@ func TestSaveAttributesMovesTheEndToNoneThatAFailedRenewalAskedFor(t *testing.T)
 
 // TestSaveAttributesAfterARenewalWhoseReplyWasLost: the row's end is later than any that a reply has shown.
 func TestSaveAttributesAfterARenewalWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -221,6 +232,7 @@ func TestSaveAttributesAfterARenewalWhoseReplyWasLost(t *testing.T) {
 
 // A save that a renewal overtakes is not taken for one after a loss.
 func TestSaveAttributesBesideRenewals(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -240,6 +252,7 @@ func TestSaveAttributesBesideRenewals(t *testing.T) {
 }
 
 func TestSaveAttributesBesideARemovalOrAHandover(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(s *lease.LockStore, l *lease.Lease) error{
 		"RemoveLease": func(s *lease.LockStore, l *lease.Lease) error { return s.RemoveLease(l) },
 		"HandOverLease": func(s *lease.LockStore, l *lease.Lease) error {
@@ -277,6 +290,7 @@ func TestSaveAttributesBesideARemovalOrAHandover(t *testing.T) {
 }
 
 func TestSaveAttributesThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -296,6 +310,7 @@ func TestSaveAttributesThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
 }
 
 func TestSaveAttributesByTheStoreEndsWithTheLockersTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		i := newImagined(t, 10)
 		start := time.Now()
@@ -312,6 +327,7 @@ func TestSaveAttributesByTheStoreEndsWithTheLockersTenure(t *testing.T) {
 }
 
 func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestListLeaseIDsReadsEveryPage(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var rows []row
 	want := make(map[string]bool)
@@ -35,6 +36,7 @@ func TestListLeaseIDsReadsEveryPage(t *testing.T) {
 }
 
 func TestListLeaseIDsOfAnEmptyTableIsEmpty(t *testing.T) {
+	t.Parallel()
 	ids, err := newFixture(t).ListLeaseIDs()
 	require.NoError(t, err)
 	assert.NotNil(t, ids)
@@ -72,6 +74,7 @@ func TestScanLogsUnreadableRowsOnceAndTheyStopNobody(t *testing.T) {
 }
 
 func TestScanOfARowTooLargeToLeaseStopsNobody(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(padded("full", 400*1024-30))
 	f.put(padded("good", 10))
@@ -85,6 +88,7 @@ func TestScanOfARowTooLargeToLeaseStopsNobody(t *testing.T) {
 }
 
 func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "free")
 	until := time.Now().Add(time.Minute).Round(0)
 	f.put(f.held("held", "w1", until))
@@ -105,6 +109,7 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 }
 
 func TestScanLeaseItemsAfterNoUTF8SendsNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	_, _, err := f.ScanLeaseItems("\xff", 0)
 	assert.ErrorContains(t, err, "UTF-8")
@@ -112,6 +117,7 @@ func TestScanLeaseItemsAfterNoUTF8SendsNothing(t *testing.T) {
 }
 
 func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
+	t.Parallel()
 	store := lease.NewLockStore(ddblocal.NewClient("http://127.0.0.1:1"), "leases", "id")
 	item, err := store.ParseLeaseItem(row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": num(5), "FencingToken": num(7),
 		"WantedBy": str("w2"), "WantedUntil": num(6), "Mail": num(8)})

@@ -34,7 +34,7 @@ const (
 	shareP = shareD / 3
 )
 
-// simulation is workers that share items.
+// simulation is workers that share items: HoldShare itself, on a store in memory, in imagined time.
 type simulation struct {
 	*testing.T
 	store   *leasetest.Store
@@ -263,6 +263,7 @@ func (s size) String() string { return fmt.Sprintf("%d workers × %d items", s.w
 
 // TestShare simulates what happens to fleets of several sizes, and logs a table of it.
 func TestShare(t *testing.T) {
+	t.Parallel()
 	sizes := []size{{10, 100}}
 	if !race.Enabled() { // With it that takes minutes, and finds no other races.
 		sizes = append(sizes, size{100, 1000})
@@ -395,6 +396,7 @@ func rollingRestart(f *simulation, s size) string {
 }
 
 func TestShareOfMoreWorkersThanItemsIsAtRest(t *testing.T) {
+	t.Parallel()
 	simulate(t, 5, func(f *simulation) {
 		f.startAll(20, 0)
 		f.until("all held", time.Minute, f.held)
@@ -406,6 +408,7 @@ func TestShareOfMoreWorkersThanItemsIsAtRest(t *testing.T) {
 }
 
 func TestShareOfADeafWorkerIsLeftToIt(t *testing.T) {
+	t.Parallel()
 	simulate(t, 40, func(f *simulation) {
 		f.start("deaf", func(w *sharer) {
 			w.most = 28
@@ -428,6 +431,7 @@ func TestShareOfADeafWorkerIsLeftToIt(t *testing.T) {
 }
 
 func TestShareOfSlowWorkMovesLittle(t *testing.T) {
+	t.Parallel()
 	simulate(t, 40, func(f *simulation) {
 		f.returns = 2 * time.Minute
 		f.start("w0")
@@ -442,6 +446,7 @@ func TestShareOfSlowWorkMovesLittle(t *testing.T) {
 }
 
 func TestShareOfShortAndLongLeasesIsLevel(t *testing.T) {
+	t.Parallel()
 	simulate(t, 40, func(f *simulation) {
 		for i := range 4 {
 			f.start(fmt.Sprintf("w%d", i), func(w *sharer) { w.duration = []time.Duration{3 * time.Second, time.Minute}[i%2] })
@@ -453,6 +458,7 @@ func TestShareOfShortAndLongLeasesIsLevel(t *testing.T) {
 }
 
 func TestShareOfVeryDifferentLeasesIsAtRest(t *testing.T) {
+	t.Parallel()
 	for _, d := range [][2]time.Duration{{30 * time.Second, 2 * time.Hour}, {30 * time.Second, 15 * time.Minute}, {15 * time.Minute, 30 * time.Second}} {
 		simulate(t, 10, func(f *simulation) {
 			f.returns = 0
@@ -469,6 +475,7 @@ func TestShareOfVeryDifferentLeasesIsAtRest(t *testing.T) {
 }
 
 func TestShareOfHalfLimitedWorkersIsLevel(t *testing.T) {
+	t.Parallel()
 	simulate(t, 100, func(f *simulation) {
 		for i := range 10 {
 			f.start(fmt.Sprintf("w%d", i), func(w *sharer) { w.most = 5 * (i % 2) })
@@ -488,6 +495,7 @@ func TestShareOfHalfLimitedWorkersIsLevel(t *testing.T) {
 }
 
 func TestShareOfAPoisonedItemTriesItRarely(t *testing.T) {
+	t.Parallel()
 	simulate(t, 20, func(f *simulation) {
 		var tries atomic.Int32
 		f.startAll(4, 0, func(w *sharer) {
@@ -510,6 +518,7 @@ func TestShareOfAPoisonedItemTriesItRarely(t *testing.T) {
 }
 
 func TestShareOfPoisonedItemsIsLevelAndAtRest(t *testing.T) {
+	t.Parallel()
 	simulate(t, 12, func(f *simulation) {
 		poison := func(w *sharer) {
 			w.work = func(ctx context.Context, l *lease.Lease) error {
@@ -530,6 +539,7 @@ func TestShareOfPoisonedItemsIsLevelAndAtRest(t *testing.T) {
 }
 
 func TestShareOfAWorkerThatAlwaysFailsIsTheOthers(t *testing.T) {
+	t.Parallel()
 	simulate(t, 40, func(f *simulation) {
 		f.startAll(3, 0)
 		f.until("level", time.Minute, f.level)
@@ -551,6 +561,7 @@ func TestShareOfAWorkerThatAlwaysFailsIsTheOthers(t *testing.T) {
 }
 
 func TestShareOfWorkThatEndsAtOncePullsAtOthersRarely(t *testing.T) {
+	t.Parallel()
 	simulate(t, 20, func(f *simulation) {
 		f.start("w0")
 		f.until("held", time.Minute, f.held)
@@ -590,6 +601,7 @@ func TestShareOfWorkThatWrapsTheContextsErrorLogsNone(t *testing.T) {
 
 // In large fleets all looks together cost less than the renewals of what they look at, however many lease ends they see.
 func TestShareOfALargeFleetIsLookedAtRarely(t *testing.T) {
+	t.Parallel()
 	if race.Enabled() {
 		t.Skip("with -race it takes long, and finds no other races")
 	}
@@ -609,6 +621,7 @@ func TestShareOfALargeFleetIsLookedAtRarely(t *testing.T) {
 }
 
 func TestShareBesideForeignShortLeasesCostsNoLooks(t *testing.T) {
+	t.Parallel()
 	if race.Enabled() {
 		t.Skip("with -race it takes long, and finds no other races")
 	}
@@ -626,6 +639,7 @@ func TestShareBesideForeignShortLeasesCostsNoLooks(t *testing.T) {
 }
 
 func TestShareOfAReservationThatNobodyCanUseIsPastSoon(t *testing.T) {
+	t.Parallel()
 	simulate(t, 2, func(f *simulation) {
 		f.returns = 0
 		w0 := f.start("w0")
@@ -649,6 +663,7 @@ func TestShareOfAReservationThatNobodyCanUseIsPastSoon(t *testing.T) {
 }
 
 func TestShareOfAReservationBeyondTheLimitEnds(t *testing.T) {
+	t.Parallel()
 	simulate(t, 4, func(f *simulation) {
 		f.returns = 0
 		f.start("x", func(w *sharer) { w.most = 1 })
@@ -670,6 +685,7 @@ func TestShareOfAReservationBeyondTheLimitEnds(t *testing.T) {
 }
 
 func TestShareBesideTheOriginalIsLevel(t *testing.T) {
+	t.Parallel()
 	simulate(t, 30, func(f *simulation) {
 		f.startAll(3, 0)
 		f.until("level", time.Minute, f.level)

@@ -25,6 +25,7 @@ import (
 )
 
 func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	good := lease.NewLocker(f.LockStore)
 	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
@@ -55,6 +56,7 @@ func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
 }
 
 func TestHoldShareEndsAtAMisfitTableThatItMeetsLater(t *testing.T) {
+	t.Parallel()
 	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
 	misfit.createTable("other:S")
 	var sent atomic.Int32
@@ -73,6 +75,7 @@ func TestHoldShareEndsAtAMisfitTableThatItMeetsLater(t *testing.T) {
 }
 
 func TestHoldShareOfADoneContextSendsNothing(t *testing.T) {
+	t.Parallel()
 	store := leasetest.NewStore("a")
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -85,6 +88,7 @@ func TestHoldShareOfADoneContextSendsNothing(t *testing.T) {
 }
 
 func TestHoldShareWaitsOutAnOutageOfTheFirstLook(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		store.OutageFor(time.Minute)
@@ -103,6 +107,7 @@ func TestHoldShareWaitsOutAnOutageOfTheFirstLook(t *testing.T) {
 }
 
 func TestHoldShareTriesItsFirstLookAgainSoon(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a")
 		s.OutageFor(time.Second)
@@ -121,19 +126,21 @@ func TestHoldShareTriesItsFirstLookAgainSoon(t *testing.T) {
 }
 
 func TestHoldShareRenewsThroughAnErrorThatPasses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore()
 		for i := range 100 {
 			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
 		}
 		var lost atomic.Int32
-		stop := sharing(lease.NewLocker(s), for30s("w"), 0, func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			<-ctx.Done()
 			if context.Cause(ctx) != context.Canceled {
 				lost.Add(1)
 			}
 			return ctx.Err()
-		})
+		}
+		stop := sharing(lease.NewLocker(s), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		s.SetError(leasetest.AccessDeniedError)
 		time.Sleep(12 * time.Second)
@@ -145,6 +152,7 @@ func TestHoldShareRenewsThroughAnErrorThatPasses(t *testing.T) {
 }
 
 func TestHoldShareOfTinyLeasesDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, outage := range []bool{false, true} {
 			store := leasetest.NewStore("a")
@@ -159,14 +167,16 @@ func TestHoldShareOfTinyLeasesDoesNotSpin(t *testing.T) {
 }
 
 func TestHoldShareKeepsToItsLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b", "c", "d", "e")
 		var now, most atomic.Int32
-		stop := sharing(lease.NewLocker(store), for30s("w1"), 2, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			return untilDone(ctx, l)
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 2, work)
 		time.Sleep(10 * time.Minute)
 		assert.Equal(t, int32(2), now.Load())
 		require.ErrorIs(t, stop(), context.Canceled)
@@ -175,6 +185,7 @@ func TestHoldShareKeepsToItsLimit(t *testing.T) {
 }
 
 func TestHoldShareOnAStoreOfTwoMethodsTakesWhatIsFreeUpToTheLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a", "b", "c", "d", "e")
 		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
@@ -185,12 +196,13 @@ func TestHoldShareOnAStoreOfTwoMethodsTakesWhatIsFreeUpToTheLimit(t *testing.T) 
 		}
 		var mu sync.Mutex
 		at := make(map[string]int)
-		stop := sharing(lease.NewLocker(s), for30s("w1"), 3, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			mu.Lock()
 			at[l.LeaseID]++
 			mu.Unlock()
 			return untilDone(ctx, l)
-		})
+		}
+		stop := sharing(lease.NewLocker(s), for30s("w1"), 3, work)
 		time.Sleep(10 * time.Minute)
 		mu.Lock()
 		assert.Len(t, at, 3)
@@ -205,6 +217,7 @@ func TestHoldShareOnAStoreOfTwoMethodsTakesWhatIsFreeUpToTheLimit(t *testing.T) 
 }
 
 func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore()
 		for i := range 100 {
@@ -215,11 +228,12 @@ func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
 			}
 		}
 		var running atomic.Int32
-		stop := sharing(lease.NewLocker(plainStore{store}), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			running.Add(1)
 			defer running.Add(-1)
 			return untilDone(ctx, l)
-		})
+		}
+		stop := sharing(lease.NewLocker(plainStore{store}), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		assert.Equal(t, int32(2), running.Load())
 		assert.Equal(t, "w", store.Holder("37"))
@@ -233,6 +247,7 @@ func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
 }
 
 func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore()
 		for i := range 1000 {
@@ -249,23 +264,26 @@ func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
 
 // TestHoldShareWorksOnTheOthersWhenOneRequestHangs: an item whose request gets no reply does not keep the others of its batch from their work.
 func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
+	t.Parallel()
 	for _, d := range []time.Duration{6 * time.Second, 30 * time.Second} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: func(ctx context.Context, seen lease.LeaseItem) error {
+				hook := func(ctx context.Context, seen lease.LeaseItem) error {
 					if seen.LeaseID != "a" {
 						return nil
 					}
 					<-ctx.Done()
 					return ctx.Err()
-				}}
+				}
+				store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: hook}
 				start, began, causes := time.Now(), make(chan time.Duration, 100), make(chan error, 100)
-				stop := sharing(lease.NewLocker(store), worker{"w", d}, 0, func(ctx context.Context, l *lease.Lease) error {
+				work := func(ctx context.Context, l *lease.Lease) error {
 					began <- time.Since(start)
 					<-ctx.Done()
 					causes <- context.Cause(ctx)
 					return ctx.Err()
-				})
+				}
+				stop := sharing(lease.NewLocker(store), worker{"w", d}, 0, work)
 				time.Sleep(d / 4)
 				assert.Len(t, began, 7, "those that work by then")
 				time.Sleep(2 * d)
@@ -280,6 +298,7 @@ func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
 }
 
 func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := leasetest.NewStore("a", "b", "c", "d")
 		var running atomic.Int32
@@ -291,10 +310,11 @@ func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
 				return ctx.Err()
 			}
 		}}
-		stop := sharing(lease.NewLocker(slow), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			running.Add(1)
 			return untilDone(ctx, l)
-		})
+		}
+		stop := sharing(lease.NewLocker(slow), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		assert.Equal(t, int32(4), running.Load())
 		assert.True(t, stop() == context.Canceled)
@@ -302,6 +322,7 @@ func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
 }
 
 func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
+	t.Parallel()
 	for _, d := range []time.Duration{2 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			s := leasetest.NewStore()
@@ -331,12 +352,14 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 }
 
 func TestHoldShareKeepsAnItemWhoseWorkChangesItsLease(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
-		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			*l = lease.Lease{}
 			return untilDone(ctx, l)
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		assert.Equal(t, "w", store.Holder("a"))
 		assert.Equal(t, "w", store.Holder("b"))
@@ -351,7 +374,7 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("stolen", "removed", "retired")
 		causes := make(chan string, 3)
-		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			if l.LeaseID == "removed" {
 				assert.NoError(t, store.RemoveLease(l))
 				return nil // done for good
@@ -359,7 +382,8 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 			<-ctx.Done()
 			causes <- fmt.Sprint(l.LeaseID, " ", context.Cause(ctx))
 			return ctx.Err()
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		store.Steal("stolen", "thief", time.Hour)
 		store.Retire("retired")
@@ -373,13 +397,15 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 
 // TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of them is left behind.
 func TestHoldShareWorksThroughAQueue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore()
 		var done atomic.Int32
-		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(_ context.Context, l *lease.Lease) error {
+		work := func(_ context.Context, l *lease.Lease) error {
 			done.Add(1)
 			return store.RemoveLease(l)
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
 		for i := range 500 {
 			require.NoError(t, store.AddLeaseID(fmt.Sprint(i), nil))
 			time.Sleep(100 * time.Millisecond)
@@ -395,13 +421,15 @@ func TestHoldShareWorksThroughAQueue(t *testing.T) {
 
 // The item is kept for nobody any longer than who is to have it then has asked.
 func TestHoldShareReservesForNoLongerThanTheWish(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			<-ctx.Done()
 			time.Sleep(25 * time.Second)
 			return nil
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
 		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "", time.Now().Add(5*time.Minute)))
 		time.Sleep(20 * time.Second) // The holder has seen it.
@@ -416,6 +444,7 @@ func TestHoldShareReservesForNoLongerThanTheWish(t *testing.T) {
 }
 
 func TestHoldShareRestsFromWorkThatReturnsAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		err         error
 		least, most int32 // tries in an hour
@@ -432,13 +461,14 @@ func TestHoldShareRestsFromWorkThatReturnsAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := leasetest.NewStore("a", "b")
 				var tries atomic.Int32
-				stop := sharing(lease.NewLocker(store), for30s("w1"), 0, func(ctx context.Context, l *lease.Lease) error {
+				work := func(ctx context.Context, l *lease.Lease) error {
 					if l.LeaseID == "b" {
 						return untilDone(ctx, l)
 					}
 					tries.Add(1)
 					return c.err
-				})
+				}
+				stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
 				time.Sleep(time.Hour)
 				assert.Equal(t, "w1", store.Holder("b"))
 				require.ErrorIs(t, stop(), context.Canceled)
@@ -451,14 +481,16 @@ func TestHoldShareRestsFromWorkThatReturnsAtOnce(t *testing.T) {
 
 // TestHoldShareWishesForNothingThatItRestsFrom: it would be handed over, and then stay idle until the reservation ends.
 func TestHoldShareWishesForNothingThatItRestsFrom(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		var working atomic.Int32
-		good := sharing(lease.NewLocker(store.NewClient()), for30s("good"), 0, func(ctx context.Context, l *lease.Lease) error {
+		work := func(ctx context.Context, l *lease.Lease) error {
 			working.Add(1)
 			defer working.Add(-1)
 			return untilDone(ctx, l)
-		})
+		}
+		good := sharing(lease.NewLocker(store.NewClient()), for30s("good"), 0, work)
 		time.Sleep(time.Minute)
 		require.Equal(t, int32(2), working.Load())
 		bad := sharing(lease.NewLocker(store.NewClient()), for30s("bad"), 0, func(context.Context, *lease.Lease) error {
@@ -476,6 +508,7 @@ func TestHoldShareWishesForNothingThatItRestsFrom(t *testing.T) {
 }
 
 func TestHoldShareNamesItemsThatItCouldNotRelease(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fail func(s *leasetest.Store)
 		most time.Duration
@@ -516,12 +549,14 @@ func TestHoldShareNamesItemsThatItCouldNotRelease(t *testing.T) {
 }
 
 func TestHoldShareNamesAnItemWhoseWorkRepeatsALoss(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, func(ctx context.Context, _ *lease.Lease) error {
+		work := func(ctx context.Context, _ *lease.Lease) error {
 			<-ctx.Done()
 			return fmt.Errorf("of another lease: %w", lease.LeaseLostError)
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
 		time.Sleep(5 * time.Second)
 		store.SetOutage(true)
 		assert.ErrorContains(t, stop(), `1 items of "w1" stay leased until`)
@@ -532,10 +567,11 @@ func TestHoldShareNamesWorkThatLeavesItsGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger := record(t)
 		store := leasetest.NewStore("a")
-		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, func(context.Context, *lease.Lease) error {
+		work := func(context.Context, *lease.Lease) error {
 			runtime.Goexit()
 			return nil
-		})
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
 		time.Sleep(5 * time.Second)
 		require.ErrorIs(t, stop(), context.Canceled)
 		ended := logger.named("Work Ended")
@@ -546,11 +582,12 @@ func TestHoldShareNamesWorkThatLeavesItsGoroutine(t *testing.T) {
 }
 
 func TestHoldSharePanicsAsItsWorkWhenTheOthersHaveReturned(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b", "c")
 		var working atomic.Int32
 		assert.PanicsWithValue(t, "boom", func() {
-			_ = lease.NewLocker(store).HoldShare(t.Context(), for30s("w1"), 0, func(ctx context.Context, l *lease.Lease) error {
+			work := func(ctx context.Context, l *lease.Lease) error {
 				working.Add(1)
 				defer working.Add(-1)
 				if l.LeaseID == "b" {
@@ -560,7 +597,8 @@ func TestHoldSharePanicsAsItsWorkWhenTheOthersHaveReturned(t *testing.T) {
 				<-ctx.Done()
 				time.Sleep(2 * time.Second)
 				return ctx.Err()
-			})
+			}
+			_ = lease.NewLocker(store).HoldShare(t.Context(), for30s("w1"), 0, work)
 		})
 		assert.Zero(t, working.Load())
 		for _, id := range []string{"a", "b", "c"} {
@@ -574,13 +612,14 @@ func TestHoldShareLogsAPanicOfWorkWithItsStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a", "b")
 		assert.Panics(t, func() {
-			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+			work := func(ctx context.Context, l *lease.Lease) error {
 				if l.LeaseID == "a" {
 					workThatPanics()
 				}
 				<-ctx.Done()
 				return nil
-			})
+			}
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, work)
 		})
 		assert.Empty(t, store.Holder("a"))
 		assert.Empty(t, store.Holder("b"))
@@ -591,22 +630,25 @@ func TestHoldShareLogsAPanicOfWorkWithItsStack(t *testing.T) {
 func workThatPanics() { panic("work") }
 
 func TestHoldSharePanicsAsItsStoreWhenAllHaveReturned(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: func(_ context.Context, seen lease.LeaseItem) error {
+		hook := func(_ context.Context, seen lease.LeaseItem) error {
 			if seen.LeaseID == "a" {
 				panic("store")
 			}
 			return nil
-		}}
+		}
+		store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: hook}
 		var running atomic.Int32
 		assert.PanicsWithValue(t, "store", func() {
-			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, func(ctx context.Context, _ *lease.Lease) error {
+			work := func(ctx context.Context, _ *lease.Lease) error {
 				running.Add(1)
 				defer running.Add(-1)
 				<-ctx.Done()
 				time.Sleep(time.Second)
 				return nil
-			})
+			}
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, work)
 		})
 		assert.Zero(t, running.Load(), "works that HoldShare left behind")
 		for _, id := range []string{"b", "c", "d", "e", "f", "g", "h"} {
@@ -616,6 +658,7 @@ func TestHoldSharePanicsAsItsStoreWhenAllHaveReturned(t *testing.T) {
 }
 
 func TestHoldShareTakesAHundredItemsForHardlyMoreThanAWriteEach(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var ids []string
 		for i := range 100 {
@@ -644,6 +687,7 @@ func TestHoldShareTakesAHundredItemsForHardlyMoreThanAWriteEach(t *testing.T) {
 
 // Two workers on a real table, one of which joins, and one leaves.
 func TestHoldShareOnDynamoDB(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a", "b", "c", "d")
 	count := func(name string) (n int) {
 		items, _, err := f.ScanLeaseItems("", 0)
@@ -675,6 +719,7 @@ func TestHoldShareOnDynamoDB(t *testing.T) {
 // Whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare gets them all, and keeps or gets
 // back each that it holds.
 func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	bys, untils := foreignWishes("w1")
 	for i := range untils { // Not a live wish: who heeds that loses the item until the reservation ends.
@@ -701,11 +746,12 @@ func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
 		defer mu.Unlock()
 		at[id] += n
 	}
-	stop := sharing(lease.NewLocker(f.LockStore), worker{"w1", 15 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
+	work := func(ctx context.Context, l *lease.Lease) error {
 		works(l.LeaseID, 1)
 		defer works(l.LeaseID, -1)
 		return untilDone(ctx, l)
-	})
+	}
+	stop := sharing(lease.NewLocker(f.LockStore), worker{"w1", 15 * time.Second}, 0, work)
 	defer stop()
 	all := func(what string) {
 		t.Helper()
@@ -756,11 +802,12 @@ func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
 			share := func(lessee string) (has *atomic.Int32, stop func() error) {
 				has = new(atomic.Int32)
 				locker := lease.NewLocker(f.store())
-				return has, sharing(locker, worker{lessee, 6 * time.Second}, 0, func(ctx context.Context, l *lease.Lease) error {
+				work := func(ctx context.Context, l *lease.Lease) error {
 					has.Add(1)
 					defer has.Add(-1)
 					return untilDone(ctx, l)
-				})
+				}
+				return has, sharing(locker, worker{lessee, 6 * time.Second}, 0, work)
 			}
 			first, stop := share("w1")
 			defer stop()

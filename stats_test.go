@@ -16,6 +16,7 @@ import (
 // TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent, through outages, lost replies,
 // thefts and wishes.
 func TestStatsAreWhatTheStoreCounted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := leasetest.NewStore(ids(20)...)
 		store := shared.NewClient()
@@ -95,6 +96,7 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 }
 
 func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker, other := lease.NewLocker(store), lease.NewLocker(store)
@@ -105,11 +107,12 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 		finish := make(chan struct{})
 		done := make(chan error, 1)
 		go func() {
-			done <- locker.Hold(ctx, for30s("w"), func(ctx context.Context, _ *lease.Lease) error {
+			work := func(ctx context.Context, _ *lease.Lease) error {
 				<-ctx.Done()
 				<-finish
 				return nil
-			})
+			}
+			done <- locker.Hold(ctx, for30s("w"), work)
 		}()
 		time.Sleep(time.Second)
 		assert.Equal(t, 1, locker.Stats().Waiting)
@@ -130,12 +133,14 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 }
 
 func TestStatsOfARaceThatIsLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		locker := lease.NewLocker(&hooked{to: store, hook: func(context.Context, lease.LeaseItem) error {
+		hook := func(context.Context, lease.LeaseItem) error {
 			store.Steal("a", "faster", time.Minute)
 			return nil
-		}})
+		}
+		locker := lease.NewLocker(&hooked{to: store, hook: hook})
 		_, err := locker.ObtainLease(for30s("w"))
 		assert.True(t, err == lease.LeaseNotObtainedError)
 		assert.EqualValues(t, 1, locker.Stats().RacesLost)
@@ -144,6 +149,7 @@ func TestStatsOfARaceThatIsLost(t *testing.T) {
 }
 
 func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		store.Steal("a", "other", time.Hour)
@@ -159,6 +165,7 @@ func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
 // TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
 // is leased anew, writes that fail, and an older lease of an item that is held.
 func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -205,6 +212,7 @@ func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
 }
 
 func TestStatsOfARenewalBesideAReleaseShowNoFailedOne(t *testing.T) {
+	t.Parallel()
 	store := leasetest.NewStore("a")
 	for range 50 {
 		locker := lease.NewLocker(&hooked{to: store, hook: func(context.Context, lease.LeaseItem) error { return nil }, renewed: (*lease.Lease).Discard})
@@ -227,6 +235,7 @@ func TestStatsTakeNoAllocation(t *testing.T) {
 }
 
 func TestLockerLeasesAreThoseHeldNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("b", "a", "c")
 		require.NoError(t, store.AddLeaseID("d", row{"Name": str("d's")}))

@@ -20,6 +20,7 @@ import (
 )
 
 func TestEnsureTableMakesAFittingTable(t *testing.T) {
+	t.Parallel()
 	f := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "lock.id")
 	var wg sync.WaitGroup
 	for range 5 { // at once
@@ -36,6 +37,7 @@ func TestEnsureTableMakesAFittingTable(t *testing.T) {
 }
 
 func TestEnsureTableWrapsTheContextsError(t *testing.T) {
+	t.Parallel()
 	for mode, waits := range map[string]string{"": "for the table to become active", "hang": "for a reply"} {
 		t.Run("while it waits "+waits, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,6 +54,7 @@ func TestEnsureTableWrapsTheContextsError(t *testing.T) {
 }
 
 func TestTableThatDoesNotFitIsAClearError(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		keys []string
 		row  row
@@ -126,6 +129,7 @@ func TestTableThatIsEmptyAndDoesNotFitIsAClearError(t *testing.T) {
 }
 
 func TestTableThatIsEmptyAndFitsIsDescribedOnce(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	for range 3 {
 		ids, err := f.ListLeaseIDs()
@@ -139,6 +143,7 @@ func TestTableThatIsEmptyAndFitsIsDescribedOnce(t *testing.T) {
 }
 
 func TestAddLeaseIDRegistersAFreeItem(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	before := time.Now().UnixMilli()
 	require.NoError(t, f.AddLeaseID("a", row{"x": str("y")}))
@@ -150,6 +155,7 @@ func TestAddLeaseIDRegistersAFreeItem(t *testing.T) {
 }
 
 func TestAddLeaseIDNeverOverwrites(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	_, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
@@ -161,6 +167,7 @@ func TestAddLeaseIDNeverOverwrites(t *testing.T) {
 }
 
 func TestAddLeaseIDMaySetTheToken(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	require.NoError(t, f.AddLeaseID("a", row{"FencingToken": num(41)}))
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
@@ -171,6 +178,7 @@ func TestAddLeaseIDMaySetTheToken(t *testing.T) {
 }
 
 func TestAddLeaseIDAfterRetirementRepeatsNoToken(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	last := int64(0)
 	for range 3 {
@@ -187,6 +195,7 @@ func TestAddLeaseIDAfterRetirementRepeatsNoToken(t *testing.T) {
 }
 
 func TestAddLeaseIDOnAWrongClockRepeatsNoToken(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	register := func() int64 { // in a process of its own
 		s := f.through(dated(-time.Minute))
@@ -202,6 +211,7 @@ func TestAddLeaseIDOnAWrongClockRepeatsNoToken(t *testing.T) {
 }
 
 func TestAddLeaseIDAnewIsNoOlderTenures(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(1000)})
 	locker := lease.NewLocker(f.LockStore)
@@ -222,6 +232,7 @@ func TestAddLeaseIDAnewIsNoOlderTenures(t *testing.T) {
 }
 
 func TestRemoveLeaseIDRetiresOnlyWhatNobodyHolds(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "free")
 	f.put(f.held("held", "other", time.Now().Add(time.Minute)))
 	f.put(f.held("ended", "other", time.Now().Add(-time.Second)))
@@ -244,6 +255,7 @@ func TestRemoveLeaseIDRetiresOnlyWhatNobodyHolds(t *testing.T) {
 }
 
 func TestRemoveLeaseRetiresTheHoldersOwnItem(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)

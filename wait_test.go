@@ -16,6 +16,7 @@ import (
 )
 
 func TestWaitUntilLeaseObtainedLooksEachWaitPeriod(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
@@ -32,6 +33,7 @@ func TestWaitUntilLeaseObtainedLooksEachWaitPeriod(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedWaitsTenMillisecondsAtLeast(t *testing.T) {
+	t.Parallel()
 	for _, period := range []time.Duration{1, 10 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript("a")
@@ -46,6 +48,7 @@ func TestWaitUntilLeaseObtainedWaitsTenMillisecondsAtLeast(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedWithoutAWaitPeriodIsNotHot(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = held
@@ -109,6 +112,7 @@ func TestWaitUntilLeaseObtainedLogsEachErrorOnce(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedEndsAtOnceWithTheCause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = held
@@ -144,6 +148,7 @@ func TestWaitUntilLeaseObtainedThatIsGivenUpLogsNoError(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedWakesAtTheFirstEndSeen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript()}
 		s.pages = [][]lease.LeaseItem{{item("late", "other", 50*time.Second), item("soon", "other", 20*time.Second), item("never", "other", time.Hour)}}
@@ -157,6 +162,7 @@ func TestWaitUntilLeaseObtainedWakesAtTheFirstEndSeen(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedGoesOnAfterAWakeThatObtainsNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scanScript{script: newScript()}
 		s.lease = held
@@ -172,6 +178,7 @@ func TestWaitUntilLeaseObtainedGoesOnAfterAWakeThatObtainsNothing(t *testing.T) 
 }
 
 func TestWaitUntilLeaseObtainedInACrowdDoesNotStrikeAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		var mu sync.Mutex
@@ -193,6 +200,7 @@ func TestWaitUntilLeaseObtainedInACrowdDoesNotStrikeAtOnce(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedTakesOverSoonAfterTheEndAndNeverBefore(t *testing.T) {
+	t.Parallel()
 	for i := range 15 {
 		synctest.Test(t, func(t *testing.T) {
 			left := 700*time.Millisecond + time.Duration(i)*50*time.Millisecond
@@ -217,6 +225,7 @@ func TestWaitUntilLeaseObtainedTakesOverSoonAfterTheEndAndNeverBefore(t *testing
 }
 
 func TestWaitUntilLeaseObtainedTakesAReleasedItemAtItsNextLook(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -236,6 +245,7 @@ func TestWaitUntilLeaseObtainedTakesAReleasedItemAtItsNextLook(t *testing.T) {
 }
 
 func TestWaitUntilLeaseObtainedCostsALookEachPeriod(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore(ids(200)...)
 		for _, id := range ids(200) {
