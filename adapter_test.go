@@ -164,9 +164,13 @@ func TestAdapterTakesARenewalThatReturnsNothingForAnError(t *testing.T) {
 	})
 }
 
-// outlived obtains a lease of 30 s whose next LeaseDuration takes that long, on a store of two methods, and runs its
-// Heartbeat until the lease has ended. Then it calls after. It does so 20 times: there was a coin to toss.
-func outlived(t *testing.T, takes time.Duration, after func(t *testing.T, s *leasetest.Store, locker *lease.Locker, r lease.LeaseRequest)) {
+// afterwards is what a test does when a tenure on that store has ended.
+type afterwards func(t *testing.T, s *leasetest.Store, locker *lease.Locker, r lease.LeaseRequest)
+
+// outlived obtains a lease of 30 s whose next LeaseDuration takes that long, on a store of two
+// methods, and runs its Heartbeat until the lease has ended. Then it calls after. It does so 20
+// times: there was a coin to toss.
+func outlived(t *testing.T, takes time.Duration, after afterwards) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			s := leasetest.NewStore("a")

@@ -65,15 +65,16 @@ func BenchmarkLease(b *testing.B) {
 	})
 }
 
-// literal obtains a lease as the documentation of the original says: it lists all IDs and tries each.
+// literal obtains a lease as the documentation of the original says: it lists all IDs and tries
+// each.
 type literal struct{ *lease.LockStore }
 
 func (s literal) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 	return s.LockStore.Lease(id, r, until)
 }
 
-// rows fills the table with n rows of that size. Where fewer percent of them were held before, it makes
-// only those rows that are held now; where none was, and none is, all of them, free.
+// rows fills the table with n rows of that size. Where fewer percent of them were held before, it
+// makes only those rows that are held now; where none was, and none is, all of them, free.
 func (f *fixture) rows(n, size, before, percent int) {
 	const batch = 16 << 20 / (128 << 10) // so that no request is over 16 MB
 	rows := make([]row, 0, batch)
@@ -122,8 +123,8 @@ func (f *fixture) freed(b *testing.B, l *lease.Lease) {
 	f.mu.Unlock()
 }
 
-// BenchmarkObtain obtains one lease, as a process that has just started, from tables of several sizes
-// and occupations; "literal" is the baseline, left out where it would take minutes.
+// BenchmarkObtain obtains one lease, as a process that has just started, from tables of several
+// sizes and occupations; "literal" is the baseline, left out where it would take minutes.
 func BenchmarkObtain(b *testing.B) {
 	for _, rows := range []struct{ n, size int }{{1, 100}, {1000, 100}, {100_000, 100}, {1, 100 << 10}, {1000, 100 << 10}} {
 		f := newFixture(b)
@@ -214,7 +215,8 @@ func BenchmarkStandby(b *testing.B) {
 	}
 }
 
-// BenchmarkColdStart starts that many lessees at once on as many free items. It reports for each lessee.
+// BenchmarkColdStart starts that many lessees at once on as many free items. It reports for each
+// lessee.
 func BenchmarkColdStart(b *testing.B) {
 	for _, lessees := range []int{10, 100, 1000} {
 		for _, kind := range []string{"ours", "literal"} {

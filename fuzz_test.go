@@ -87,8 +87,11 @@ func FuzzForeignRow(f *testing.F) {
 			return &dynamodb.AttributeValue{L: []*dynamodb.AttributeValue{num(n)}}
 		}
 		r := row{"id": str("a"), "mine": str("kept")}
-		for name, v := range map[string]*dynamodb.AttributeValue{"ProcessID": value(holderKind, token, holder),
-			"LeaseUntil": value(untilKind, until, holder), "FencingToken": value(tokenKind, token, holder)} {
+		for name, v := range map[string]*dynamodb.AttributeValue{
+			"ProcessID":    value(holderKind, token, holder),
+			"LeaseUntil":   value(untilKind, until, holder),
+			"FencingToken": value(tokenKind, token, holder),
+		} {
 			if v != nil {
 				r[name] = v
 			}
@@ -109,7 +112,11 @@ func FuzzForeignRow(f *testing.F) {
 		if r := before["LeaseUntil"]; r != nil && r.N == nil && (first != nil || second != nil) {
 			t.Fatalf("%v was leased", before)
 		}
-		if n, ok := plain(untilKind, until); ok && n > time.Now().Add(time.Minute).UnixNano() && (first != nil || second != nil) && holder != "w1" && holder != "w2" {
+		end, known := plain(untilKind, until)
+		live := known && end > time.Now().Add(time.Minute).UnixNano()
+		foreign := holder != "w1" && holder != "w2"
+		leased := first != nil || second != nil
+		if live && foreign && leased {
 			t.Fatalf("%v was taken from its holder: %v %v", before, err1, err2)
 		}
 		require.Equal(t, "kept", *x.get("a")["mine"].S)
@@ -126,20 +133,45 @@ func FuzzForeignRow(f *testing.F) {
 // plain returns the number that an attribute of that kind is, if it is one.
 func plain(kind uint8, n int64) (int64, bool) { return n, kind%6 == 2 }
 
-// foreignWishes are what others may write into WantedBy and WantedUntil; nil leaves the attribute out.
+// foreignWishes are what others may write into WantedBy and WantedUntil; nil leaves the attribute
+// out.
 func foreignWishes(holder string) (bys, untils []*dynamodb.AttributeValue) {
 	now := time.Now().UnixNano()
-	odd := []*dynamodb.AttributeValue{nil, {B: []byte("w2")}, {NULL: aws.Bool(true)}, {BOOL: aws.Bool(true)}, {SS: []*string{aws.String("w2")}},
-		{L: []*dynamodb.AttributeValue{str("w2")}}, {M: row{"S": str("w2")}}, num(7)}
-	bys = append(odd, str("w2"), str(""), str(holder), str("nobody knows"), str(strings.Repeat("x", 2048)))
-	untils = append(odd[:len(odd):len(odd)], str("soon"), str(fmt.Sprint(now+int64(time.Minute))), num(0), num(-1), num(now-1),
-		num(now+int64(time.Minute)), num(now+int64(10*365*24*time.Hour)), num(math.MaxInt64), num(math.MinInt64),
-		&dynamodb.AttributeValue{N: aws.String("9.9E125")}, &dynamodb.AttributeValue{N: aws.String("-9.9E125")},
-		&dynamodb.AttributeValue{N: aws.String(fmt.Sprint(now/1e9+60) + "000000000.5")})
+	number := func(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{N: &s} }
+	odd := []*dynamodb.AttributeValue{
+		nil,
+		{B: []byte("w2")},
+		{NULL: aws.Bool(true)},
+		{BOOL: aws.Bool(true)},
+		{SS: []*string{aws.String("w2")}},
+		{L: []*dynamodb.AttributeValue{str("w2")}},
+		{M: row{"S": str("w2")}},
+		num(7),
+	}
+	bys = append(slices.Clone(odd),
+		str("w2"),
+		str(""),
+		str(holder),
+		str("nobody knows"),
+		str(strings.Repeat("x", 2048)))
+	untils = append(slices.Clone(odd),
+		str("soon"),
+		str(fmt.Sprint(now+int64(time.Minute))),
+		num(0),
+		num(-1),
+		num(now-1),
+		num(now+int64(time.Minute)),
+		num(now+int64(10*365*24*time.Hour)),
+		num(math.MaxInt64),
+		num(math.MinInt64),
+		number("9.9E125"),
+		number("-9.9E125"),
+		number(fmt.Sprint(now/1e9+60)+"000000000.5"))
 	return bys, untils
 }
 
-// foreignWish writes a wish into a row as somebody else might, and reports false if DynamoDB takes no such value.
+// foreignWish writes a wish into a row as somebody else might, and reports false if DynamoDB takes
+// no such value.
 func (f *fixture) foreignWish(id string, by, until *dynamodb.AttributeValue) bool {
 	r := f.get(id)
 	delete(r, "WantedBy")
@@ -174,7 +206,8 @@ func (f *fixture) setWish(id string, by, until *dynamodb.AttributeValue) {
 	require.NoError(f.tb, err)
 }
 
-// anyWish leases, renews, and hands over or releases an item whose row has that wish. It must not be lost.
+// anyWish leases, renews, and hands over or releases an item whose row has that wish. It must not
+// be lost.
 func (f *fixture) anyWish(t *testing.T, id string, by, until *dynamodb.AttributeValue, handOver bool) {
 	if !f.foreignWish(id, by, until) {
 		return
@@ -242,8 +275,11 @@ func FuzzForeignWish(f *testing.F) {
 		}
 		x.tb = t
 		bys, untils := foreignWishes("w1")
-		bys, untils = append(bys, str(name)), append(untils, num(at))
+		bys = append(bys, str(name))
+		untils = append(untils, num(at))
 		x.put(row{"id": str("a"), "LeaseUntil": num(0), "mine": str("kept")})
-		x.anyWish(t, "a", bys[min(int(by), len(bys)-1)], untils[min(int(until), len(untils)-1)], handOver)
+		wantedBy := bys[min(int(by), len(bys)-1)]
+		wantedUntil := untils[min(int(until), len(untils)-1)]
+		x.anyWish(t, "a", wantedBy, wantedUntil, handOver)
 	})
 }

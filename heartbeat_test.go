@@ -212,7 +212,7 @@ func TestHeartbeatHasTimeForTwoMoreTriesAfterAHang(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []int32{1, 2, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0)}}}
+			s := onePage(item("a", "", 0))
 			s.renewed = func(ctx context.Context) error {
 				if int32(len(s.beats())) > hangs {
 					return nil

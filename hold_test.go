@@ -147,8 +147,7 @@ func TestHoldHeedsAWish(t *testing.T) {
 				before := 0
 				w1 := worker{"w1", 1500 * time.Millisecond}
 				work := func(ctx context.Context, l *lease.Lease) error {
-					wish := time.Now().Add(1250 * time.Millisecond)
-					require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "w2", wish))
+					wish(t, store, "a", "w2", 1250*time.Millisecond)
 					before = client.Counts().Requests()
 					<-ctx.Done()
 					assert.LessOrEqual(t, client.Counts().Requests()-before, 1, "the renewal's reply shows the wish")
@@ -181,7 +180,7 @@ func TestHoldFreesWhatAnOperatorWants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		work := func(ctx context.Context, _ *lease.Lease) error {
-			require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "", time.Now().Add(5*time.Minute)))
+			wish(t, store, "a", "", 5*time.Minute)
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -197,9 +196,7 @@ func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		work := func(ctx context.Context, _ *lease.Lease) error {
-			items, _, err := store.ScanLeaseItems("", 0)
-			require.NoError(t, err)
-			require.NoError(t, store.WantLease(t.Context(), items[0], "w2", time.Now().Add(time.Hour)))
+			wish(t, store, "a", "w2", time.Hour)
 			time.Sleep(49 * time.Minute)
 			assert.NoError(t, ctx.Err())
 			time.Sleep(2 * time.Minute)
@@ -212,20 +209,17 @@ func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
 	})
 }
 
-// An operator wants an item freed, some time in the next minutes; a worker that is gone soon wants it for
-// itself; it is handed over to that one, and idle for a minute at most.
+// An operator wants an item freed, some time in the next minutes; a worker that is gone soon wants
+// it for itself; it is handed over to that one, and idle for a minute at most.
 func TestHoldReservesForNoLongerThanTheWish(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		want := func(by string, until time.Duration) {
-			assert.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), by, time.Now().Add(until)))
-		}
 		const d = 1500 * time.Millisecond
 		work := func(ctx context.Context, _ *lease.Lease) error {
-			want("", 5*time.Minute)
+			wish(t, store, "a", "", 5*time.Minute)
 			<-ctx.Done()
-			want("gone", d/2)
+			wish(t, store, "a", "gone", d/2)
 			return ctx.Err()
 		}
 		err := lease.NewLocker(store).Hold(t.Context(), worker{"w1", d}, work)

@@ -11,8 +11,8 @@ import (
 	"github.com/intercom/lease"
 )
 
-// The errors are large beside what a busy machine may be late: a reply that is late teaches the clock less exactly.
-// How exactly is shown in clock_test.go.
+// The errors are large beside what a busy machine may be late: a reply that is late teaches the
+// clock less exactly. How exactly is shown in clock_test.go.
 func TestLockStoreClockThatIsWrongIsCorrected(t *testing.T) {
 	for _, hostError := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(hostError.String(), func(t *testing.T) {

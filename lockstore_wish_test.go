@@ -1,7 +1,6 @@
 package lease_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -176,11 +175,7 @@ func TestLockStoreLosesNothingByALostReplyOfAWishOrAHandover(t *testing.T) {
 func TestLockStoreWishesAndHandoversThatArriveLateChangeNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
-	var late *tape
-	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
-	_, err := store.ListLeaseIDs() // learns the clock
-	require.NoError(t, err)
-	late.sent, late.bodys = nil, nil
+	store, late := f.taped()
 	start := time.Now()
 	unchanged := func(what string, numbers ...int) {
 		t.Helper()

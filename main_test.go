@@ -76,7 +76,8 @@ func within(tb testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// aWhile is how long a test waits for what comes at once on an idle machine: a guard against hangs, no bound.
+// aWhile is how long a test waits for what comes at once on an idle machine: a guard against
+// hangs, no bound.
 const aWhile = 2 * time.Minute
 
 // soon fails the test if a call blocks.
@@ -263,7 +264,8 @@ func (f *fixture) ends(t *testing.T) time.Time {
 	return time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
 }
 
-// wanted leases "a" to w1 for a minute, lets w2 wish for it, and returns the lease and the wish's end.
+// wanted leases "a" to w1 for a minute, lets w2 wish for it, and returns the lease and the wish's
+// end.
 func (f *fixture) wanted() (*lease.Lease, time.Time) {
 	f.tb.Helper()
 	l, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))

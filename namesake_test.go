@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"context"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,11 +211,7 @@ func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
 	stale := f.seen()
 	require.NoError(t, f.RenewLease(older, time.Now().Add(40*time.Second)))
 	end := f.ends(t)
-	var late *tape
-	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
-	_, err = store.ListLeaseIDs() // learns the clock
-	require.NoError(t, err)
-	late.sent, late.bodys = nil, nil
+	store, late := f.taped()
 	unchanged := func(what string) {
 		t.Helper()
 		before := f.get("a")

@@ -47,7 +47,7 @@ func TestObtainLeaseHandsOutNoLeaseThatIsOver(t *testing.T) {
 func TestObtainLeaseSendsNothingThatIsKnownToFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "other", time.Second), item("b", "other", time.Hour)}}}
+		s := onePage(item("a", "other", time.Second), item("b", "other", time.Hour))
 		_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
 		assert.True(t, err == lease.LeaseNotObtainedError)
 		assert.Equal(t, []call{{0, ""}}, s.calls)
@@ -72,7 +72,7 @@ func TestObtainLeaseTriesNoItemThatIsAnothersByNow(t *testing.T) {
 func TestObtainLeaseTriesOwnItemsFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0), item("mine", "w1", time.Hour), item("c", "", 0)}}}
+		s := onePage(item("a", "", 0), item("b", "", 0), item("mine", "w1", time.Hour), item("c", "", 0))
 		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		assert.Equal(t, "mine", l.LeaseID)
@@ -97,7 +97,7 @@ func TestObtainLeaseTriesFreeItemsInRandomOrder(t *testing.T) {
 	t.Parallel()
 	first := make(map[string]int)
 	for range 200 {
-		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "gone", -1), item("c", "", 0)}}}
+		s := onePage(item("a", "", 0), item("b", "gone", -1), item("c", "", 0))
 		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		first[l.LeaseID]++
@@ -112,7 +112,7 @@ func TestObtainLeaseLooksAgainAfterAFewLostRaces(t *testing.T) {
 		for i := range 50 {
 			free = append(free, item(fmt.Sprint("item", i), "", 0))
 		}
-		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{free}}
+		s := onePage(free...)
 		s.lease = held
 		_, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
 		assert.True(t, err == lease.LeaseNotObtainedError)
@@ -165,7 +165,9 @@ func TestObtainLeaseSeesEachOfManyPagesOnceAndStopsAtSuccess(t *testing.T) {
 func TestObtainLeaseReadsAShortFirstPageUntilNothingIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0), item("b", "", 0)}, {item("c", "other", time.Hour)}}, lands: 1}
+		s := onePage(item("a", "", 0), item("b", "", 0))
+		s.pages = append(s.pages, []lease.LeaseItem{item("c", "other", time.Hour)})
+		s.lands = 1
 		locker := lease.NewLocker(s)
 		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
 			s.lease = nil
@@ -274,12 +276,13 @@ func TestObtainLeaseOfACrowdCostsAFewRequestsEach(t *testing.T) {
 	})
 }
 
-// TestObtainLeaseAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
-// valid while another lessee holds what the newer one released.
+// TestObtainLeaseAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease
+// would be valid while another lessee holds what the newer one released.
 func TestObtainLeaseAnewEndsTheOlderTenureAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
-	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.LockStore}), lease.NewLocker(newScript("a"))} {
+	for _, store := range []pairOfMethods{f.LockStore, &embedder{LockStore: f.LockStore}, newScript("a")} {
+		locker := lease.NewLocker(store)
 		first, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		ctx := first.Context()
@@ -295,7 +298,8 @@ func TestObtainLeaseAnewWithoutAHeartbeatGetsTheRowBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	f.put(f.held("b", "other", time.Now().Add(time.Minute)))
-	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.store()})} {
+	for _, store := range []pairOfMethods{f.LockStore, &embedder{LockStore: f.store()}} {
+		locker := lease.NewLocker(store)
 		first, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		second, err := locker.ObtainLease(for30s("w1"))
@@ -314,8 +318,8 @@ func TestObtainLeaseAnewWithoutAHeartbeatGetsTheRowBack(t *testing.T) {
 	assert.Equal(t, 2, f.count(), "a look and a write")
 }
 
-// TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile: after the look that showed it free, or during a write that then
-// was refused.
+// TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile: after the look that showed it free, or
+// during a write that then was refused.
 func TestObtainLeaseTriesLastWhatASiblingObtainedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"Scan", "UpdateItem"} {

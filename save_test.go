@@ -164,11 +164,7 @@ func TestSaveAttributesWhoseReplyIsLostIsSentAgain(t *testing.T) {
 func TestSaveAttributesThatArrivesLateUndoesNoLaterOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
-	var late *tape
-	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
-	_, err := store.ListLeaseIDs() // learns the clock
-	require.NoError(t, err)
-	late.sent, late.bodys = nil, nil
+	store, late := f.taped()
 	l, err := store.Lease("a", for30s("w"), time.Now().Add(30*time.Second)) // 0
 	require.NoError(t, err)
 	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(1)})) // 1
@@ -206,7 +202,8 @@ func TestSaveAttributesMovesTheEndToNoneThatAFailedRenewalAskedFor(t *testing.T)
 	assert.NoError(t, err, "the item is free")
 }
 
-// TestSaveAttributesAfterARenewalWhoseReplyWasLost: the row's end is later than any that a reply has shown.
+// TestSaveAttributesAfterARenewalWhoseReplyWasLost: the row's end is later than any that a reply
+// has shown.
 func TestSaveAttributesAfterARenewalWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")

@@ -142,8 +142,9 @@ func newSharers(b *testing.B, items int) *sharers {
 	return f
 }
 
-// BenchmarkShare is one process that takes all items, then keeps them in peace for two periods, and then, if it shares
-// them, gives half of them to a second worker. "each" is what did for that before: a lessee for each item.
+// BenchmarkShare is one process that takes all items, then keeps them in peace for two periods,
+// and then, if it shares them, gives half of them to a second worker. "each" is what did for that
+// before: a lessee for each item.
 func BenchmarkShare(b *testing.B) {
 	for _, items := range []int{100, 1000} {
 		for _, kind := range []string{"share", "each"} {

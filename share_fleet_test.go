@@ -599,7 +599,8 @@ func TestShareOfWorkThatWrapsTheContextsErrorLogsNone(t *testing.T) {
 	}
 }
 
-// In large fleets all looks together cost less than the renewals of what they look at, however many lease ends they see.
+// In large fleets all looks together cost less than the renewals of what they look at, however
+// many lease ends they see.
 func TestShareOfALargeFleetIsLookedAtRarely(t *testing.T) {
 	t.Parallel()
 	if race.Enabled() {

@@ -27,28 +27,31 @@ import (
 func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
-	good := lease.NewLocker(f.LockStore)
 	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
 	misfit.createTable("other:S")
 	denied := leasetest.NewStore("a")
 	denied.SetError(leasetest.AccessDeniedError)
-	work := func(context.Context, *lease.Lease) error { t.Error("work ran"); return nil }
+	ctx, w1 := t.Context(), for30s("w1")
+	work := func(context.Context, *lease.Lease) error {
+		t.Error("work ran")
+		return nil
+	}
 	f.reset()
+	good := lease.NewLocker(f.LockStore)
+	of := lease.NewLocker
 	for says, call := range map[string]func() error{
-		"most is -1":            func() error { return good.HoldShare(t.Context(), for30s("w1"), -1, work) },
-		"work":                  func() error { return good.HoldShare(t.Context(), for30s("w1"), 0, nil) },
-		"context is nil":        func() error { return good.HoldShare(nil, for30s("w1"), 0, work) }, //lint:ignore SA1012 what is tested
-		"LeaseRequest is nil":   func() error { return good.HoldShare(t.Context(), nil, 0, work) },
-		"LesseeID is empty":     func() error { return good.HoldShare(t.Context(), for30s(""), 0, work) },
-		"LeaseDuration is 0s":   func() error { return good.HoldShare(t.Context(), worker{"w1", 0}, 0, work) },
-		"no store":              func() error { return lease.NewLocker(nil).HoldShare(t.Context(), for30s("w1"), 0, work) },
-		"NewLocker":             func() error { return (&lease.Locker{}).HoldShare(t.Context(), for30s("w1"), 0, work) },
-		`hash key "other"`:      func() error { return lease.NewLocker(misfit.LockStore).HoldShare(t.Context(), for30s("w1"), 0, work) },
-		"AccessDeniedException": func() error { return lease.NewLocker(denied).HoldShare(t.Context(), for30s("w1"), 0, work) },
-		"SetupLockStoreGlobal": func() error {
-			return lease.NewLocker((*lease.LockStore)(nil)).HoldShare(t.Context(), for30s("w1"), 0, work)
-		},
-		"DynamoDB is nil, or was": func() error { return lease.NewLocker(&lease.LockStore{}).HoldShare(t.Context(), for30s("w1"), 0, work) },
+		"most is -1":              func() error { return good.HoldShare(ctx, w1, -1, work) },
+		"work":                    func() error { return good.HoldShare(ctx, w1, 0, nil) },
+		"context is nil":          func() error { return good.HoldShare(nil, w1, 0, work) }, //lint:ignore SA1012 what is tested
+		"LeaseRequest is nil":     func() error { return good.HoldShare(ctx, nil, 0, work) },
+		"LesseeID is empty":       func() error { return good.HoldShare(ctx, for30s(""), 0, work) },
+		"LeaseDuration is 0s":     func() error { return good.HoldShare(ctx, worker{"w1", 0}, 0, work) },
+		"no store":                func() error { return of(nil).HoldShare(ctx, w1, 0, work) },
+		"NewLocker":               func() error { return (&lease.Locker{}).HoldShare(ctx, w1, 0, work) },
+		`hash key "other"`:        func() error { return of(misfit.LockStore).HoldShare(ctx, w1, 0, work) },
+		"AccessDeniedException":   func() error { return of(denied).HoldShare(ctx, w1, 0, work) },
+		"SetupLockStoreGlobal":    func() error { return of((*lease.LockStore)(nil)).HoldShare(ctx, w1, 0, work) },
+		"DynamoDB is nil, or was": func() error { return of(&lease.LockStore{}).HoldShare(ctx, w1, 0, work) },
 	} {
 		soon(t, func() { assert.ErrorContains(t, call(), says) })
 	}
@@ -262,7 +265,8 @@ func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
 	})
 }
 
-// TestHoldShareWorksOnTheOthersWhenOneRequestHangs: an item whose request gets no reply does not keep the others of its batch from their work.
+// TestHoldShareWorksOnTheOthersWhenOneRequestHangs: an item whose request gets no reply does not
+// keep the others of its batch from their work.
 func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{6 * time.Second, 30 * time.Second} {
@@ -395,7 +399,8 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 	assert.NotContains(t, logger.text(), "Work Ended")
 }
 
-// TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of them is left behind.
+// TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of
+// them is left behind.
 func TestHoldShareWorksThroughAQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -431,9 +436,9 @@ func TestHoldShareReservesForNoLongerThanTheWish(t *testing.T) {
 		}
 		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
 		time.Sleep(time.Minute)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "", time.Now().Add(5*time.Minute)))
+		wish(t, store, "a", "", 5*time.Minute)
 		time.Sleep(20 * time.Second) // The holder has seen it.
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "dead", time.Now().Add(20*time.Second)))
+		wish(t, store, "a", "dead", 20*time.Second)
 		for store.Holder("a") == "w" {
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -479,7 +484,8 @@ func TestHoldShareRestsFromWorkThatReturnsAtOnce(t *testing.T) {
 	}
 }
 
-// TestHoldShareWishesForNothingThatItRestsFrom: it would be handed over, and then stay idle until the reservation ends.
+// TestHoldShareWishesForNothingThatItRestsFrom: it would be handed over, and then stay idle until
+// the reservation ends.
 func TestHoldShareWishesForNothingThatItRestsFrom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -716,8 +722,8 @@ func TestHoldShareOnDynamoDB(t *testing.T) {
 	}
 }
 
-// Whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare gets them all, and keeps or gets
-// back each that it holds.
+// Whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare gets them all,
+// and keeps or gets back each that it holds.
 func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-// TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent, through outages, lost replies,
-// thefts and wishes.
+// TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent,
+// through outages, lost replies, thefts and wishes.
 func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 
 		shared.Steal("item-0", "thief", time.Hour)
 		shared.Retire("item-1")
-		require.NoError(t, shared.WantLease(t.Context(), asSeen(t, shared, "item-2"), "other", time.Now().Add(time.Minute)))
+		wish(t, shared, "item-2", "other", time.Minute)
 		time.Sleep(15 * time.Second)
 		stats, losses = locker.Stats(), 2
 		check("after a theft, a retirement and a wish")
@@ -121,7 +121,7 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		assert.Zero(t, locker.Stats().Waiting)
 		assert.Equal(t, 1, locker.Stats().Held)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "o", time.Now().Add(time.Minute)))
+		wish(t, store, "a", "o", time.Minute)
 		time.Sleep(11 * time.Second)
 		assert.Equal(t, 1, locker.Stats().InHandover)
 		close(finish)
@@ -162,8 +162,9 @@ func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
 	})
 }
 
-// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
-// is leased anew, writes that fail, and an older lease of an item that is held.
+// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat
+// doesn't heed, an item that is leased anew, writes that fail, and an older lease of an item that
+// is held.
 func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
 
 		l := obtain()
 		go locker.Heartbeat(l, 10*time.Second)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "other", time.Now().Add(20*time.Second)))
+		wish(t, store, "a", "other", 20*time.Second)
 		time.Sleep(15 * time.Second)
 		assert.Zero(t, locker.Stats().InHandover, "nobody hands it over")
 		older := &lease.Lease{LeaseID: "a", Request: for30s("w"), Until: time.Now().Add(time.Minute),

@@ -184,6 +184,11 @@ func (s *scanScript) ScanLeaseItemsWithContext(_ context.Context, after string, 
 	return nil, "", nil
 }
 
+// onePage is a store that shows those items, on one page.
+func onePage(items ...lease.LeaseItem) *scanScript {
+	return &scanScript{script: newScript(), pages: [][]lease.LeaseItem{items}}
+}
+
 func item(id, lessee string, ends time.Duration) lease.LeaseItem {
 	i := lease.LeaseItem{LeaseID: id, LesseeID: lessee}
 	if ends != 0 {
@@ -192,7 +197,8 @@ func item(id, lessee string, ends time.Duration) lease.LeaseItem {
 	return i
 }
 
-// hooked is a store with a hook before each request that leases an item. It doesn't embed one: NewLocker is to take it whole.
+// hooked is a store with a hook before each request that leases an item. It doesn't embed one:
+// NewLocker is to take it whole.
 type hooked struct {
 	to      *leasetest.Store
 	hook    func(ctx context.Context, seen lease.LeaseItem) error
@@ -262,7 +268,8 @@ func (l *listed) ListLeaseIDs() (ids []string, err error) {
 	return ids, nil
 }
 
-// embedder is a store of the caller's that embeds ours and has its own Lease. Beyond its limit, that is an error.
+// embedder is a store of the caller's that embeds ours and has its own Lease. Beyond its limit,
+// that is an error.
 type embedder struct {
 	*lease.LockStore
 	limit  int64 // 0 for none
@@ -313,10 +320,17 @@ func rowOf(t *testing.T, s *leasetest.Store, id string) row {
 	return r
 }
 
-// delayed is a store in memory whose requests that lease take some milliseconds, at random: they overtake each other.
+// delayed is a store in memory whose requests that lease take some milliseconds, at random: they
+// overtake each other.
 func delayed(s *leasetest.Store) *hooked {
 	return &hooked{to: s, hook: func(context.Context, lease.LeaseItem) error {
 		time.Sleep(time.Millisecond + rand.N(10*time.Millisecond))
 		return nil
 	}}
+}
+
+// wish has somebody wish for an item in a store in memory, until then.
+func wish(t *testing.T, s *leasetest.Store, id, by string, until time.Duration) {
+	t.Helper()
+	require.NoError(t, s.WantLease(t.Context(), asSeen(t, s, id), by, time.Now().Add(until)))
 }

@@ -80,8 +80,8 @@ func (f *fixture) faulty(retries int) (*lease.Locker, *switched) {
 	return lease.NewLocker(lease.NewLockStore(ddb, f.table, f.key)), fault
 }
 
-// imagined is a table that isn't there, so that its time may be imagined too: of the one item "a", which
-// always looks free, and whose every write succeeds.
+// imagined is a table that isn't there, so that its time may be imagined too: of the one item "a",
+// which always looks free, and whose every write succeeds.
 type imagined struct {
 	*lease.LockStore
 	*meter
@@ -90,7 +90,8 @@ type imagined struct {
 	end     *atomic.Int64 // the last LeaseUntil that was written
 }
 
-// newImagined makes such a table, and a client that sends each request that many times more if it fails.
+// newImagined makes such a table, and a client that sends each request that many times more if it
+// fails.
 func newImagined(t *testing.T, retries int) imagined {
 	i := imagined{
 		meter:    &meter{requests: make(map[string]int)},
@@ -166,6 +167,21 @@ func (p *tape) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(r)
 }
 
+// taped returns a store on the fixture's table that knows the clock, and a tape of what it sends
+// from now on.
+func (f *fixture) taped() (*lease.LockStore, *tape) {
+	f.tb.Helper()
+	tape := &tape{}
+	store := f.through(func(next http.RoundTripper) http.RoundTripper {
+		tape.next = next
+		return tape
+	})
+	_, err := store.ListLeaseIDs()
+	require.NoError(f.tb, err)
+	tape.sent, tape.bodys = nil, nil
+	return store, tape
+}
+
 // replay sends request n again.
 func (p *tape) replay(t *testing.T, n int) {
 	r := p.sent[n].Clone(context.Background())
@@ -188,7 +204,8 @@ func dated(hostError time.Duration) func(http.RoundTripper) http.RoundTripper {
 	}
 }
 
-// misdated returns a store on the fixture's table, and what makes the next reply's Date wrong by so much.
+// misdated returns a store on the fixture's table, and what makes the next reply's Date wrong by
+// so much.
 func (f *fixture) misdated() (*lease.LockStore, *atomic.Int64) {
 	wrong := new(atomic.Int64)
 	return f.through(func(next http.RoundTripper) http.RoundTripper {

@@ -150,8 +150,7 @@ func TestWaitUntilLeaseObtainedThatIsGivenUpLogsNoError(t *testing.T) {
 func TestWaitUntilLeaseObtainedWakesAtTheFirstEndSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript()}
-		s.pages = [][]lease.LeaseItem{{item("late", "other", 50*time.Second), item("soon", "other", 20*time.Second), item("never", "other", time.Hour)}}
+		s := onePage(item("late", "other", 50*time.Second), item("soon", "other", 20*time.Second), item("never", "other", time.Hour))
 		l := lease.NewLocker(s).WaitUntilLeaseObtained(for30s("w1"), time.Minute)
 		require.NotNil(t, l)
 		require.Len(t, s.calls, 2)
@@ -164,9 +163,8 @@ func TestWaitUntilLeaseObtainedWakesAtTheFirstEndSeen(t *testing.T) {
 func TestWaitUntilLeaseObtainedGoesOnAfterAWakeThatObtainsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &scanScript{script: newScript()}
+		s := onePage(item("a", "other", time.Second), item("b", "other", 2*time.Second), item("c", "other", 3*time.Second))
 		s.lease = held
-		s.pages = [][]lease.LeaseItem{{item("a", "other", time.Second), item("b", "other", 2*time.Second), item("c", "other", 3*time.Second)}}
 		ctx, cancel := context.WithTimeout(context.Background(), 11*time.Second)
 		defer cancel()
 		_, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), 10*time.Second)
@@ -185,7 +183,7 @@ func TestWaitUntilLeaseObtainedInACrowdDoesNotStrikeAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		start := time.Now()
 		for range 20 {
-			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "other", time.Second)}}}
+			s := onePage(item("a", "other", time.Second))
 			s.lease = func(id string, until time.Time) (*lease.Lease, error) {
 				mu.Lock()
 				defer mu.Unlock()
