@@ -136,7 +136,9 @@ func BenchmarkObtain(b *testing.B) {
 			f.rows(rows.n, rows.size, held, percent)
 			held = percent
 			name := fmt.Sprintf("rows=%d/size=%dB/held=%d%%", rows.n, rows.size, percent)
-			b.Run(name+"/ours", func(b *testing.B) { f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(s) }) })
+			b.Run(name+"/ours", func(b *testing.B) {
+				f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(s) })
+			})
 			if rows.n <= 1000 {
 				b.Run(name+"/literal", func(b *testing.B) {
 					f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(literal{s}) })

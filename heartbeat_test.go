@@ -129,7 +129,9 @@ func TestHeartbeatNamesTheAttributeForWhichARenewalIsRefused(t *testing.T) {
 			spoilt := f.get("a")
 			spoilt[attribute] = wrong
 			f.put(spoilt)
-			for _, err := range []error{f.RenewLease(l, time.Now().Add(time.Minute)), locker.Heartbeat(l, time.Millisecond)} {
+			renewal := f.RenewLease(l, time.Now().Add(time.Minute))
+			beat := locker.Heartbeat(l, time.Millisecond)
+			for _, err := range []error{renewal, beat} {
 				assert.ErrorContains(t, err, attribute)
 				assert.ErrorContains(t, err, `"a"`)
 				assert.NotErrorIs(t, err, lease.LeaseLostError)
@@ -141,12 +143,22 @@ func TestHeartbeatNamesTheAttributeForWhichARenewalIsRefused(t *testing.T) {
 }
 
 func TestHeartbeatRetriesTransientErrorsUntilTheyPass(t *testing.T) {
-	for _, passing := range []error{throttled, awserr.New("RequestError", "send request failed", &net.OpError{Op: "dial", Err: errors.New("refused")}),
-		awserr.NewRequestFailure(awserr.New("InternalServerError", "oops", nil), 500, "r"),
-		awserr.NewRequestFailure(awserr.New(dynamodb.ErrCodeTransactionConflictException, "busy", nil), 400, "r"),
-		awserr.New("RequestError", "send request failed", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
-		awserr.New("SerializationError", "mid-body", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
-		&net.OpError{Op: "read", Err: errors.New("reset")}, context.DeadlineExceeded} {
+	netError := func(op string, err error) error { return &net.OpError{Op: op, Err: err} }
+	refused := netError("dial", errors.New("refused"))
+	reset := netError("read", syscall.ECONNRESET)
+	answer := func(code string, status int) error {
+		return awserr.NewRequestFailure(awserr.New(code, "oops", nil), status, "r")
+	}
+	for _, passing := range []error{
+		throttled,
+		answer("InternalServerError", 500),
+		answer(dynamodb.ErrCodeTransactionConflictException, 400),
+		awserr.New("RequestError", "send request failed", refused),
+		awserr.New("RequestError", "send request failed", reset),
+		awserr.New("SerializationError", "mid-body", reset),
+		netError("read", errors.New("reset")),
+		context.DeadlineExceeded,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			logger := record(t)
 			s, locker, l := beating(t)

@@ -315,7 +315,7 @@ func TestHoldLogsAPanicOnce(t *testing.T) {
 		}}
 		func() {
 			defer func() { assert.Equal(t, "boom", recover()) }()
-			locker.Hold(context.Background(), w, func(ctx context.Context, l *lease.Lease) error { <-ctx.Done(); return nil })
+			_ = locker.Hold(context.Background(), w, untilDone)
 		}()
 	})
 	assert.Len(t, logger.named("Panic"), 1)

@@ -58,7 +58,11 @@ func TestLeaseCopiesShareTheTenure(t *testing.T) {
 func TestLeaseThatIsALiteralAnswersFromUntil(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := lease.Lease{LeaseID: "a", Until: time.Now().Add(10 * time.Second), AttributeValues: row{"FencingToken": num(3)}}
+		l := lease.Lease{
+			LeaseID:         "a",
+			Until:           time.Now().Add(10 * time.Second),
+			AttributeValues: row{"FencingToken": num(3)},
+		}
 		ctx := l.Context()
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
@@ -112,7 +116,8 @@ func TestLeaseRequestOfOver100YearsIsRefused(t *testing.T) {
 			},
 			func() error { _, err := f.Lease("a", worker{"w1", d}, time.Now().Add(time.Minute)); return err },
 			func() error {
-				return locker.HeartbeatWithContext(within(t, aWhile), &lease.Lease{LeaseID: "a", Request: worker{"w1", d}}, time.Millisecond)
+				l := &lease.Lease{LeaseID: "a", Request: worker{"w1", d}}
+				return locker.HeartbeatWithContext(within(t, aWhile), l, time.Millisecond)
 			},
 		} {
 			assert.ErrorContains(t, call(), "100 years")

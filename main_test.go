@@ -140,9 +140,12 @@ func newFixtureOn(tb testing.TB, endpoint, key string) *fixture {
 	return f
 }
 
+// between puts a transport before the real one.
+type between = func(next http.RoundTripper) http.RoundTripper
+
 // newClient returns a client with connections of its own, closed when the test is over. A transport
 // that wraps the real one may be put between.
-func newClient(tb testing.TB, endpoint string, wrap func(http.RoundTripper) http.RoundTripper, cfgs ...*aws.Config) (*dynamodb.DynamoDB, *http.Transport) {
+func newClient(tb testing.TB, endpoint string, wrap between, cfgs ...*aws.Config) (*dynamodb.DynamoDB, *http.Transport) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	tb.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
@@ -153,13 +156,13 @@ func newClient(tb testing.TB, endpoint string, wrap func(http.RoundTripper) http
 }
 
 // through returns a store on the same table whose requests go through wrap.
-func (f *fixture) through(wrap func(http.RoundTripper) http.RoundTripper) *lease.LockStore {
+func (f *fixture) through(wrap between) *lease.LockStore {
 	ddb, _ := newClient(f.tb, f.ddb.Endpoint, wrap)
 	return lease.NewLockStore(ddb, f.table, f.key)
 }
 
 // metered is f.through with a meter of its own.
-func (f *fixture) metered(wrap func(http.RoundTripper) http.RoundTripper) (*lease.LockStore, *meter) {
+func (f *fixture) metered(wrap between) (*lease.LockStore, *meter) {
 	s, m := f.through(wrap), &meter{requests: make(map[string]int)}
 	m.attach(s.DynamoDB)
 	_, err := s.ListLeaseIDs() // learns the clock

@@ -15,7 +15,10 @@ import (
 
 func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
 	t.Parallel()
-	for name, duration := range map[string]time.Duration{"a shorter lease": 10 * time.Second, "a longer lease": 100 * time.Second} {
+	for name, duration := range map[string]time.Duration{
+		"a shorter lease": 10 * time.Second,
+		"a longer lease":  100 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "a")
 			paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
@@ -86,7 +89,8 @@ func TestNamesakeThatWasPausedLosesAtItsNextRenewal(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, paused.Heartbeat(older, time.Millisecond) == lease.LeaseLostError)
 	assert.False(t, older.Valid())
-	assert.ErrorIs(t, newer.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond), context.DeadlineExceeded)
+	err = newer.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.True(t, l.Valid())
 }
 

@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -31,7 +29,8 @@ func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
 	require.NoError(t, err)
 	want := f.get("a")
 	f.reset()
-	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"Cursor": num(41), "Name": str("a reserved word"), "Old": nil, "a.b-c": str("")}))
+	saved := row{"Cursor": num(41), "Name": str("a reserved word"), "Old": nil, "a.b-c": str("")}
+	require.NoError(t, f.SaveAttributes(t.Context(), l, saved))
 	assert.Equal(t, 1, f.count())
 	delete(want, "Old")
 	want["Cursor"], want["Name"], want["a.b-c"] = num(41), str("a reserved word"), str("")
@@ -44,7 +43,8 @@ func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
 		err := f.SaveAttributes(t.Context(), l, row{name: str("x"), "Cursor": num(42)})
 		assert.ErrorContains(t, err, fmt.Sprintf("%q", cmp.Or(name, "a")))
 	}
-	assert.ErrorContains(t, f.SaveAttributes(t.Context(), &lease.Lease{LeaseID: "a", Request: for30s("w")}, row{"Cursor": num(42)}), "token")
+	withoutToken := &lease.Lease{LeaseID: "a", Request: for30s("w")}
+	assert.ErrorContains(t, f.SaveAttributes(t.Context(), withoutToken, row{"Cursor": num(42)}), "token")
 	assert.Zero(t, f.count(), "what can't be good is not sent")
 
 	err = f.SaveAttributes(t.Context(), l, row{"Large": str(strings.Repeat("x", 400<<10))})
@@ -61,7 +61,7 @@ func TestSaveAttributesIsWhereTheNextHolderStarts(t *testing.T) {
 			if i > 0 {
 				assert.Equal(t, num(i), l.AttributeValues["done"])
 			}
-			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
+			return f.SaveAttributes(ctx, l, row{"done": num(i + 1)})
 		}
 		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), work)
 		require.NoError(t, err)
@@ -97,7 +97,8 @@ func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.Lease("a", for30s("w"), time.Now().Add(40*time.Second))
 	require.NoError(t, err)
-	assert.True(t, f.SaveAttributes(t.Context(), bare, row{"x": num(1)}) == lease.LeaseLostError, "a newer tenure of the name")
+	err = f.SaveAttributes(t.Context(), bare, row{"x": num(1)})
+	assert.True(t, err == lease.LeaseLostError, "there is a newer tenure of the name, got %v", err)
 	assert.NotContains(t, f.get("a"), "x")
 }
 
@@ -261,7 +262,9 @@ func TestSaveAttributesBesideARemovalOrAHandover(t *testing.T) {
 		var once sync.Once
 		s := f.through(func(next http.RoundTripper) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) {
-				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem") || bytes.Contains(bodyOf(r), []byte(":horizon")) {
+				removal := strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem")
+				handover := bytes.Contains(bodyOf(r), []byte(":horizon"))
+				if removal || handover {
 					once.Do(func() { close(arrived); <-goOn })
 				}
 				return next.RoundTrip(r)
@@ -332,7 +335,8 @@ func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {
 		require.NoError(t, err)
 		store.SetHang(true)
 		time.AfterFunc(time.Second, l.Discard)
-		assert.True(t, locker.SaveAttributes(l.Context(), l, row{"x": num(1)}) == lease.LeaseLostError, "also under the lease's own context")
+		err = locker.SaveAttributes(l.Context(), l, row{"x": num(1)})
+		assert.True(t, err == lease.LeaseLostError, "also under the lease's own context, got %v", err)
 	})
 }
 

@@ -70,12 +70,13 @@ type sharers struct {
 
 // share starts a worker that shares all items.
 func (f *sharers) share(worker int) {
-	stop := sharing(lease.NewLocker(f.store()), for30s(fmt.Sprint("w", worker)), 0, func(ctx context.Context, _ *lease.Lease) error {
+	work := func(ctx context.Context, l *lease.Lease) error {
 		f.on[worker].Add(1)
 		defer f.on[worker].Add(-1)
-		<-ctx.Done()
-		return ctx.Err()
-	})
+		return untilDone(ctx, l)
+	}
+	me := for30s(fmt.Sprint("w", worker))
+	stop := sharing(lease.NewLocker(f.store()), me, 0, work)
 	f.stops = append(f.stops, func() { _ = stop() })
 }
 

@@ -73,7 +73,8 @@ func TestHoldShareEndsAtAMisfitTableThatItMeetsLater(t *testing.T) {
 	})
 	s.DynamoDB.Config.MaxRetries = aws.Int(0)
 	soon(t, func() {
-		assert.ErrorContains(t, lease.NewLocker(s).HoldShare(t.Context(), worker{"w", time.Second}, 0, untilDone), `hash key "other"`)
+		err := lease.NewLocker(s).HoldShare(t.Context(), worker{"w", time.Second}, 0, untilDone)
+		assert.ErrorContains(t, err, `hash key "other"`)
 	})
 }
 
@@ -337,7 +338,7 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 				require.NoError(t, err)
 			}
 			var sent atomic.Int32
-			stop := sharing(lease.NewLocker(&hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
+			hook := func(ctx context.Context, _ lease.LeaseItem) error {
 				sent.Add(1)
 				select {
 				case <-time.After(d):
@@ -345,7 +346,8 @@ func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-			}}), for30s("w"), 0, untilDone)
+			}
+			stop := sharing(lease.NewLocker(&hooked{to: s, hook: hook}), for30s("w"), 0, untilDone)
 			time.Sleep(time.Second)
 			before, start := sent.Load(), time.Now()
 			assert.ErrorIs(t, stop(), context.Canceled)
@@ -392,7 +394,8 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 		store.Steal("stolen", "thief", time.Hour)
 		store.Retire("retired")
 		time.Sleep(time.Minute)
-		assert.ElementsMatch(t, []string{"stolen Lease Lost", "retired Lease Lost"}, []string{<-causes, <-causes})
+		lost := []string{<-causes, <-causes}
+		assert.ElementsMatch(t, []string{"stolen Lease Lost", "retired Lease Lost"}, lost)
 		assert.True(t, stop() == context.Canceled)
 		assert.Equal(t, "thief", store.Holder("stolen"))
 	})
@@ -499,9 +502,8 @@ func TestHoldShareWishesForNothingThatItRestsFrom(t *testing.T) {
 		good := sharing(lease.NewLocker(store.NewClient()), for30s("good"), 0, work)
 		time.Sleep(time.Minute)
 		require.Equal(t, int32(2), working.Load())
-		bad := sharing(lease.NewLocker(store.NewClient()), for30s("bad"), 0, func(context.Context, *lease.Lease) error {
-			return errors.New("this host is broken")
-		})
+		fail := func(context.Context, *lease.Lease) error { return errors.New("this host is broken") }
+		bad := sharing(lease.NewLocker(store.NewClient()), for30s("bad"), 0, fail)
 		idle := 0
 		for range 3600 {
 			time.Sleep(time.Second)
@@ -707,7 +709,9 @@ func TestHoldShareOnDynamoDB(t *testing.T) {
 	}
 	have := func(w1, w2 int) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("w1 has %d, w2 %d", w1, w2), func() bool { return count("w1") == w1 && count("w2") == w2 })
+		eventually(t, fmt.Sprintf("w1 has %d, w2 %d", w1, w2), func() bool {
+			return count("w1") == w1 && count("w2") == w2
+		})
 	}
 	first := sharing(lease.NewLocker(f.store()), worker{"w1", 20 * time.Second}, 0, untilDone)
 	have(4, 0)

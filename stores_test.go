@@ -298,8 +298,11 @@ func asSeen(t *testing.T, s *leasetest.Store, id string) (found lease.LeaseItem)
 	return found
 }
 
+// work is what is done under a lease.
+type work = func(ctx context.Context, l *lease.Lease) error
+
 // sharing runs HoldShare. stop ends it, and returns how it returned.
-func sharing(locker *lease.Locker, r lease.LeaseRequest, most int, work func(context.Context, *lease.Lease) error) (stop func() error) {
+func sharing(locker *lease.Locker, r lease.LeaseRequest, most int, work work) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- locker.HoldShare(ctx, r, most, work) }()

@@ -109,7 +109,11 @@ func TestTableThatDoesNotFitIsAClearError(t *testing.T) {
 }
 
 func TestTableThatIsEmptyAndDoesNotFitIsAClearError(t *testing.T) {
-	for key, says := range map[string]string{"other:S": `hash key "other"; want "id"`, "id:N": `hash key "id" of type N`, "id:B": `hash key "id" of type B`} {
+	for key, says := range map[string]string{
+		"other:S": `hash key "other"; want "id"`,
+		"id:N":    `hash key "id" of type N`,
+		"id:B":    `hash key "id" of type B`,
+	} {
 		t.Run(key, func(t *testing.T) {
 			f := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
 			f.createTable(key)
@@ -149,7 +153,8 @@ func TestAddLeaseIDRegistersAFreeItem(t *testing.T) {
 	require.NoError(t, f.AddLeaseID("a", row{"x": str("y")}))
 	got := f.get("a")
 	token := mustInt(t, got["FencingToken"])
-	assert.True(t, before <= token && token <= time.Now().UnixMilli(), "%d is not the time in milliseconds", token)
+	assert.GreaterOrEqual(t, token, before, "the token is the time in milliseconds")
+	assert.LessOrEqual(t, token, time.Now().UnixMilli())
 	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(token), "x": str("y")}, got)
 	assert.NoError(t, f.original("a", "old", time.Now().Add(time.Second)), "the original can lease it")
 }

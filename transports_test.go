@@ -129,7 +129,7 @@ func newImagined(t *testing.T, retries int) imagined {
 
 // lossy drops the replies to the numbered requests of that operation (from 1; the first if none is
 // named), after the writes were applied.
-func lossy(operation string, numbers ...int) func(http.RoundTripper) http.RoundTripper {
+func lossy(operation string, numbers ...int) between {
 	if numbers == nil {
 		numbers = []int{1}
 	}
@@ -192,7 +192,7 @@ func (p *tape) replay(t *testing.T, n int) {
 }
 
 // dated rewrites the Date headers, as if this host's clock were wrong by that much.
-func dated(hostError time.Duration) func(http.RoundTripper) http.RoundTripper {
+func dated(hostError time.Duration) between {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
