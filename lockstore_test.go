@@ -216,7 +216,7 @@ func TestLockStoreSharesATableWithTheOriginal(t *testing.T) {
 func TestLockStoreLeasesAnItemToOneOfManyAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a", "b", "c")
-	until := time.Now().Add(time.Minute)
+	until := time.Now().Add(time.Hour)
 	var mu sync.Mutex
 	holders := make(map[string][]string)
 	var wg sync.WaitGroup

@@ -375,7 +375,7 @@ func TestObtainLeaseTakesNoRowThatASiblingReleases(t *testing.T) {
 	for range 3 { // as many as items: nobody needs to take what another has just obtained
 		wg.Go(func() {
 			for range 30 {
-				l, err := locker.ObtainLease(for30s("w"))
+				l, err := locker.ObtainLease(worker{"w", time.Hour})
 				if err != nil {
 					time.Sleep(time.Millisecond)
 					continue

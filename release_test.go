@@ -137,7 +137,7 @@ func TestReleaseThatCrossesARenewalFreesTheItem(t *testing.T) {
 	locker := lease.NewLocker(f.LockStore)
 	lost := 0
 	for i := range 100 {
-		l, err := locker.ObtainLease(for30s("w"))
+		l, err := locker.ObtainLease(worker{"w", time.Hour})
 		require.NoError(t, err, i)
 		done := make(chan error)
 		for range 3 {
