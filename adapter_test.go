@@ -225,8 +225,12 @@ func TestAdapterShortensNoRowForAShortenedDuration(t *testing.T) {
 		r.duration.Store(int64(10 * time.Second))
 		ctx, cancel := context.WithCancel(t.Context())
 		go locker.HeartbeatWithContext(ctx, l, 20*time.Second)
+		last := int64(0)
 		for range 200 {
 			time.Sleep(time.Second)
+			end := mustInt(t, rowOf(t, store, "a")["LeaseUntil"])
+			require.GreaterOrEqual(t, end, last, "the row's end is moved back")
+			last = end
 			other, err := lease.NewLocker(store).ObtainLease(for30s("w2"))
 			require.False(t, err == nil && l.Valid() && other.Valid(), "two holders")
 			require.Error(t, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -463,5 +464,34 @@ func TestHeartbeatPanicsInItsCallersGoroutine(t *testing.T) {
 		assert.PanicsWithValue(t, "boom", func() { _, _ = lease.NewLocker(s).ObtainLease(for30s("w1")) })
 		s.ids = func() ([]string, error) { panic("bang") }
 		assert.PanicsWithValue(t, "bang", func() { _, _ = lease.NewLocker(s).ObtainLease(for30s("w1")) })
+	})
+}
+
+func TestHeartbeatTriesAgainSoonAfterEachRenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		var failures []time.Duration
+		s.lease = func(string, time.Time) (*lease.Lease, error) {
+			at := time.Since(s.start)
+			long := at < 20*time.Second
+			again := at > 25*time.Second && at < 40*time.Second
+			if long || again {
+				failures = append(failures, at)
+				return nil, throttled
+			}
+			return &lease.Lease{}, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 10*time.Second), context.DeadlineExceeded)
+		i := slices.IndexFunc(failures, func(at time.Duration) bool { return at > 25*time.Second })
+		require.Greater(t, i, 3, "tries until it was renewed")
+		require.Greater(t, len(failures), i+1)
+		assert.Greater(t, failures[i-1]-failures[i-2], time.Second, "they came less and less often")
+		assert.LessOrEqual(t, failures[i+1]-failures[i], time.Second, "after a renewal the next error is a first one")
 	})
 }

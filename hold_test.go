@@ -365,3 +365,36 @@ func TestHoldSaysThatTheItemWasStolenAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+func TestHoldReservesForAMinuteAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "w2", 9*time.Minute)
+			<-ctx.Done()
+			return nil
+		}
+		require.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
+		reserved := asSeen(t, store, "a")
+		assert.Equal(t, "w2", reserved.LesseeID)
+		assert.Equal(t, time.Minute, time.Until(reserved.Until))
+	})
+}
+
+// Heartbeat ends at such an error. Hold, whose work goes on anyway, tries as long as the lease lasts.
+func TestHoldRenewsThroughAnErrorThatPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, l *lease.Lease) error {
+			store.SetError(leasetest.AccessDeniedError)
+			time.Sleep(17 * time.Second)
+			store.SetError(nil)
+			time.Sleep(time.Minute)
+			assert.True(t, l.Valid())
+			return ctx.Err()
+		}
+		assert.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
+	})
+}

@@ -310,3 +310,18 @@ func TestReleaseOfARequestOrLeaseThatChangedFreesTheItem(t *testing.T) {
 		})
 	}
 }
+
+func TestReleaseAfterTheEndTakesASecondAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 0)
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		time.Sleep(31 * time.Second)
+		i.mode.Store("hang")
+		start := time.Now()
+		assert.ErrorIs(t, locker.ReleaseLease(l), context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start), "nobody waits for the item any more")
+	})
+}
