@@ -255,3 +255,25 @@ func TestNamesakeThatIsAnOriginalIsRememberedByTheNextTenure(t *testing.T) {
 	free := row{"id": str("a"), "LeaseUntil": num(end.UnixNano()), "FencingToken": num(2)}
 	assert.Equal(t, free, f.get("a"), "others get the item when the original has given it up")
 }
+
+func TestNamesakesEndIsNotThatOfAnOlderTenureAmongMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		older, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		older.Discard()
+		for _, id := range ids(100) {
+			require.NoError(t, store.AddLeaseID(id, nil))
+			l, err := locker.ObtainLease(for30s("w2"))
+			require.NoError(t, err)
+			require.NoError(t, locker.ReleaseLease(l))
+			require.NoError(t, store.RemoveLeaseID(id))
+		}
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		require.NoError(t, locker.ReleaseLease(l))
+		assert.Equal(t, num(0), rowOf(t, store, "a")["LeaseUntil"])
+	})
+}

@@ -445,3 +445,36 @@ func TestObtainLeaseWhoseReplyWasLostLeavesNoEndBehind(t *testing.T) {
 	require.NoError(t, locker.ReleaseLease(l))
 	assert.Equal(t, num(0), f.get("a")["LeaseUntil"])
 }
+
+func TestObtainLeaseGivesUpARequestWhoseReplyWouldBeOfNoUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hook := func(ctx context.Context, _ lease.LeaseItem) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		start := time.Now()
+		_, err := lease.NewLocker(&hooked{to: leasetest.NewStore("a"), hook: hook}).ObtainLease(for30s("w1"))
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 27*time.Second, time.Since(start))
+	})
+}
+
+// A look may take long, as a table may be large, but not for ever, as a connection may hang.
+func TestObtainLeaseGivesUpALookThatHangs(t *testing.T) {
+	t.Parallel()
+	for duration, most := range map[time.Duration]time.Duration{
+		time.Second:      10 * time.Second,
+		20 * time.Second: 20 * time.Second,
+		time.Hour:        30 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			store.SetHang(true)
+			start := time.Now()
+			_, err := lease.NewLocker(store).ObtainLease(worker{"w1", duration})
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, most, time.Since(start), "with leases of %v", duration)
+		})
+	}
+}
