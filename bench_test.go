@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -65,31 +65,16 @@ func BenchmarkLease(b *testing.B) {
 	})
 }
 
-func TestLeaseAllocatesHardlyMoreThanABareUpdate(t *testing.T) {
-	f := newFixture(t, "a", "b")
-	bare := testing.AllocsPerRun(200, func() {
-		require.NoError(t, f.bare("a", time.Now().Add(30*time.Second)))
-	})
-	ours := testing.AllocsPerRun(200, func() {
-		_, err := f.Lease("b", for30s("w1"), time.Now().Add(30*time.Second))
-		require.NoError(t, err)
-	})
-	t.Logf("%.0f against %.0f allocations", ours, bare)
-	assert.LessOrEqual(t, ours, 1.1*bare)
-}
-
-// literal obtains a lease as the documentation of the original says: it lists all IDs and tries each.
+// literal obtains a lease as the documentation of the original says: it lists all IDs and tries
+// each.
 type literal struct{ *lease.LockStore }
 
 func (s literal) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 	return s.LockStore.Lease(id, r, until)
 }
 
-// store returns a store of a process of its own: it remembers nothing.
-func (f *fixture) store() *lease.LockStore { return lease.NewLockStore(f.ddb, f.table, f.key) }
-
-// rows fills the table with n rows of that size. Where fewer percent of them were held before, it makes
-// only those rows that are held now; where none was, and none is, all of them, free.
+// rows fills the table with n rows of that size. Where fewer percent of them were held before, it
+// makes only those rows that are held now; where none was, and none is, all of them, free.
 func (f *fixture) rows(n, size, before, percent int) {
 	const batch = 16 << 20 / (128 << 10) // so that no request is over 16 MB
 	rows := make([]row, 0, batch)
@@ -138,8 +123,8 @@ func (f *fixture) freed(b *testing.B, l *lease.Lease) {
 	f.mu.Unlock()
 }
 
-// BenchmarkObtain obtains one lease, as a process that has just started, from tables of several sizes
-// and occupations; "literal" is the baseline, left out where it would take minutes.
+// BenchmarkObtain obtains one lease, as a process that has just started, from tables of several
+// sizes and occupations; "literal" is the baseline, left out where it would take minutes.
 func BenchmarkObtain(b *testing.B) {
 	for _, rows := range []struct{ n, size int }{{1, 100}, {1000, 100}, {100_000, 100}, {1, 100 << 10}, {1000, 100 << 10}} {
 		f := newFixture(b)
@@ -151,7 +136,9 @@ func BenchmarkObtain(b *testing.B) {
 			f.rows(rows.n, rows.size, held, percent)
 			held = percent
 			name := fmt.Sprintf("rows=%d/size=%dB/held=%d%%", rows.n, rows.size, percent)
-			b.Run(name+"/ours", func(b *testing.B) { f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(s) }) })
+			b.Run(name+"/ours", func(b *testing.B) {
+				f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(s) })
+			})
 			if rows.n <= 1000 {
 				b.Run(name+"/literal", func(b *testing.B) {
 					f.obtain(b, func(s *lease.LockStore) *lease.Locker { return lease.NewLocker(literal{s}) })
@@ -230,7 +217,8 @@ func BenchmarkStandby(b *testing.B) {
 	}
 }
 
-// BenchmarkColdStart starts that many lessees at once on as many free items. It reports for each lessee.
+// BenchmarkColdStart starts that many lessees at once on as many free items. It reports for each
+// lessee.
 func BenchmarkColdStart(b *testing.B) {
 	for _, lessees := range []int{10, 100, 1000} {
 		for _, kind := range []string{"ours", "literal"} {
@@ -265,4 +253,9 @@ func BenchmarkColdStart(b *testing.B) {
 			})
 		}
 	}
+}
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return d[len(d)/2]
 }

@@ -3,51 +3,23 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"net/http"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
-
-var (
-	throttled = awserr.NewRequestFailure(awserr.New("ProvisionedThroughputExceededException", "slow down", nil), 400, "r1")
-	denied    = awserr.NewRequestFailure(awserr.New("AccessDeniedException", "no", nil), 400, "r2")
-)
-
-// beats returns when Lease was called, after the first call of it, which obtained.
-func (s *script) beats() []time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var at []time.Duration
-	for _, c := range s.calls {
-		if c.id != "" {
-			at = append(at, c.at)
-		}
-	}
-	return at[1:]
-}
-
-// beating obtains a lease of 9 s from a script and returns both.
-func beating(t *testing.T) (*script, *lease.Locker, *lease.Lease) {
-	t.Helper()
-	s := newScript("a")
-	locker := lease.NewLocker(s)
-	l, err := locker.ObtainLease(worker{"w1", 9 * time.Second})
-	require.NoError(t, err)
-	return s, locker, l
-}
 
 func TestHeartbeatRenewsEveryHeartbeatDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -66,7 +38,7 @@ func TestHeartbeatRenewsEveryHeartbeatDuration(t *testing.T) {
 	})
 }
 
-func TestATooLongHeartbeatDurationLosesNothing(t *testing.T) {
+func TestHeartbeatShortensATooLongDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger := record(t)
 		s, locker, l := beating(t)
@@ -78,7 +50,8 @@ func TestATooLongHeartbeatDurationLosesNothing(t *testing.T) {
 	})
 }
 
-func TestAHeartbeatThatStartsLateRenewsInTime(t *testing.T) {
+func TestHeartbeatThatStartsLateRenewsInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		time.Sleep(5 * time.Second)
@@ -89,7 +62,35 @@ func TestAHeartbeatThatStartsLateRenewsInTime(t *testing.T) {
 	})
 }
 
-func TestAHeartbeatOfATakenItemIsLostBare(t *testing.T) {
+func TestHeartbeatRenewsALiteral(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		l := &lease.Lease{LeaseID: "a", Request: worker{"w1", 9 * time.Second}}
+		_, _ = s.Lease("a", l.Request, time.Time{})
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.ErrorIs(t, lease.NewLocker(s).HeartbeatWithContext(ctx, l, 4*time.Second), context.DeadlineExceeded)
+		assert.Equal(t, []time.Duration{4 * time.Second, 8 * time.Second}, s.beats())
+	})
+}
+
+func TestHeartbeatRenewsNoLiteralThatWasReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		l := &lease.Lease{LeaseID: "a", Request: for30s("w1")}
+		assert.ErrorIs(t, locker.ReleaseLease(l), lease.ReleaseUnsupportedError)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		assert.NoError(t, locker.HeartbeatWithContext(ctx, l, 10*time.Second))
+		assert.Empty(t, s.calls)
+	})
+}
+
+func TestHeartbeatEndsWhenTheItemWasStolen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, locker, l := beating(t)
 		s.lease = held
@@ -101,7 +102,8 @@ func TestAHeartbeatOfATakenItemIsLostBare(t *testing.T) {
 	})
 }
 
-func TestOtherErrorsEndAHeartbeatAtOnce(t *testing.T) {
+func TestHeartbeatEndsAtOnceAtOtherErrors(t *testing.T) {
+	t.Parallel()
 	for _, other := range []error{denied, errors.New("boom")} {
 		synctest.Test(t, func(t *testing.T) {
 			s, locker, l := beating(t)
@@ -115,13 +117,49 @@ func TestOtherErrorsEndAHeartbeatAtOnce(t *testing.T) {
 	}
 }
 
-func TestTransientErrorsAreRetriedUntilTheyPass(t *testing.T) {
-	for _, passing := range []error{throttled, awserr.New("RequestError", "send request failed", &net.OpError{Op: "dial", Err: errors.New("refused")}),
-		awserr.NewRequestFailure(awserr.New("InternalServerError", "oops", nil), 500, "r"),
-		awserr.NewRequestFailure(awserr.New(dynamodb.ErrCodeTransactionConflictException, "busy", nil), 400, "r"),
-		awserr.New("RequestError", "send request failed", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
-		awserr.New("SerializationError", "mid-body", &net.OpError{Op: "read", Err: syscall.ECONNRESET}),
-		&net.OpError{Op: "read", Err: errors.New("reset")}, context.DeadlineExceeded} {
+func TestHeartbeatNamesTheAttributeForWhichARenewalIsRefused(t *testing.T) {
+	t.Parallel()
+	for attribute, wrong := range map[string]*dynamodb.AttributeValue{
+		"LeaseUntil": str("soon"), "FencingToken": str("one"), "ProcessID": num(7),
+	} {
+		t.Run(attribute, func(t *testing.T) {
+			f := newFixture(t, "a")
+			locker := lease.NewLocker(f.LockStore)
+			l, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			spoilt := f.get("a")
+			spoilt[attribute] = wrong
+			f.put(spoilt)
+			renewal := f.RenewLease(l, time.Now().Add(time.Minute))
+			beat := locker.Heartbeat(l, time.Millisecond)
+			for _, err := range []error{renewal, beat} {
+				assert.ErrorContains(t, err, attribute)
+				assert.ErrorContains(t, err, `"a"`)
+				assert.NotErrorIs(t, err, lease.LeaseLostError)
+			}
+			assert.True(t, l.Valid(), "it ends by itself")
+			assert.Equal(t, spoilt, f.get("a"))
+		})
+	}
+}
+
+func TestHeartbeatRetriesTransientErrorsUntilTheyPass(t *testing.T) {
+	netError := func(op string, err error) error { return &net.OpError{Op: op, Err: err} }
+	refused := netError("dial", errors.New("refused"))
+	reset := netError("read", syscall.ECONNRESET)
+	answer := func(code string, status int) error {
+		return awserr.NewRequestFailure(awserr.New(code, "oops", nil), status, "r")
+	}
+	for _, passing := range []error{
+		throttled,
+		answer("InternalServerError", 500),
+		answer(dynamodb.ErrCodeTransactionConflictException, 400),
+		awserr.New("RequestError", "send request failed", refused),
+		awserr.New("RequestError", "send request failed", reset),
+		awserr.New("SerializationError", "mid-body", reset),
+		netError("read", errors.New("reset")),
+		context.DeadlineExceeded,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			logger := record(t)
 			s, locker, l := beating(t)
@@ -143,40 +181,51 @@ func TestTransientErrorsAreRetriedUntilTheyPass(t *testing.T) {
 	}
 }
 
-func TestAnOutageThatOutlastsTheTenureIsLostWithItsCause(t *testing.T) {
+func TestHeartbeatOutlastsThrottling(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, locker, l := beating(t)
-		s.lease = func(string, time.Time) (*lease.Lease, error) { return nil, throttled }
-		err := locker.Heartbeat(l, 3*time.Second)
-		assert.Equal(t, 8100*time.Millisecond, time.Since(s.start), "at the end of the tenure, at once")
-		assert.ErrorIs(t, err, lease.LeaseLostError)
-		var cause awserr.Error
-		require.ErrorAs(t, err, &cause)
-		assert.Equal(t, "ProvisionedThroughputExceededException", cause.Code())
-		assert.Equal(t, lease.LeaseExpiredError, context.Cause(l.Context()))
-		assert.Less(t, len(s.beats()), 60)
+		i := newImagined(t, 0)
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
+		require.NoError(t, err)
+		time.AfterFunc(1900*time.Millisecond, func() { i.mode.Store("throttle") })
+		time.AfterFunc(3900*time.Millisecond, func() { i.mode.Store("") })
+		ctx, cancel := context.WithTimeout(t.Context(), 6500*time.Millisecond)
+		defer cancel()
+		err = locker.HeartbeatWithContext(ctx, l, 2*time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, lease.LeaseLostError)
+		assert.True(t, l.Valid())
 	})
 }
 
-func TestAHungStoreWithoutContextsEndsTheHeartbeatInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, locker, l := beating(t)
-		lifted := make(chan struct{})
-		s.lease = func(string, time.Time) (*lease.Lease, error) { <-lifted; return &lease.Lease{}, nil }
-		err := locker.Heartbeat(l, 3*time.Second)
-		assert.ErrorIs(t, err, lease.LeaseLostError)
-		assert.Equal(t, 8100*time.Millisecond, time.Since(s.start))
-		assert.Len(t, s.beats(), 1, "no second call beside the one that hangs")
-		close(lifted)
-		synctest.Wait()
-		assert.False(t, l.Valid(), "a reply that comes too late revives nothing")
-	})
+func TestHeartbeatOutlastsOneConnectionThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"hang once", "freeze once"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newImagined(t, 3)
+				defer close(i.thaw)
+				locker := lease.NewLocker(i.LockStore)
+				l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
+				require.NoError(t, err)
+				i.mode.Store(how)
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				err = locker.HeartbeatWithContext(ctx, l, time.Second)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.NotErrorIs(t, err, lease.LeaseLostError)
+				assert.True(t, l.Valid())
+			})
+		})
+	}
 }
 
-func TestAHangLeavesTimeForAtLeastTwoMoreTries(t *testing.T) {
+func TestHeartbeatHasTimeForTwoMoreTriesAfterAHang(t *testing.T) {
+	t.Parallel()
 	for _, hangs := range []int32{1, 2, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &scanScript{script: newScript(), pages: [][]lease.LeaseItem{{item("a", "", 0)}}}
+			s := onePage(item("a", "", 0))
 			s.renewed = func(ctx context.Context) error {
 				if int32(len(s.beats())) > hangs {
 					return nil
@@ -204,103 +253,245 @@ func TestAHangLeavesTimeForAtLeastTwoMoreTries(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatOfALiteral(t *testing.T) {
+func TestHeartbeatNamesTheCauseOfAnOutageThatOutlastsTheTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newScript("a")
-		l := &lease.Lease{LeaseID: "a", Request: worker{"w1", 9 * time.Second}}
-		_, _ = s.Lease("a", l.Request, time.Time{})
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		assert.ErrorIs(t, lease.NewLocker(s).HeartbeatWithContext(ctx, l, 4*time.Second), context.DeadlineExceeded)
-		assert.Equal(t, []time.Duration{4 * time.Second, 8 * time.Second}, s.beats())
+		s, locker, l := beating(t)
+		s.lease = func(string, time.Time) (*lease.Lease, error) { return nil, throttled }
+		err := locker.Heartbeat(l, 3*time.Second)
+		assert.Equal(t, 8100*time.Millisecond, time.Since(s.start), "at the end of the tenure, at once")
+		assert.ErrorIs(t, err, lease.LeaseLostError)
+		var cause awserr.Error
+		require.ErrorAs(t, err, &cause)
+		assert.Equal(t, "ProvisionedThroughputExceededException", cause.Code())
+		assert.Equal(t, lease.LeaseExpiredError, context.Cause(l.Context()))
+		assert.Less(t, len(s.beats()), 60)
 	})
 }
 
-// switched is a transport that can be told to misbehave.
-type switched struct {
-	next http.RoundTripper
-	mode atomic.Value // "", "hang", "hang once", "freeze", "freeze once", "throttle"
-	thaw chan struct{}
-}
-
-func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
-	mode, _ := s.mode.Load().(string)
-	switch mode {
-	case "hang once":
-		s.mode.Store("")
-		fallthrough
-	case "hang":
-		<-r.Context().Done()
-		return nil, r.Context().Err()
-	case "freeze once":
-		s.mode.Store("")
-		fallthrough
-	case "freeze": // doesn't heed its context
-		<-s.thaw
-		return nil, errors.New("the test is over")
-	case "throttle":
-		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: jsonBody(
-			`{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`)}, nil
-	}
-	return s.next.RoundTrip(r)
-}
-
-// faulty returns a locker on the fixture's table, through a switch, with that many SDK retries.
-func (f *fixture) faulty(retries int) (*lease.Locker, *switched) {
-	fault := &switched{thaw: make(chan struct{})}
-	f.tb.Cleanup(func() { close(fault.thaw) })
-	ddb, _ := newClient(f.tb, f.ddb.Endpoint, func(next http.RoundTripper) http.RoundTripper {
-		fault.next = next
-		return fault
-	}, &aws.Config{MaxRetries: aws.Int(retries)})
-	return lease.NewLocker(lease.NewLockStore(ddb, f.table, f.key)), fault
-}
-
-func TestRequestsThatAreNeverAnsweredEndTheTenureBeforeTheRow(t *testing.T) {
-	for how, retries := range map[string]int{"hang": 0, "hang ": 10, "freeze": 10} {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a")
-			locker, fault := f.faulty(retries)
-			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
-			require.NoError(t, err)
-			time.AfterFunc(1200*time.Millisecond, func() { fault.mode.Store(strings.TrimSpace(how)) })
-			err = locker.Heartbeat(l, time.Second)
-			returned := time.Now()
-			assert.ErrorIs(t, err, lease.LeaseLostError)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Error(t, l.Context().Err())
-			rowEnd := time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
-			assert.True(t, returned.Before(rowEnd), "%v before", rowEnd.Sub(returned))
-		})
-	}
-}
-
-func TestThrottlingForTwoSecondsCostsNoLeaseOfSix(t *testing.T) {
+func TestHeartbeatThatIsNeverAnsweredEndsBeforeTheRow(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, "a")
-	locker, fault := f.faulty(0)
-	l, err := locker.ObtainLease(worker{"w1", 6 * time.Second})
-	require.NoError(t, err)
-	time.AfterFunc(1900*time.Millisecond, func() { fault.mode.Store("throttle") })
-	time.AfterFunc(3900*time.Millisecond, func() { fault.mode.Store("") })
-	err = locker.HeartbeatWithContext(within(t, 6500*time.Millisecond), l, 2*time.Second)
-	assert.NotErrorIs(t, err, lease.LeaseLostError)
-	assert.True(t, l.Valid())
-}
-
-func TestOneConnectionThatHangsCostsNoLease(t *testing.T) {
-	for _, how := range []string{"hang once", "freeze once"} {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, "a")
-			locker, fault := f.faulty(3)
-			l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
-			require.NoError(t, err)
-			fault.mode.Store(how)
-			err = locker.HeartbeatWithContext(within(t, 4*time.Second), l, time.Second)
-			assert.NotErrorIs(t, err, lease.LeaseLostError)
-			assert.True(t, l.Valid())
+	for _, c := range []struct {
+		how     string
+		retries int
+	}{{"hang", 0}, {"hang", 10}, {"freeze", 10}} {
+		t.Run(fmt.Sprintf("%s, %d retries", c.how, c.retries), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newImagined(t, c.retries)
+				defer close(i.thaw)
+				locker := lease.NewLocker(i.LockStore)
+				l, err := locker.ObtainLease(worker{"w1", 3 * time.Second})
+				require.NoError(t, err)
+				time.AfterFunc(1200*time.Millisecond, func() { i.mode.Store(c.how) })
+				err = locker.Heartbeat(l, time.Second)
+				assert.ErrorIs(t, err, lease.LeaseLostError)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Error(t, l.Context().Err())
+				rowEnd := time.Unix(0, i.end.Load())
+				assert.Equal(t, 300*time.Millisecond, time.Until(rowEnd), "the margin")
+			})
 		})
 	}
+}
+
+func TestHeartbeatTakesARenewalThatComesTooLateForALoss(t *testing.T) {
+	for range 200 { // The end and the reply come at the same time, and either may be first.
+		synctest.Test(t, func(t *testing.T) {
+			logger := record(t)
+			s, locker, l := beating(t)
+			tries := 0
+			s.lease = func(string, time.Time) (*lease.Lease, error) {
+				if tries++; tries < 3 {
+					return nil, throttled
+				}
+				time.Sleep(8100*time.Millisecond - time.Since(s.start))
+				return &lease.Lease{}, nil
+			}
+			err := locker.Heartbeat(l, 3*time.Second)
+			require.ErrorIs(t, err, lease.LeaseLostError)
+			require.ErrorIs(t, err, throttled, "why it wasn't renewed before")
+			require.Empty(t, logger.named("Renewed Lease"))
+			require.Equal(t, 8100*time.Millisecond, time.Since(s.start))
+			synctest.Wait()
+		})
+	}
+}
+
+func TestHeartbeatHeedsAChangedDurationFromTheNextRenewalOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		r := newMutable("w1", 9*time.Second)
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		go locker.HeartbeatWithContext(ctx, l, 3*time.Second)
+		time.Sleep(time.Second)
+		r.duration.Store(int64(30 * time.Second))
+		assert.Equal(t, 7100*time.Millisecond, l.Remaining())
+		time.Sleep(2*time.Second + 1)
+		assert.Equal(t, 27*time.Second-1, l.Remaining(), "30 s less a tenth of that")
+	})
+}
+
+func TestHeartbeatOfAShortenedDurationIsInTimeAndNotAllTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newScript("a"), newMutable("w1", 30*time.Second)
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			if len(s.calls) > 100 {
+				return nil, lease.LeaseNotObtainedError
+			}
+			return &lease.Lease{LeaseID: id, Request: r, Until: until}, nil
+		}
+		locker := lease.NewLocker(s)
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		r.duration.Store(int64(3 * time.Second))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, time.Second), context.DeadlineExceeded)
+		assert.LessOrEqual(t, len(s.beats()), 61)
+		assert.True(t, l.Valid())
+		assert.LessOrEqual(t, l.Remaining(), 2700*time.Millisecond)
+	})
+}
+
+func TestHeartbeatOfADurationThatBecomesTinyDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		r := newMutable("w", 3*time.Second)
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		r.duration.Store(30) // 30 ns
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		assert.Error(t, locker.HeartbeatWithContext(ctx, l, time.Second))
+		assert.Less(t, s.Counts().Renewals, 300)
+	})
+}
+
+func TestHeartbeatOfADurationThatGrowsTooLongDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		r := newMutable("w1", 9*time.Second)
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		r.duration.Store(1 << 62)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 3*time.Second), context.DeadlineExceeded)
+		assert.Len(t, s.beats(), 3)
+		assert.Equal(t, 7100*time.Millisecond, l.Remaining(), "the duration that it had")
+	})
+}
+
+func TestHeartbeatWhoseDurationHangsEndsWithTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		forever := make(chan struct{})
+		defer close(forever)
+		var hangs atomic.Bool
+		r := &changing{"w1", func() time.Duration {
+			if hangs.Load() {
+				<-forever
+			}
+			return 30 * time.Second
+		}}
+		locker := lease.NewLocker(leasetest.NewStore("a"))
+		l, err := locker.ObtainLease(r)
+		require.NoError(t, err)
+		hangs.Store(true)
+		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
+		assert.Equal(t, 27*time.Second, time.Since(l.Until.Add(-30*time.Second)))
+	})
+}
+
+func TestHeartbeatPanicsInItsCallersGoroutine(t *testing.T) {
+	t.Parallel()
+	boom := func() { panic("boom") }
+	for _, who := range []string{"store", "request"} {
+		begin := func() (*script, *lease.Locker, *spoilsport) {
+			s, request := newScript("a"), &spoilsport{do: boom}
+			if who == "store" {
+				request.do = func() {}
+				s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+					if len(s.beats()) > 0 {
+						boom()
+					}
+					return &lease.Lease{LeaseID: id, Request: request, Until: until}, nil
+				}
+			}
+			return s, lease.NewLocker(s), request
+		}
+		t.Run(who+", Heartbeat", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, locker, request := begin()
+				l, err := locker.ObtainLease(request)
+				require.NoError(t, err)
+				request.spoilt.Store(true)
+				assert.PanicsWithValue(t, "boom", func() { _ = locker.Heartbeat(l, 3*time.Second) })
+				<-l.Context().Done() // The lease ends by itself.
+			})
+		})
+		t.Run(who+", Hold", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, locker, request := begin()
+				worked := false
+				assert.PanicsWithValue(t, "boom", func() {
+					work := func(ctx context.Context, _ *lease.Lease) error {
+						request.spoilt.Store(true)
+						<-ctx.Done()
+						worked = true
+						return nil
+					}
+					_ = locker.Hold(context.Background(), request, work)
+				})
+				assert.True(t, worked, "work has returned")
+				assert.LessOrEqual(t, time.Since(s.start), 9*time.Second)
+			})
+		})
+	}
+	t.Run("and one in obtaining", func(t *testing.T) {
+		s := newScript("a")
+		s.lease = func(string, time.Time) (*lease.Lease, error) { panic("boom") }
+		assert.PanicsWithValue(t, "boom", func() { _, _ = lease.NewLocker(s).ObtainLease(for30s("w1")) })
+		s.ids = func() ([]string, error) { panic("bang") }
+		assert.PanicsWithValue(t, "bang", func() { _, _ = lease.NewLocker(s).ObtainLease(for30s("w1")) })
+	})
+}
+
+func TestHeartbeatTriesAgainSoonAfterEachRenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		var failures []time.Duration
+		s.lease = func(string, time.Time) (*lease.Lease, error) {
+			at := time.Since(s.start)
+			long := at < 20*time.Second
+			again := at > 25*time.Second && at < 40*time.Second
+			if long || again {
+				failures = append(failures, at)
+				return nil, throttled
+			}
+			return &lease.Lease{}, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 10*time.Second), context.DeadlineExceeded)
+		i := slices.IndexFunc(failures, func(at time.Duration) bool { return at > 25*time.Second })
+		require.Greater(t, i, 3, "tries until it was renewed")
+		require.Greater(t, len(failures), i+1)
+		assert.Greater(t, failures[i-1]-failures[i-2], time.Second, "they came less and less often")
+		assert.LessOrEqual(t, failures[i+1]-failures[i], time.Second, "after a renewal the next error is a first one")
+	})
 }

@@ -3,6 +3,9 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,212 +14,411 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
-// TestLeasingAnewEndsTheOlderTenureAtOnce: what the chaos suite found. Or else the older lease would be
-// valid while another lessee holds what the newer one released.
-func TestLeasingAnewEndsTheOlderTenureAtOnce(t *testing.T) {
-	f := newFixture(t, "a")
-	for _, locker := range []*lease.Locker{lease.NewLocker(f.LockStore), lease.NewLocker(&embedder{LockStore: f.LockStore}), lease.NewLocker(newScript("a"))} {
-		first, err := locker.ObtainLease(for30s("w1"))
-		require.NoError(t, err)
-		ctx := first.Context()
-		second, err := locker.ObtainLease(for30s("w1"))
-		require.NoError(t, err)
-		assert.False(t, first.Valid())
-		assert.Equal(t, lease.LeaseLostError, context.Cause(ctx))
-		assert.True(t, second.Valid())
-	}
-}
-
-func TestReleaseStopsTheHeartbeatAndFreesTheItemAtOnce(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(for30s("w1"))
-	require.NoError(t, err)
-	beat := make(chan error, 1)
-	go func() { beat <- locker.Heartbeat(l, time.Millisecond) }()
-	time.Sleep(20 * time.Millisecond) // some renewals under way
-	require.NoError(t, locker.ReleaseLease(l))
-	assert.NoError(t, <-beat)
-	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}, f.get("a"))
-	next, err := locker.ObtainLease(for30s("w2"))
-	require.NoError(t, err)
-	before := f.get("a")
-	require.NoError(t, locker.ReleaseLease(l), "released already")
-	assert.Equal(t, before, f.get("a"))
-	assert.NoError(t, locker.Heartbeat(l, time.Second), "a heartbeat that starts after the release")
-	assert.Greater(t, next.FencingToken(), l.FencingToken())
-}
-
-func TestReleaseOfALostLeaseLeavesTheNewHolder(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(worker{"w1", 100 * time.Millisecond})
-	require.NoError(t, err)
-	w2 := locker.WaitUntilLeaseObtained(for30s("w2"), time.Second)
-	require.NotNil(t, w2)
-	before := f.get("a")
-	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
-	assert.Equal(t, lease.LeaseLostError, locker.Heartbeat(l, time.Second))
-	assert.Equal(t, before, f.get("a"))
-}
-
-func TestReleaseOfALeaseKnownToBeLostSendsNothing(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(worker{"w1", time.Second})
-	require.NoError(t, err)
-	f.put(f.held("a", "thief", time.Now().Add(time.Minute)))
-	require.True(t, locker.Heartbeat(l, time.Millisecond) == lease.LeaseLostError)
-	f.reset()
-	assert.True(t, locker.ReleaseLease(l) == lease.LeaseLostError)
-	assert.Zero(t, f.count())
-}
-
-func TestReleaseWaitsForARenewalUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, locker, l := beating(t)
-		s.lease = func(string, time.Time) (*lease.Lease, error) {
-			time.Sleep(2 * time.Second)
-			return &lease.Lease{}, nil
-		}
-		beat := make(chan error, 1)
-		go func() { beat <- locker.Heartbeat(l, 3*time.Second) }()
-		time.Sleep(4 * time.Second)
-		err := locker.ReleaseLease(l)
-		assert.Equal(t, 5*time.Second, time.Since(s.start))
-		assert.ErrorIs(t, err, lease.ReleaseUnsupportedError)
-		assert.ErrorContains(t, err, `"a"`)
-		assert.NoError(t, <-beat)
-		assert.False(t, l.Valid())
-	})
-}
-
-func TestReleaseGivesUpWaitingWhenTheItemIsFreeAnyway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, locker, l := beating(t)
-		lifted := make(chan struct{})
-		defer close(lifted)
-		s.lease = func(string, time.Time) (*lease.Lease, error) { <-lifted; return nil, lease.LeaseNotObtainedError }
-		go locker.Heartbeat(l, 3*time.Second)
-		time.Sleep(4 * time.Second)
-		assert.ErrorIs(t, locker.ReleaseLease(l), context.DeadlineExceeded)
-		assert.Equal(t, 9*time.Second, time.Since(s.start))
-		assert.False(t, l.Valid())
-	})
-}
-
-func TestAReleasedItemIsTakenWithinAScanPeriod(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(for30s("w1"))
-	require.NoError(t, err)
-	taken := make(chan time.Time, 1)
-	go func() {
-		lease.NewLocker(f.LockStore).WaitUntilLeaseObtained(for30s("w2"), 200*time.Millisecond)
-		taken <- time.Now()
-	}()
-	time.Sleep(50 * time.Millisecond) // the standby has looked
-	require.NoError(t, locker.ReleaseLease(l))
-	released := time.Now()
-	assert.Less(t, (<-taken).Sub(released), 400*time.Millisecond)
-}
-
 func TestHold(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
-	hold := func(t *testing.T, work func(ctx context.Context, l *lease.Lease) error) (*fixture, error) {
-		f := newFixture(t, "a")
-		return f, lease.NewLocker(f.LockStore).Hold(context.Background(), worker{"w1", time.Second}, work)
+	fresh := func() (*leasetest.Store, *lease.Locker) {
+		store := leasetest.NewStore("a")
+		return store, lease.NewLocker(store)
 	}
-	free := func(t *testing.T, f *fixture) {
+	free := func(t *testing.T, store *leasetest.Store) {
 		t.Helper()
-		assert.NotContains(t, f.get("a"), "ProcessID", "it was released")
+		assert.NotContains(t, rowOf(t, store, "a"), "ProcessID", "it was released")
 	}
-	t.Run("success is nil and the lease is kept meanwhile", func(t *testing.T) {
-		f, err := hold(t, func(ctx context.Context, l *lease.Lease) error {
-			time.Sleep(1500 * time.Millisecond) // longer than the lease lasts
-			assert.True(t, l.Valid())
-			return ctx.Err()
-		})
-		assert.NoError(t, err)
-		free(t, f)
-	})
-	t.Run("work's error is returned as it is", func(t *testing.T) {
-		f, err := hold(t, func(context.Context, *lease.Lease) error { return boom })
-		assert.True(t, err == boom)
-		free(t, f)
-	})
-	t.Run("a panic goes on and the lease is released", func(t *testing.T) {
-		var f *fixture
-		assert.PanicsWithValue(t, "boom", func() {
-			f = newFixture(t, "a")
-			_ = lease.NewLocker(f.LockStore).Hold(context.Background(), for30s("w1"),
-				func(context.Context, *lease.Lease) error { panic("boom") })
-		})
-		free(t, f)
-	})
-	t.Run("cancellation keeps the lease until work has returned", func(t *testing.T) {
-		f := newFixture(t, "a")
-		ctx, cancel := context.WithCancel(context.Background())
-		err := lease.NewLocker(f.LockStore).Hold(ctx, for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
-			cancel()
-			<-ctx.Done()
-			assert.True(t, l.Valid())
-			return ctx.Err()
-		})
-		assert.ErrorIs(t, err, context.Canceled)
-		assert.NotErrorIs(t, err, lease.LeaseLostError)
-		free(t, f)
-	})
-	t.Run("loss ends the context and is told apart", func(t *testing.T) {
-		for _, answer := range []error{nil, context.Canceled, boom} {
-			f := newFixture(t, "a")
-			err := lease.NewLocker(f.LockStore).Hold(context.Background(), worker{"w1", 2 * time.Second},
-				func(ctx context.Context, l *lease.Lease) error {
-					f.put(f.held("a", "thief", time.Now().Add(time.Minute)))
+	for name, test := range map[string]func(t *testing.T){
+		"success is nil and the lease is kept meanwhile": func(t *testing.T) {
+			store, locker := fresh()
+			work := func(ctx context.Context, l *lease.Lease) error {
+				time.Sleep(1500 * time.Millisecond) // longer than the lease lasts
+				assert.True(t, l.Valid())
+				return ctx.Err()
+			}
+			err := locker.Hold(t.Context(), worker{"w1", time.Second}, work)
+			assert.NoError(t, err)
+			free(t, store)
+		},
+		"work's error is returned as it is": func(t *testing.T) {
+			store, locker := fresh()
+			err := locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error { return boom })
+			assert.True(t, err == boom)
+			free(t, store)
+		},
+		"a panic goes on and the lease is released": func(t *testing.T) {
+			store, locker := fresh()
+			assert.PanicsWithValue(t, "boom", func() {
+				_ = locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error { panic("boom") })
+			})
+			free(t, store)
+		},
+		"cancellation keeps the lease until work has returned": func(t *testing.T) {
+			store, locker := fresh()
+			ctx, cancel := context.WithCancel(t.Context())
+			err := locker.Hold(ctx, for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
+				cancel()
+				<-ctx.Done()
+				time.Sleep(time.Minute) // longer than the lease lasts
+				assert.True(t, l.Valid())
+				return ctx.Err()
+			})
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.NotErrorIs(t, err, lease.LeaseLostError)
+			free(t, store)
+		},
+		"loss ends the context and is told apart": func(t *testing.T) {
+			for _, answer := range []error{nil, context.Canceled, boom} {
+				store, locker := fresh()
+				err := locker.Hold(t.Context(), for30s("w1"), func(ctx context.Context, l *lease.Lease) error {
+					store.Steal("a", "thief", time.Minute)
 					<-ctx.Done()
 					assert.Equal(t, lease.LeaseLostError, context.Cause(ctx))
 					return answer
 				})
-			assert.ErrorIs(t, err, lease.LeaseLostError)
-			assert.NotErrorIs(t, err, context.Canceled)
-			assert.Equal(t, answer == boom, errors.Is(err, boom))
-			assert.Equal(t, str("thief"), f.get("a")["ProcessID"])
-		}
-	})
-	t.Run("work may retire its own item", func(t *testing.T) {
-		f := newFixture(t, "a")
-		err := lease.NewLocker(f.LockStore).Hold(context.Background(), for30s("w1"),
-			func(_ context.Context, l *lease.Lease) error { return f.RemoveLease(l) })
-		assert.NoError(t, err)
-		assert.Nil(t, f.get("a"))
-	})
+				assert.ErrorIs(t, err, lease.LeaseLostError)
+				assert.NotErrorIs(t, err, context.Canceled)
+				assert.Equal(t, answer == boom, errors.Is(err, boom))
+				assert.Equal(t, "thief", store.Holder("a"))
+			}
+		},
+		"work may retire its own item": func(t *testing.T) {
+			store, locker := fresh()
+			err := locker.Hold(t.Context(), for30s("w1"), func(_ context.Context, l *lease.Lease) error {
+				return store.RemoveLease(l)
+			})
+			assert.NoError(t, err)
+			_, there := store.Row("a")
+			assert.False(t, there)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	}
 }
 
 func TestHoldWaitsForALease(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
 		s.lease = held
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		err := lease.NewLocker(s).Hold(ctx, worker{"w1", 9 * time.Second}, func(context.Context, *lease.Lease) error {
+		work := func(context.Context, *lease.Lease) error {
 			t.Error("work ran without a lease")
 			return nil
-		})
+		}
+		err := lease.NewLocker(s).Hold(ctx, worker{"w1", 9 * time.Second}, work)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 3*time.Second, s.calls[2].at-s.calls[0].at, "it scans at a third of the duration")
 	})
 }
 
 func TestHoldHeartbeatsAtAThird(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
-		err := lease.NewLocker(s).Hold(context.Background(), worker{"w1", 9 * time.Second}, func(context.Context, *lease.Lease) error {
+		work := func(context.Context, *lease.Lease) error {
 			time.Sleep(10 * time.Second)
 			return nil
-		})
+		}
+		err := lease.NewLocker(s).Hold(context.Background(), worker{"w1", 9 * time.Second}, work)
 		assert.NoError(t, err, "that the store can't release is no fault of work")
 		assert.Equal(t, []time.Duration{3 * time.Second, 6 * time.Second, 9 * time.Second}, s.beats())
 	})
+}
+
+func TestHoldHeedsAWish(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for name, c := range map[string]struct {
+		answer, want error
+		wrapped      bool // want is somewhere in the error, else it is the error
+	}{
+		"nil":                  {nil, nil, false},
+		"the context's error":  {context.Canceled, lease.LeaseWantedError, false},
+		"the cause":            {lease.LeaseWantedError, lease.LeaseWantedError, false},
+		"an error of its own":  {boom, boom, false},
+		"one wrapped in words": {fmt.Errorf("stopped: %w", context.Canceled), context.Canceled, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := leasetest.NewStore("a")
+				client := store.NewClient()
+				before := 0
+				w1 := worker{"w1", 1500 * time.Millisecond}
+				work := func(ctx context.Context, l *lease.Lease) error {
+					wish(t, store, "a", "w2", 1250*time.Millisecond)
+					before = client.Counts().Requests()
+					<-ctx.Done()
+					assert.LessOrEqual(t, client.Counts().Requests()-before, 1, "the renewal's reply shows the wish")
+					assert.True(t, context.Cause(ctx) == lease.LeaseWantedError)
+					time.Sleep(1600 * time.Millisecond) // longer than the wish and the lease last
+					assert.NoError(t, l.Context().Err())
+					assert.True(t, l.Valid())
+					assert.Equal(t, "w1", store.Holder("a"), "it is kept until work returns")
+					wanted := asSeen(t, store, "a").WantedUntil
+					assert.Greater(t, wanted, time.Now().UnixNano(), "the wish is prolonged")
+					before = client.Counts().Requests()
+					return c.answer
+				}
+				err := lease.NewLocker(client).Hold(t.Context(), w1, work)
+				if c.wrapped {
+					assert.ErrorIs(t, err, c.want)
+				} else {
+					assert.True(t, err == c.want, "got %v", err)
+				}
+				assert.LessOrEqual(t, client.Counts().Requests()-before, 2, "a handover, perhaps a renewal")
+				assert.Equal(t, "w2", store.Holder("a"))
+				assert.Equal(t, num(1), rowOf(t, store, "a")["FencingToken"])
+			})
+		})
+	}
+}
+
+func TestHoldFreesWhatAnOperatorWants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "", 5*time.Minute)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
+		assert.True(t, err == lease.LeaseWantedError, "got %v", err)
+		free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}
+		assert.Equal(t, free, rowOf(t, store, "a"))
+	})
+}
+
+func TestHoldHeedsNoWishTooFarAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "w2", time.Hour)
+			time.Sleep(49 * time.Minute)
+			assert.NoError(t, ctx.Err())
+			time.Sleep(2 * time.Minute)
+			assert.True(t, context.Cause(ctx) == lease.LeaseWantedError, "by now it makes sense")
+			return nil
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
+		assert.NoError(t, err)
+		assert.Equal(t, "w2", store.Holder("a"))
+	})
+}
+
+// An operator wants an item freed, some time in the next minutes; a worker that is gone soon wants
+// it for itself; it is handed over to that one, and idle for a minute at most.
+func TestHoldReservesForNoLongerThanTheWish(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		const d = 1500 * time.Millisecond
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "", 5*time.Minute)
+			<-ctx.Done()
+			wish(t, store, "a", "gone", d/2)
+			return ctx.Err()
+		}
+		err := lease.NewLocker(store).Hold(t.Context(), worker{"w1", d}, work)
+		require.True(t, err == lease.LeaseWantedError, err)
+		reserved := asSeen(t, store, "a")
+		assert.Equal(t, "gone", reserved.LesseeID)
+		assert.LessOrEqual(t, time.Until(reserved.Until).Abs(), time.Minute)
+	})
+}
+
+func TestHoldOfFourOwnRowsKeepsEach(t *testing.T) {
+	t.Parallel()
+	for round := range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			ids := []string{"a", "b", "c", "d"}
+			store := leasetest.NewStore(ids...)
+			for _, id := range ids {
+				store.Steal(id, "w1", time.Minute) // as the process before left them
+			}
+			locker := lease.NewLocker(delayed(store))
+			var inside sync.WaitGroup
+			inside.Add(len(ids))
+			var mu sync.Mutex
+			var got []string
+			var all sync.WaitGroup
+			for range ids {
+				all.Go(func() {
+					work := func(ctx context.Context, l *lease.Lease) error {
+						mu.Lock()
+						got = append(got, l.LeaseID)
+						mu.Unlock()
+						inside.Done()
+						inside.Wait()
+						return ctx.Err()
+					}
+					err := locker.Hold(t.Context(), worker{"w1", 5 * time.Second}, work)
+					assert.NoError(t, err)
+				})
+			}
+			all.Wait()
+			assert.ElementsMatch(t, ids, got, "round %d", round)
+		})
+	}
+}
+
+func TestHoldLogsBothErrorsOfItsEnd(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		work := func(ctx context.Context, l *lease.Lease) error {
+			s.SetError(leasetest.AccessDeniedError)
+			time.Sleep(12 * time.Second) // heartbeat ended by AccessDenied
+			s.SetError(nil)
+			s.SetError(errors.New("another error of the release"))
+			return nil
+		}
+		_ = locker.Hold(context.Background(), for30s("w"), work)
+	})
+	assert.Contains(t, logger.text(), "AccessDenied")
+	assert.Contains(t, logger.text(), "another error")
+}
+
+func TestHoldLogsAFailedReleaseAfterALoss(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		work := func(ctx context.Context, l *lease.Lease) error {
+			s.SetOutage(true)
+			<-ctx.Done()
+			logger = record(t)
+			s.SetOutage(false)
+			s.SetError(leasetest.AccessDeniedError)
+			return nil
+		}
+		_ = locker.Hold(context.Background(), for30s("w"), work)
+	})
+	assert.Contains(t, logger.text(), "AccessDenied")
+}
+
+func TestHoldLogsAPanicOnce(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		locker := lease.NewLocker(s)
+		var n atomic.Int64
+		w := &changing{"w", func() time.Duration {
+			if n.Add(1) > 1 {
+				panic("boom")
+			}
+			return 30 * time.Second
+		}}
+		func() {
+			defer func() { assert.Equal(t, "boom", recover()) }()
+			_ = locker.Hold(context.Background(), w, untilDone)
+		}()
+	})
+	assert.Len(t, logger.named("Panic"), 1)
+}
+
+func TestHoldIsNotHeldUpBeyondTheEndByAFrozenTransport(t *testing.T) {
+	t.Parallel()
+	five := worker{"w1", 5 * time.Second}
+	for _, works := range []time.Duration{3 * time.Second, time.Hour} {
+		t.Run(fmt.Sprintf("work would take %v", works), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i, start := newImagined(t, 0), time.Now()
+				defer close(i.thaw)
+				soon(t, func() {
+					work := func(ctx context.Context, _ *lease.Lease) error {
+						i.mode.Store("freeze")
+						select {
+						case <-ctx.Done():
+						case <-time.After(works):
+						}
+						return nil
+					}
+					err := lease.NewLocker(i.LockStore).Hold(t.Context(), five, work)
+					assert.Equal(t, works == time.Hour, errors.Is(err, lease.LeaseLostError), "got %v", err)
+				})
+				assert.LessOrEqual(t, time.Since(start), five.duration)
+			})
+		})
+	}
+}
+
+// No renewal has shown the theft: only the release does.
+func TestHoldSaysThatTheItemWasStolenAtTheEnd(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for _, answer := range []error{nil, boom} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			work := func(context.Context, *lease.Lease) error {
+				store.Steal("a", "thief", time.Minute)
+				return answer
+			}
+			err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work)
+			assert.ErrorIs(t, err, lease.LeaseLostError)
+			assert.Equal(t, answer == boom, errors.Is(err, boom))
+			assert.Equal(t, "thief", store.Holder("a"))
+		})
+	}
+}
+
+func TestHoldReservesForAMinuteAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "w2", 9*time.Minute)
+			<-ctx.Done()
+			return nil
+		}
+		require.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
+		reserved := asSeen(t, store, "a")
+		assert.Equal(t, "w2", reserved.LesseeID)
+		assert.Equal(t, time.Minute, time.Until(reserved.Until))
+	})
+}
+
+// Heartbeat ends at such an error. Hold, whose work goes on anyway, tries as long as the lease lasts.
+func TestHoldRenewsThroughAnErrorThatPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, l *lease.Lease) error {
+			store.SetError(leasetest.AccessDeniedError)
+			time.Sleep(17 * time.Second)
+			store.SetError(nil)
+			time.Sleep(time.Minute)
+			assert.True(t, l.Valid())
+			return ctx.Err()
+		}
+		assert.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
+	})
+}
+
+// Work that heeds no wish keeps its item. Whoever waits for it need not ask again for some time, but then it must.
+func TestHoldProlongsAWishForSomeTime(t *testing.T) {
+	t.Parallel()
+	for duration, most := range map[time.Duration]time.Duration{
+		30 * time.Second: 3 * time.Minute,
+		3 * time.Minute:  10 * time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			wanted := func() time.Time { return time.Unix(0, asSeen(t, store, "a").WantedUntil) }
+			work := func(ctx context.Context, _ *lease.Lease) error {
+				wish(t, store, "a", "w2", duration)
+				<-ctx.Done()
+				time.Sleep(most - time.Second)
+				assert.True(t, wanted().After(time.Now()), "it is prolonged all that time, with leases of %v", duration)
+				time.Sleep(duration)
+				assert.False(t, wanted().After(time.Now()), "and then it lapses, with leases of %v", duration)
+				return nil
+			}
+			assert.NoError(t, lease.NewLocker(store).Hold(t.Context(), worker{"w1", duration}, work))
+		})
+	}
 }

@@ -2,6 +2,8 @@ package lease_test
 
 import (
 	"context"
+	"math"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +22,8 @@ func obtained(t *testing.T) *lease.Lease {
 	return l
 }
 
-func TestALeaseEndsATenthBeforeItsRowDoes(t *testing.T) {
+func TestLeaseEndsATenthBeforeItsRowDoes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := obtained(t)
 		ctx := l.Context()
@@ -38,7 +41,8 @@ func TestALeaseEndsATenthBeforeItsRowDoes(t *testing.T) {
 	})
 }
 
-func TestCopiesShareTheTenure(t *testing.T) {
+func TestLeaseCopiesShareTheTenure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := obtained(t)
 		other := *l
@@ -51,9 +55,14 @@ func TestCopiesShareTheTenure(t *testing.T) {
 	})
 }
 
-func TestALiteralAnswersFromUntil(t *testing.T) {
+func TestLeaseThatIsALiteralAnswersFromUntil(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := lease.Lease{LeaseID: "a", Until: time.Now().Add(10 * time.Second), AttributeValues: row{"FencingToken": num(3)}}
+		l := lease.Lease{
+			LeaseID:         "a",
+			Until:           time.Now().Add(10 * time.Second),
+			AttributeValues: row{"FencingToken": num(3)},
+		}
 		ctx := l.Context()
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
@@ -72,4 +81,58 @@ func TestALiteralAnswersFromUntil(t *testing.T) {
 	assert.Zero(t, none.FencingToken())
 	assert.Error(t, none.Context().Err())
 	assert.False(t, (&lease.Lease{}).Valid())
+}
+
+func TestLeaseThatIsALiteralHasOneContext(t *testing.T) {
+	l := &lease.Lease{LeaseID: "a", Request: for30s("w1"), Until: time.Now().Add(time.Hour)}
+	first := l.Context()
+	inUse := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := inUse()
+	for range 20_000 {
+		if l.Context() != first {
+			t.Fatal("another context")
+		}
+	}
+	assert.Less(t, inUse()-before, int64(1<<20))
+	runtime.KeepAlive(l)
+}
+
+func TestLeaseRequestOfOver100YearsIsRefused(t *testing.T) {
+	t.Parallel()
+	const years = 100 * 365 * 24 * time.Hour
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	for _, d := range []time.Duration{years + 1, 1 << 62, math.MaxInt64} {
+		for _, call := range []func() error{
+			func() error { _, err := locker.ObtainLease(worker{"w1", d}); return err },
+			func() error {
+				_, err := locker.WaitUntilLeaseObtainedWithContext(within(t, aWhile), worker{"w1", d}, time.Second)
+				return err
+			},
+			func() error { _, err := f.Lease("a", worker{"w1", d}, time.Now().Add(time.Minute)); return err },
+			func() error {
+				l := &lease.Lease{LeaseID: "a", Request: worker{"w1", d}}
+				return locker.HeartbeatWithContext(within(t, aWhile), l, time.Millisecond)
+			},
+		} {
+			assert.ErrorContains(t, call(), "100 years")
+		}
+	}
+	assert.Zero(t, f.count())
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		locker := lease.NewLocker(s)
+		l, err := locker.ObtainLease(worker{"w1", years})
+		require.NoError(t, err)
+		assert.Equal(t, years/10*9, l.Remaining())
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 3*time.Second), context.DeadlineExceeded)
+		assert.Len(t, s.beats(), 3)
+	})
 }

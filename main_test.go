@@ -3,9 +3,7 @@ package lease_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,11 +37,71 @@ type worker struct {
 	duration time.Duration
 }
 
-func (w worker) LesseeID() string             { return w.id }
+func (w worker) LesseeID() string { return w.id }
+
 func (w worker) LeaseDuration() time.Duration { return w.duration }
 
 // for30s is a worker that wants leases of 30 s.
 func for30s(id string) worker { return worker{id, 30 * time.Second} }
+
+func str(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
+
+func num(n int64) *dynamodb.AttributeValue {
+	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
+}
+
+func mustInt(t *testing.T, v *dynamodb.AttributeValue) int64 {
+	t.Helper()
+	require.NotNil(t, v)
+	var n int64
+	_, err := fmt.Sscan(*v.N, &n)
+	require.NoError(t, err)
+	return n
+}
+
+// eventually waits until something is so.
+func eventually(tb testing.TB, what string, so func() bool) {
+	tb.Helper()
+	for start := time.Now(); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > aWhile {
+			require.Fail(tb, "it never happens", what)
+		}
+	}
+}
+
+// within is a context for calls that must not block.
+func within(tb testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// aWhile is how long a test waits for what comes at once on an idle machine: a guard against
+// hangs, no bound.
+const aWhile = 2 * time.Minute
+
+// soon fails the test if a call blocks.
+func soon(t *testing.T, call func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		call()
+	}()
+	select {
+	case <-done:
+	case <-time.After(aWhile):
+		t.Fatal("it blocks")
+	}
+}
+
+func ids(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("item-%d", i)
+	}
+	return ids
+}
 
 // fixture is one table on DynamoDB Local, used by one test, and a client that counts.
 type fixture struct {
@@ -82,9 +140,12 @@ func newFixtureOn(tb testing.TB, endpoint, key string) *fixture {
 	return f
 }
 
+// between puts a transport before the real one.
+type between = func(next http.RoundTripper) http.RoundTripper
+
 // newClient returns a client with connections of its own, closed when the test is over. A transport
 // that wraps the real one may be put between.
-func newClient(tb testing.TB, endpoint string, wrap func(http.RoundTripper) http.RoundTripper, cfgs ...*aws.Config) (*dynamodb.DynamoDB, *http.Transport) {
+func newClient(tb testing.TB, endpoint string, wrap between, cfgs ...*aws.Config) (*dynamodb.DynamoDB, *http.Transport) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	tb.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
@@ -95,10 +156,23 @@ func newClient(tb testing.TB, endpoint string, wrap func(http.RoundTripper) http
 }
 
 // through returns a store on the same table whose requests go through wrap.
-func (f *fixture) through(wrap func(http.RoundTripper) http.RoundTripper) *lease.LockStore {
+func (f *fixture) through(wrap between) *lease.LockStore {
 	ddb, _ := newClient(f.tb, f.ddb.Endpoint, wrap)
 	return lease.NewLockStore(ddb, f.table, f.key)
 }
+
+// metered is f.through with a meter of its own.
+func (f *fixture) metered(wrap between) (*lease.LockStore, *meter) {
+	s, m := f.through(wrap), &meter{requests: make(map[string]int)}
+	m.attach(s.DynamoDB)
+	_, err := s.ListLeaseIDs() // learns the clock
+	require.NoError(f.tb, err)
+	m.reset()
+	return s, m
+}
+
+// store returns a store of a process of its own: it remembers nothing.
+func (f *fixture) store() *lease.LockStore { return lease.NewLockStore(f.ddb, f.table, f.key) }
 
 // get reads a row; nil if there is none.
 func (f *fixture) get(id string) row {
@@ -116,15 +190,92 @@ func (f *fixture) put(r row) {
 	require.NoError(f.tb, err)
 }
 
+// fill writes many rows, 25 a request.
+func (f *fixture) fill(rows []row) {
+	f.tb.Helper()
+	for len(rows) > 0 {
+		n := min(25, len(rows))
+		batch := make([]*dynamodb.WriteRequest, n)
+		for i, r := range rows[:n] {
+			batch[i] = &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: r}}
+		}
+		_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})
+		require.NoError(f.tb, err)
+		rows = rows[n:]
+	}
+	f.reset()
+}
+
+// createTable makes a table of these keys, each "name:type", the hash key first.
+func (f *fixture) createTable(keys ...string) {
+	in := &dynamodb.CreateTableInput{TableName: &f.table, BillingMode: aws.String("PAY_PER_REQUEST")}
+	for i, key := range keys {
+		name, kind, _ := strings.Cut(key, ":")
+		in.AttributeDefinitions = append(in.AttributeDefinitions,
+			&dynamodb.AttributeDefinition{AttributeName: &name, AttributeType: &kind})
+		in.KeySchema = append(in.KeySchema, &dynamodb.KeySchemaElement{AttributeName: &name,
+			KeyType: aws.String([]string{"HASH", "RANGE"}[i])})
+	}
+	_, err := f.ddb.CreateTable(in)
+	require.NoError(f.tb, err)
+}
+
+// pass makes a row's lease end a second ago, as if its time had passed.
+func (f *fixture) pass(id string) {
+	f.tb.Helper()
+	r := f.get(id)
+	r["LeaseUntil"] = num(time.Now().Add(-time.Second).UnixNano())
+	f.put(r)
+}
+
 // held is a row that someone holds until then.
 func (f *fixture) held(id, holder string, until time.Time) row {
 	return row{f.key: str(id), "ProcessID": str(holder), "LeaseUntil": num(until.UnixNano())}
 }
 
-func str(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
+// padded is a free row of about that size.
+func padded(id string, size int) row {
+	return row{"id": str(id), "LeaseUntil": num(0), "data": str(strings.Repeat("x", size))}
+}
 
-func num(n int64) *dynamodb.AttributeValue {
-	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
+// original is a worker of the original library: its only write, by its documentation.
+func (f *fixture) original(id, lessee string, until time.Time) error {
+	_, err := f.ddb.UpdateItem(&dynamodb.UpdateItemInput{
+		TableName: &f.table, Key: row{f.key: str(id)},
+		UpdateExpression:         aws.String("SET ProcessID = :p, LeaseUntil = :u"),
+		ConditionExpression:      aws.String("attribute_exists(#k) AND (LeaseUntil < :now OR ProcessID = :p)"),
+		ExpressionAttributeNames: map[string]*string{"#k": &f.key},
+		ExpressionAttributeValues: row{":p": str(lessee), ":u": num(until.UnixNano()),
+			":now": num(time.Now().UnixNano())},
+	})
+	return err
+}
+
+// seen returns the fixture's only item as a scan shows it.
+func (f *fixture) seen() lease.LeaseItem {
+	f.tb.Helper()
+	items, _, err := f.store().ScanLeaseItems("", 0)
+	require.NoError(f.tb, err)
+	require.Len(f.tb, items, 1)
+	return items[0]
+}
+
+// ends returns when the row of "a" says that its lease ends.
+func (f *fixture) ends(t *testing.T) time.Time {
+	t.Helper()
+	return time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
+}
+
+// wanted leases "a" to w1 for a minute, lets w2 wish for it, and returns the lease and the wish's
+// end.
+func (f *fixture) wanted() (*lease.Lease, time.Time) {
+	f.tb.Helper()
+	l, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
+	require.NoError(f.tb, err)
+	until := time.Now().Add(40 * time.Second)
+	require.NoError(f.tb, f.WantLease(context.Background(), f.seen(), "w2", until))
+	return l, until
 }
 
 // meter counts what a client sends: each attempt is a request.
@@ -219,19 +370,6 @@ type recorder struct {
 	events []event
 }
 
-type event struct {
-	level, message string
-	keyvals        map[string]interface{}
-}
-
-// record makes a recorder the package's logger until the test is over.
-func record(tb testing.TB) *recorder {
-	r := &recorder{}
-	lease.SetLogger(r)
-	tb.Cleanup(func() { lease.SetLogger(nil) })
-	return r
-}
-
 func (r *recorder) log(level, message string, keyvals []interface{}) {
 	e := event{level, message, make(map[string]interface{})}
 	for i := 0; i+1 < len(keyvals); i += 2 {
@@ -274,21 +412,15 @@ func (r *recorder) text() string {
 	return all.String()
 }
 
-// roundTrip makes a function a transport.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// within is a context for calls that must not block.
-func within(tb testing.TB, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	tb.Cleanup(cancel)
-	return ctx
+type event struct {
+	level, message string
+	keyvals        map[string]interface{}
 }
 
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
+// record makes a recorder the package's logger until the test is over.
+func record(tb testing.TB) *recorder {
+	r := &recorder{}
+	lease.SetLogger(r)
+	tb.Cleanup(func() { lease.SetLogger(nil) })
+	return r
 }
-
-func jsonBody(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

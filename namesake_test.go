@@ -2,46 +2,34 @@ package lease_test
 
 import (
 	"context"
-	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
-// seen returns the fixture's only item as a scan shows it.
-func (f *fixture) seen() lease.LeaseItem {
-	f.tb.Helper()
-	items, _, err := f.store().ScanLeaseItems("", 0)
-	require.NoError(f.tb, err)
-	require.Len(f.tb, items, 1)
-	return items[0]
-}
-
-// ends returns when the row of "a" says that its lease ends.
-func (f *fixture) ends(t *testing.T) time.Time {
-	t.Helper()
-	return time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
-}
-
-func TestANewerProcessOfTheNameKeepsWhatThePausedOneReliesOn(t *testing.T) {
-	for name, duration := range map[string]time.Duration{"a shorter lease": time.Second, "a longer lease": 10 * time.Second} {
+func TestNamesakeKeepsWhatThePausedOneReliesOn(t *testing.T) {
+	t.Parallel()
+	for name, duration := range map[string]time.Duration{
+		"a shorter lease": 10 * time.Second,
+		"a longer lease":  100 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			f := newFixture(t, "a")
 			paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
-			older, err := paused.ObtainLease(worker{"w1", 3 * time.Second})
+			older, err := paused.ObtainLease(for30s("w1"))
 			require.NoError(t, err)
 			end := f.ends(t)
 			l, err := newer.ObtainLease(worker{"w1", duration})
 			require.NoError(t, err)
 			assert.False(t, f.ends(t).Before(end), "the row's end is not moved back")
 			assert.Less(t, l.Remaining(), duration, "the lease is no longer than was asked for")
-			err = newer.HeartbeatWithContext(within(t, 300*time.Millisecond), l, 100*time.Millisecond)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoError(t, f.RenewLease(l, time.Now().Add(duration)))
 			assert.False(t, f.ends(t).Before(end), "nor by renewals")
 
 			require.NoError(t, newer.ReleaseLease(l))
@@ -50,22 +38,49 @@ func TestANewerProcessOfTheNameKeepsWhatThePausedOneReliesOn(t *testing.T) {
 			require.NoError(t, newer.ReleaseLease(l), "released already")
 			require.NoError(t, f.ReleaseLease(l), "released already")
 			assert.Equal(t, free, f.get("a"))
-			assert.True(t, older.Valid())
 			assert.True(t, f.RenewLease(older, time.Now().Add(time.Minute)) == lease.LeaseLostError)
-			assert.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "nor does the original get it")
+			third := lease.NewLocker(f.store())
+			_, err = third.ObtainLease(for30s("w2"))
+			assert.True(t, err == lease.LeaseNotObtainedError, "third parties don't get it, got %v", err)
+			assert.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "nor does the original")
 
-			third, err := lease.NewLocker(f.store()).WaitUntilLeaseObtainedWithContext(within(t, 10*time.Second), for30s("w2"), 50*time.Millisecond)
+			f.pass("a")
+			l, err = third.ObtainLease(for30s("w2"))
 			require.NoError(t, err)
-			assert.True(t, time.Now().After(end), "%v too soon", time.Until(end))
-			assert.Equal(t, int64(3), third.FencingToken())
-			assert.False(t, older.Valid())
+			assert.Equal(t, int64(3), l.FencingToken())
 			assert.True(t, paused.ReleaseLease(older) == lease.LeaseLostError)
 			assert.Equal(t, str("w2"), f.get("a")["ProcessID"])
+		})
+		t.Run(name+", in time", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := leasetest.NewStore("a")
+				paused, newer := lease.NewLocker(store), lease.NewLocker(store)
+				older, err := paused.ObtainLease(for30s("w1"))
+				require.NoError(t, err)
+				end := time.Now().Add(30 * time.Second)
+				l, err := newer.ObtainLease(worker{"w1", duration})
+				require.NoError(t, err)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				err = newer.HeartbeatWithContext(ctx, l, 3*time.Second)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.False(t, asSeen(t, store, "a").Until.Before(end), "the row's end is not moved back")
+
+				require.NoError(t, newer.ReleaseLease(l))
+				assert.Equal(t, num(end.UnixNano()), rowOf(t, store, "a")["LeaseUntil"])
+				assert.True(t, older.Valid())
+				third := lease.NewLocker(store).WaitUntilLeaseObtained(for30s("w2"), time.Second)
+				require.NotNil(t, third)
+				assert.True(t, time.Now().After(end), "%v too soon", time.Until(end))
+				assert.Equal(t, int64(3), third.FencingToken())
+				assert.False(t, older.Valid())
+			})
 		})
 	}
 }
 
-func TestThePausedProcessLosesAtItsNextRenewal(t *testing.T) {
+func TestNamesakeThatWasPausedLosesAtItsNextRenewal(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	paused, newer := lease.NewLocker(f.store()), lease.NewLocker(f.store())
 	older, err := paused.ObtainLease(for30s("w1"))
@@ -74,11 +89,13 @@ func TestThePausedProcessLosesAtItsNextRenewal(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, paused.Heartbeat(older, time.Millisecond) == lease.LeaseLostError)
 	assert.False(t, older.Valid())
-	assert.ErrorIs(t, newer.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond), context.DeadlineExceeded)
+	err = newer.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.True(t, l.Valid())
 }
 
-func TestWhatATenureRemembersItsNextOneRemembersToo(t *testing.T) {
+func TestNamesakesEndIsRememberedByTheNextTenureToo(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	_, err := lease.NewLocker(f.store()).ObtainLease(worker{"w1", time.Hour}) // and paused
 	require.NoError(t, err)
@@ -96,25 +113,44 @@ func TestWhatATenureRemembersItsNextOneRemembersToo(t *testing.T) {
 	assert.Equal(t, free, f.get("a"), "until the paused one's end, not until that of the newer ones")
 }
 
-func TestALockersOwnOlderTenureIsNothingToRemember(t *testing.T) {
-	f := newFixture(t, "a")
-	locker := lease.NewLocker(f.LockStore)
-	for range 3 {
+func TestNamesakesEndIsNotThatOfTheLockersOwnOlderTenure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		for range 3 {
+			l, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 55*time.Millisecond)
+			err = locker.HeartbeatWithContext(ctx, l, 10*time.Millisecond)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		assert.Equal(t, 15, store.Counts().Renewals)
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
-		err = locker.HeartbeatWithContext(within(t, 50*time.Millisecond), l, 10*time.Millisecond)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-	}
-	l, err := locker.ObtainLease(for30s("w1"))
-	require.NoError(t, err)
-	require.NoError(t, locker.ReleaseLease(l))
-	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(4)}, f.get("a"))
-	_, err = lease.NewLocker(f.store()).ObtainLease(for30s("w2"))
-	assert.NoError(t, err)
+		require.NoError(t, locker.ReleaseLease(l))
+		free := row{leasetest.HashKey: str("a"), "LeaseUntil": num(0), "FencingToken": num(4)}
+		assert.Equal(t, free, rowOf(t, store, "a"))
+		_, err = lease.NewLocker(store).ObtainLease(for30s("w2"))
+		assert.NoError(t, err)
+	})
 }
 
-// TestAnOriginalOfTheNameKeepsItsLease: after a rollback.
-func TestAnOriginalOfTheNameKeepsItsLease(t *testing.T) {
+func TestNamesakesLeaseIsNotTakenForOneWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	until := time.Now().Add(30 * time.Second)
+	first, err := f.Lease("a", for30s("host:1"), until)
+	require.NoError(t, err)
+	second, err := f.Lease("a", for30s("host:1"), until) // the very same end
+	require.NoError(t, err)
+	assert.Greater(t, second.FencingToken(), first.FencingToken())
+}
+
+// TestNamesakeThatIsAnOriginalKeepsItsLease: after a rollback.
+func TestNamesakeThatIsAnOriginalKeepsItsLease(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
 	for name, late := range map[string]func(l *lease.Lease) error{
@@ -135,7 +171,8 @@ func TestAnOriginalOfTheNameKeepsItsLease(t *testing.T) {
 	}
 }
 
-func TestAStaleSightOfAnOwnRowCostsOneMoreWrite(t *testing.T) {
+func TestNamesakesRowSeenTooEarlyCostsOneMoreWrite(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -170,18 +207,15 @@ func TestAStaleSightOfAnOwnRowCostsOneMoreWrite(t *testing.T) {
 	assert.Equal(t, 1, f.count(), "it has become free")
 }
 
-func TestALateDuplicateOfABoundLeaseChangesNothing(t *testing.T) {
+func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	older, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
 	stale := f.seen()
 	require.NoError(t, f.RenewLease(older, time.Now().Add(40*time.Second)))
 	end := f.ends(t)
-	var late *tape
-	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
-	_, err = store.ListLeaseIDs() // learns the clock
-	require.NoError(t, err)
-	late.sent, late.bodys = nil, nil
+	store, late := f.taped()
 	unchanged := func(what string) {
 		t.Helper()
 		before := f.get("a")
@@ -203,4 +237,43 @@ func TestALateDuplicateOfABoundLeaseChangesNothing(t *testing.T) {
 	unchanged("after the release, which keeps others out")
 	f.put(f.held("a", "w2", time.Now().Add(time.Minute)))
 	unchanged("after another's lease")
+}
+
+// An original of the name renews by leasing, and leaves the token as it is.
+func TestNamesakeThatIsAnOriginalIsRememberedByTheNextTenure(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	locker := lease.NewLocker(f.LockStore)
+	_, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	require.NoError(t, f.original("a", "w1", time.Now().Add(time.Hour)))
+	end := f.ends(t)
+	l, err := locker.ObtainLease(for30s("w1"))
+	require.NoError(t, err)
+	assert.True(t, end.Equal(f.ends(t)), "its lease is not shortened")
+	require.NoError(t, locker.ReleaseLease(l))
+	free := row{"id": str("a"), "LeaseUntil": num(end.UnixNano()), "FencingToken": num(2)}
+	assert.Equal(t, free, f.get("a"), "others get the item when the original has given it up")
+}
+
+func TestNamesakesEndIsNotThatOfAnOlderTenureAmongMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		older, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		older.Discard()
+		for _, id := range ids(100) {
+			require.NoError(t, store.AddLeaseID(id, nil))
+			l, err := locker.ObtainLease(for30s("w2"))
+			require.NoError(t, err)
+			require.NoError(t, locker.ReleaseLease(l))
+			require.NoError(t, store.RemoveLeaseID(id))
+		}
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		require.NoError(t, locker.ReleaseLease(l))
+		assert.Equal(t, num(0), rowOf(t, store, "a")["LeaseUntil"])
+	})
 }

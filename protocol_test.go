@@ -25,6 +25,7 @@ import (
 // TestProtocolIsWhatIsSent: the requests in docs/protocol.md are those that a LockStore sends, to the letter but for
 // line breaks: none is missing, and none is made up. So are the placeholders in its tables, with their names and types.
 func TestProtocolIsWhatIsSent(t *testing.T) {
+	t.Parallel()
 	w := &wire{}
 	w.callEverything(t)
 	document, err := os.ReadFile("docs/protocol.md")

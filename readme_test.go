@@ -46,6 +46,19 @@ func TestReadmeShowsCompiledCode(t *testing.T) {
 	require.NotZero(t, total)
 }
 
+func TestReadmesLoopsOfHoldPause(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	loops := 0
+	for _, block := range regexp.MustCompile("(?s)```go\n.*?```").FindAllString(string(readme), -1) {
+		if at := strings.Index(block, "for ctx.Err() == nil {"); at >= 0 && strings.Contains(block[at:], ".Hold(") {
+			loops++
+			assert.Regexp(t, `time\.(After|Sleep|NewTimer)|pause\(ctx`, block[at:], "work that fails at once makes it spin")
+		}
+	}
+	assert.Positive(t, loops)
+}
+
 // TestReadmesLinksLead: what the README and docs/ link to in this repository is there, headings included.
 func TestReadmesLinksLead(t *testing.T) {
 	documents, err := filepath.Glob("docs/*.md")

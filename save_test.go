@@ -1,10 +1,12 @@
 package lease_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -21,14 +21,16 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-func TestASaveIsOneGuardedRequest(t *testing.T) {
+func TestSaveAttributesIsOneGuardedRequest(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(row{"id": str("a"), "LeaseUntil": num(0), "Old": str("x"), "Kept": str("y")})
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
 	want := f.get("a")
 	f.reset()
-	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"Cursor": num(41), "Name": str("a reserved word"), "Old": nil, "a.b-c": str("")}))
+	saved := row{"Cursor": num(41), "Name": str("a reserved word"), "Old": nil, "a.b-c": str("")}
+	require.NoError(t, f.SaveAttributes(t.Context(), l, saved))
 	assert.Equal(t, 1, f.count())
 	delete(want, "Old")
 	want["Cursor"], want["Name"], want["a.b-c"] = num(41), str("a reserved word"), str("")
@@ -41,7 +43,8 @@ func TestASaveIsOneGuardedRequest(t *testing.T) {
 		err := f.SaveAttributes(t.Context(), l, row{name: str("x"), "Cursor": num(42)})
 		assert.ErrorContains(t, err, fmt.Sprintf("%q", cmp.Or(name, "a")))
 	}
-	assert.ErrorContains(t, f.SaveAttributes(t.Context(), &lease.Lease{LeaseID: "a", Request: for30s("w")}, row{"Cursor": num(42)}), "token")
+	withoutToken := &lease.Lease{LeaseID: "a", Request: for30s("w")}
+	assert.ErrorContains(t, f.SaveAttributes(t.Context(), withoutToken, row{"Cursor": num(42)}), "token")
 	assert.Zero(t, f.count(), "what can't be good is not sent")
 
 	err = f.SaveAttributes(t.Context(), l, row{"Large": str(strings.Repeat("x", 400<<10))})
@@ -50,16 +53,39 @@ func TestASaveIsOneGuardedRequest(t *testing.T) {
 	assert.Equal(t, want, f.get("a"))
 }
 
-func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
+func TestSaveAttributesIsWhereTheNextHolderStarts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	for i := range int64(3) {
+		work := func(ctx context.Context, l *lease.Lease) error {
+			if i > 0 {
+				assert.Equal(t, num(i), l.AttributeValues["done"])
+			}
+			return f.SaveAttributes(ctx, l, row{"done": num(i + 1)})
+		}
+		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), work)
+		require.NoError(t, err)
+	}
+}
+
+func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
+	t.Parallel()
+	t.Run("expired", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			i := newImagined(t, 0)
+			locker := lease.NewLocker(i.LockStore)
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			<-l.Context().Done()
+			i.reset()
+			assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+			assert.True(t, i.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+			assert.Zero(t, i.count())
+		})
+	})
 	f := newFixture(t, "a")
 	locker := lease.NewLocker(f.LockStore)
-	l, err := locker.ObtainLease(worker{"w", 500 * time.Millisecond})
-	require.NoError(t, err)
-	<-l.Context().Done()
-	f.reset()
-	assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
-	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
-	l, err = locker.ObtainLease(for30s("w"))
+	l, err := locker.ObtainLease(for30s("w"))
 	require.NoError(t, err)
 	require.NoError(t, locker.ReleaseLease(l))
 	f.reset()
@@ -71,11 +97,27 @@ func TestASaveIsNotOfATenureThatIsOver(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.Lease("a", for30s("w"), time.Now().Add(40*time.Second))
 	require.NoError(t, err)
-	assert.True(t, f.SaveAttributes(t.Context(), bare, row{"x": num(1)}) == lease.LeaseLostError, "a newer tenure of the name")
+	err = f.SaveAttributes(t.Context(), bare, row{"x": num(1)})
+	assert.True(t, err == lease.LeaseLostError, "there is a newer tenure of the name, got %v", err)
 	assert.NotContains(t, f.get("a"), "x")
 }
 
-func TestASaveOnAStoreThatHasSentNothing(t *testing.T) {
+func TestSaveAttributesBeginsNoTenure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker, other := lease.NewLocker(store), lease.NewLocker(store)
+		theirs, err := other.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		for _, l := range []*lease.Lease{{LeaseID: "a", Request: for30s("w")}, theirs} {
+			assert.ErrorContains(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), `lease of "a"`)
+			assert.Equal(t, lease.LockerStats{}, locker.Stats())
+		}
+	})
+}
+
+func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -97,7 +139,20 @@ func TestASaveOnAStoreThatHasSentNothing(t *testing.T) {
 	assert.Len(t, f.get("a"), 4)
 }
 
-func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
+func TestSaveAttributesOnAStoreOfTwoMethodsIsUnsupported(t *testing.T) {
+	t.Parallel()
+	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
+	l, err := locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	assert.ErrorIs(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), errors.ErrUnsupported)
+	assert.True(t, l.Valid())
+	assert.Error(t, locker.SaveAttributes(t.Context(), nil, nil))
+	assert.Error(t, locker.SaveAttributes(nil, l, nil)) //lint:ignore SA1012 what is tested
+	assert.Error(t, (&lease.Locker{}).SaveAttributes(t.Context(), l, nil))
+}
+
+func TestSaveAttributesWhoseReplyIsLostIsSentAgain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -107,13 +162,10 @@ func TestASaveWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	assert.Equal(t, num(1), f.get("a")["x"])
 }
 
-func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+func TestSaveAttributesThatArrivesLateUndoesNoLaterOne(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
-	var late *tape
-	store := f.through(func(next http.RoundTripper) http.RoundTripper { late = &tape{next: next}; return late })
-	_, err := store.ListLeaseIDs() // learns the clock
-	require.NoError(t, err)
-	late.sent, late.bodys = nil, nil
+	store, late := f.taped()
 	l, err := store.Lease("a", for30s("w"), time.Now().Add(30*time.Second)) // 0
 	require.NoError(t, err)
 	require.NoError(t, store.SaveAttributes(t.Context(), l, row{"x": num(1)})) // 1
@@ -130,8 +182,55 @@ func TestASaveThatArrivesLateUndoesNoLaterOne(t *testing.T) {
 	assert.Equal(t, num(2), f.get("a")["x"])
 }
 
+func TestSaveAttributesMovesTheEndToNoneThatAFailedRenewalAskedFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	assert.ErrorIs(t, f.RenewLeaseWithContext(cancelled, l, time.Now().Add(10*time.Hour)), context.Canceled)
+	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, num(l.Until.UnixNano()+1), f.get("a")["LeaseUntil"])
+	require.NoError(t, f.ReleaseLease(l))
+
+	l, err = f.Lease("a", worker{"w", time.Second}, time.Now().Add(time.Second))
+	require.NoError(t, err)
+	assert.ErrorIs(t, f.RenewLeaseWithContext(cancelled, l, time.Now().Add(time.Hour)), context.Canceled)
+	time.Sleep(time.Until(l.Until) + 20*time.Millisecond)
+	assert.True(t, f.SaveAttributes(t.Context(), l, row{"x": num(2)}) == lease.LeaseLostError)
+	_, err = f.Lease("a", for30s("other"), time.Now().Add(30*time.Second))
+	assert.NoError(t, err, "the item is free")
+}
+
+// TestSaveAttributesAfterARenewalWhoseReplyWasLost: the row's end is later than any that a reply
+// has shown.
+func TestSaveAttributesAfterARenewalWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := f.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			renewal := bytes.Contains(bodyOf(r), []byte(`"SET #until = :until"`))
+			resp, err := next.RoundTrip(r)
+			if renewal {
+				cancel()
+				return nil, io.ErrUnexpectedEOF
+			}
+			return resp, err
+		})
+	})
+	later := time.Now().Add(time.Hour)
+	assert.Error(t, s.RenewLeaseWithContext(ctx, l, later))
+	require.NoError(t, f.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, num(later.UnixNano()+1), f.get("a")["LeaseUntil"])
+}
+
 // A save that a renewal overtakes is not taken for one after a loss.
-func TestSavesAndRenewalsSideBySide(t *testing.T) {
+func TestSaveAttributesBesideRenewals(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "a")
 	l, err := f.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
@@ -150,7 +249,48 @@ func TestSavesAndRenewalsSideBySide(t *testing.T) {
 	}
 }
 
-func TestASaveThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
+func TestSaveAttributesBesideARemovalOrAHandover(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *lease.LockStore, l *lease.Lease) error{
+		"RemoveLease": func(s *lease.LockStore, l *lease.Lease) error { return s.RemoveLease(l) },
+		"HandOverLease": func(s *lease.LockStore, l *lease.Lease) error {
+			return s.HandOverLease(t.Context(), l, time.Now().Add(time.Minute))
+		},
+	} {
+		f := newFixture(t, "a")
+		arrived, goOn := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		s := f.through(func(next http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				removal := strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem")
+				handover := bytes.Contains(bodyOf(r), []byte(":horizon"))
+				if removal || handover {
+					once.Do(func() { close(arrived); <-goOn })
+				}
+				return next.RoundTrip(r)
+			})
+		})
+		l, err := s.Lease("a", for30s("w"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		items, _, err := f.ScanLeaseItems("", 0)
+		require.NoError(t, err)
+		require.NoError(t, f.WantLease(t.Context(), items[0], "other", time.Now().Add(time.Minute)))
+		done := make(chan error)
+		go func() { done <- end(s, l) }()
+		<-arrived
+		require.NoError(t, s.SaveAttributes(t.Context(), l, row{"x": num(1)}), name)
+		close(goOn)
+		assert.NoError(t, <-done, name)
+		if name == "HandOverLease" {
+			assert.Equal(t, str("other"), f.get("a")["ProcessID"], "reserved for who wants it")
+		} else {
+			assert.Empty(t, f.get("a"))
+		}
+	}
+}
+
+func TestSaveAttributesThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
@@ -169,26 +309,48 @@ func TestASaveThatHangsEndsWithTheTenureOrItsContext(t *testing.T) {
 	})
 }
 
-func TestASaveOnAStoreOfTwoMethods(t *testing.T) {
-	locker := lease.NewLocker(plainStore{leasetest.NewStore("a")})
-	l, err := locker.ObtainLease(for30s("w"))
-	require.NoError(t, err)
-	assert.ErrorIs(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}), errors.ErrUnsupported)
-	assert.True(t, l.Valid())
-	assert.Error(t, locker.SaveAttributes(t.Context(), nil, nil))
-	assert.Error(t, locker.SaveAttributes(nil, l, nil)) //lint:ignore SA1012 what is tested
-	assert.Error(t, (&lease.Locker{}).SaveAttributes(t.Context(), l, nil))
+func TestSaveAttributesByTheStoreEndsWithTheLockersTenure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 10)
+		start := time.Now()
+		l, err := lease.NewLocker(i.LockStore).ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		before := i.arrived.Load()
+		i.mode.Store("reset")
+		context.AfterFunc(l.Context(), func() { i.mode.Store("") })
+		assert.True(t, i.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+		assert.Equal(t, 27*time.Second, time.Since(start))
+		time.Sleep(time.Minute)
+		assert.Equal(t, before, i.arrived.Load(), "nothing was written later")
+	})
 }
 
-func TestANewHolderStartsFromWhatWasSaved(t *testing.T) {
-	f := newFixture(t, "a")
-	for i := range int64(3) {
-		err := lease.NewLocker(f.LockStore).Hold(t.Context(), for30s(fmt.Sprint("w", i)), func(ctx context.Context, l *lease.Lease) error {
-			if i > 0 {
-				assert.Equal(t, num(i), l.AttributeValues["done"])
-			}
-			return f.SaveAttributes(ctx, l, map[string]*dynamodb.AttributeValue{"done": {N: aws.String(fmt.Sprint(i + 1))}})
-		})
+func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w"))
 		require.NoError(t, err)
+		store.SetHang(true)
+		time.AfterFunc(time.Second, l.Discard)
+		err = locker.SaveAttributes(l.Context(), l, row{"x": num(1)})
+		assert.True(t, err == lease.LeaseLostError, "also under the lease's own context, got %v", err)
+	})
+}
+
+func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) { // -race sees it
+	store := leasetest.NewStore("a")
+	locker := lease.NewLocker(store)
+	l, err := locker.ObtainLease(for30s("w"))
+	require.NoError(t, err)
+	saved := row{"x": num(0), "gone": nil}
+	for i := range int64(500) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		_ = locker.SaveAttributes(ctx, l, saved)
+		*saved["x"].N = strings.Repeat("1", int(i%9+1))
+		saved["y"] = num(i)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -15,29 +14,8 @@ import (
 	"github.com/intercom/lease/internal/ddblocal"
 )
 
-// fill writes many rows, 25 a request.
-func (f *fixture) fill(rows []row) {
-	f.tb.Helper()
-	for len(rows) > 0 {
-		n := min(25, len(rows))
-		batch := make([]*dynamodb.WriteRequest, n)
-		for i, r := range rows[:n] {
-			batch[i] = &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: r}}
-		}
-		_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{
-			RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})
-		require.NoError(f.tb, err)
-		rows = rows[n:]
-	}
-	f.reset()
-}
-
-// padded is a free row of about that size.
-func padded(id string, size int) row {
-	return row{"id": str(id), "LeaseUntil": num(0), "data": str(strings.Repeat("x", size))}
-}
-
 func TestListLeaseIDsReadsEveryPage(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var rows []row
 	want := make(map[string]bool)
@@ -58,13 +36,14 @@ func TestListLeaseIDsReadsEveryPage(t *testing.T) {
 }
 
 func TestListLeaseIDsOfAnEmptyTableIsEmpty(t *testing.T) {
+	t.Parallel()
 	ids, err := newFixture(t).ListLeaseIDs()
 	require.NoError(t, err)
 	assert.NotNil(t, ids)
 	assert.Empty(t, ids)
 }
 
-func TestUnreadableRowsAreLoggedOnceAndStopNobody(t *testing.T) {
+func TestScanLogsUnreadableRowsOnceAndTheyStopNobody(t *testing.T) {
 	logger := record(t)
 	f := newFixture(t, "good")
 	bad := map[string]row{
@@ -94,7 +73,8 @@ func TestUnreadableRowsAreLoggedOnceAndStopNobody(t *testing.T) {
 	assert.Len(t, ids, len(bad)+1)
 }
 
-func TestARowTooLargeToLeaseStopsNobody(t *testing.T) {
+func TestScanOfARowTooLargeToLeaseStopsNobody(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(padded("full", 400*1024-30))
 	f.put(padded("good", 10))
@@ -108,6 +88,7 @@ func TestARowTooLargeToLeaseStopsNobody(t *testing.T) {
 }
 
 func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "free")
 	until := time.Now().Add(time.Minute).Round(0)
 	f.put(f.held("held", "w1", until))
@@ -127,7 +108,16 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	assert.Equal(t, 1, f.count())
 }
 
+func TestScanLeaseItemsAfterNoUTF8SendsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	_, _, err := f.ScanLeaseItems("\xff", 0)
+	assert.ErrorContains(t, err, "UTF-8")
+	assert.Zero(t, f.count())
+}
+
 func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
+	t.Parallel()
 	store := lease.NewLockStore(ddblocal.NewClient("http://127.0.0.1:1"), "leases", "id")
 	item, err := store.ParseLeaseItem(row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": num(5), "FencingToken": num(7),
 		"WantedBy": str("w2"), "WantedUntil": num(6), "Mail": num(8)})

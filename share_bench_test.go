@@ -8,17 +8,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
-	"github.com/intercom/lease/leasetest"
 )
 
 // kinds counts the writes of a client by what they do.
@@ -71,22 +68,15 @@ type sharers struct {
 	stops []func()
 }
 
-func newSharers(b *testing.B, items int) *sharers {
-	f := &sharers{fixture: newFixture(b), kinds: kinds{of: make(map[string]int)}, items: items}
-	f.kinds.attach(f.ddb)
-	f.rows(items, 100, 0, 0)
-	f.reset()
-	return f
-}
-
 // share starts a worker that shares all items.
 func (f *sharers) share(worker int) {
-	stop := sharing(lease.NewLocker(f.store()), for30s(fmt.Sprint("w", worker)), 0, func(ctx context.Context, _ *lease.Lease) error {
+	work := func(ctx context.Context, l *lease.Lease) error {
 		f.on[worker].Add(1)
 		defer f.on[worker].Add(-1)
-		<-ctx.Done()
-		return ctx.Err()
-	})
+		return untilDone(ctx, l)
+	}
+	me := for30s(fmt.Sprint("w", worker))
+	stop := sharing(lease.NewLocker(f.store()), me, 0, work)
 	f.stops = append(f.stops, func() { _ = stop() })
 }
 
@@ -145,8 +135,17 @@ func (f *sharers) footprint() (goroutines, bytes float64) {
 	return float64(runtime.NumGoroutine()), float64(m.HeapAlloc + m.StackInuse)
 }
 
-// BenchmarkShare is one process that takes all items, then keeps them in peace for two periods, and then, if it shares
-// them, gives half of them to a second worker. "each" is what did for that before: a lessee for each item.
+func newSharers(b *testing.B, items int) *sharers {
+	f := &sharers{fixture: newFixture(b), kinds: kinds{of: make(map[string]int)}, items: items}
+	f.kinds.attach(f.ddb)
+	f.rows(items, 100, 0, 0)
+	f.reset()
+	return f
+}
+
+// BenchmarkShare is one process that takes all items, then keeps them in peace for two periods,
+// and then, if it shares them, gives half of them to a second worker. "each" is what did for that
+// before: a lessee for each item.
 func BenchmarkShare(b *testing.B) {
 	for _, items := range []int{100, 1000} {
 		for _, kind := range []string{"share", "each"} {
@@ -193,31 +192,4 @@ func BenchmarkShare(b *testing.B) {
 			})
 		}
 	}
-}
-
-func TestTakingAHundredItemsCostsHardlyMoreThanAWriteEach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var ids []string
-		for i := range 100 {
-			ids = append(ids, fmt.Sprintf("item-%d", i))
-		}
-		store := leasetest.NewStore(ids...)
-		first, second := store.NewClient(), store.NewClient()
-		stop1 := sharing(lease.NewLocker(first), for30s("w1"), 0, untilDone)
-		time.Sleep(9 * time.Second) // no second look by then, but those while it took something
-		counts := first.Counts()
-		assert.Equal(t, 100, counts.Leases)
-		assert.LessOrEqual(t, counts.Scans, 10)
-		assert.Zero(t, counts.Refused)
-
-		time.Sleep(time.Minute)
-		stop2 := sharing(lease.NewLocker(second), for30s("w2"), 0, untilDone)
-		time.Sleep(2 * time.Minute)
-		counts, joined := first.Counts(), second.Counts()
-		assert.Equal(t, [4]int{50, 50, 50, 150}, [4]int{joined.Wishes, counts.Handovers, joined.Leases,
-			joined.Wishes + counts.Handovers + joined.Leases}, "three writes for each item that moves")
-		assert.Zero(t, counts.Releases+counts.Refused+joined.Refused)
-		require.ErrorIs(t, stop1(), context.Canceled)
-		require.ErrorIs(t, stop2(), context.Canceled)
-	})
 }

@@ -2,532 +2,832 @@ package lease_test
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
-	"strings"
+	"io"
+	"math"
+	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
-	"github.com/intercom/lease/internal/race"
+	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/leasetest"
 )
 
-// The simulation of a fleet: HoldShare itself, on a store in memory, in imagined time.
-
-var shareSeed = flag.Uint64("share.seed", 0, "the seed of the simulated fleets; 0 for a new one")
-
-var shareLarge = flag.Bool("share.large", false, "simulate 1,000 workers with 10,000 items as well, and an hour in peace of all")
-
-const (
-	shareD = 30 * time.Second
-	shareP = shareD / 3
-)
-
-// simulation is workers that share items.
-type simulation struct {
-	*testing.T
-	store   *leasetest.Store
-	items   []string
-	rand    func(d time.Duration) time.Duration // safe for concurrent use
-	workers map[string]*sharer
-	returns time.Duration // work takes up to that to return
-	over    chan struct{} // closed when the simulation is
-
-	mu     sync.Mutex
-	on     map[string]string // who works on an item
-	last   map[string]string // who worked on it last
-	since  map[string]time.Time
-	moves  int
-	double int
-	gaps   []time.Duration // how long items that moved had nobody
-}
-
-// sharer is a worker.
-type sharer struct {
-	*simulation
-	name     string
-	client   *leasetest.Store
-	duration time.Duration
-	most     int
-	work     func(ctx context.Context, l *lease.Lease) error
-	stop     context.CancelFunc
-	stopped  chan error
-	cut      atomic.Bool
-}
-
-func (w *sharer) LesseeID() string             { return w.name }
-func (w *sharer) LeaseDuration() time.Duration { return w.duration }
-
-// simulate runs a test with a fleet, in imagined time. Nothing of it is left.
-func simulate(t *testing.T, items int, test func(f *simulation)) {
-	seed := *shareSeed
-	if seed == 0 {
-		seed = rand.Uint64()
+func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
+	misfit.createTable("other:S")
+	denied := leasetest.NewStore("a")
+	denied.SetError(leasetest.AccessDeniedError)
+	ctx, w1 := t.Context(), for30s("w1")
+	work := func(context.Context, *lease.Lease) error {
+		t.Error("work ran")
+		return nil
 	}
-	lease.SetLogger(nil)
-	t.Cleanup(func() { lease.SetLogger(nil) })
+	f.reset()
+	good := lease.NewLocker(f.LockStore)
+	of := lease.NewLocker
+	for says, call := range map[string]func() error{
+		"most is -1":              func() error { return good.HoldShare(ctx, w1, -1, work) },
+		"work":                    func() error { return good.HoldShare(ctx, w1, 0, nil) },
+		"context is nil":          func() error { return good.HoldShare(nil, w1, 0, work) }, //lint:ignore SA1012 what is tested
+		"LeaseRequest is nil":     func() error { return good.HoldShare(ctx, nil, 0, work) },
+		"LesseeID is empty":       func() error { return good.HoldShare(ctx, for30s(""), 0, work) },
+		"LeaseDuration is 0s":     func() error { return good.HoldShare(ctx, worker{"w1", 0}, 0, work) },
+		"no store":                func() error { return of(nil).HoldShare(ctx, w1, 0, work) },
+		"NewLocker":               func() error { return (&lease.Locker{}).HoldShare(ctx, w1, 0, work) },
+		`hash key "other"`:        func() error { return of(misfit.LockStore).HoldShare(ctx, w1, 0, work) },
+		"AccessDeniedException":   func() error { return of(denied).HoldShare(ctx, w1, 0, work) },
+		"SetupLockStoreGlobal":    func() error { return of((*lease.LockStore)(nil)).HoldShare(ctx, w1, 0, work) },
+		"DynamoDB is nil, or was": func() error { return of(&lease.LockStore{}).HoldShare(ctx, w1, 0, work) },
+	} {
+		soon(t, func() { assert.ErrorContains(t, call(), says) })
+	}
+	assert.Zero(t, f.count())
+}
+
+func TestHoldShareEndsAtAMisfitTableThatItMeetsLater(t *testing.T) {
+	t.Parallel()
+	misfit := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
+	misfit.createTable("other:S")
+	var sent atomic.Int32
+	s := misfit.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if sent.Add(1) == 1 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	s.DynamoDB.Config.MaxRetries = aws.Int(0)
+	soon(t, func() {
+		err := lease.NewLocker(s).HoldShare(t.Context(), worker{"w", time.Second}, 0, untilDone)
+		assert.ErrorContains(t, err, `hash key "other"`)
+	})
+}
+
+func TestHoldShareOfADoneContextSendsNothing(t *testing.T) {
+	t.Parallel()
+	store := leasetest.NewStore("a")
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	soon(t, func() {
+		err := lease.NewLocker(store).HoldShare(ctx, for30s("w1"), 0, untilDone)
+		assert.True(t, err == cause, "got %v", err)
+	})
+	assert.Zero(t, store.Counts().Requests())
+}
+
+func TestHoldShareWaitsOutAnOutageOfTheFirstLook(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		t.Logf("seed %d", seed)
-		source := rand.New(rand.NewPCG(seed, 1))
-		f := &simulation{T: t, workers: make(map[string]*sharer), on: make(map[string]string), last: make(map[string]string),
-			since: make(map[string]time.Time), returns: 2 * time.Second, over: make(chan struct{})}
-		f.rand = func(d time.Duration) time.Duration {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			return time.Duration(source.Int64N(int64(d) + 1))
-		}
-		for i := range items {
-			f.items = append(f.items, fmt.Sprintf("item-%d", i))
-		}
-		f.store = leasetest.NewStore(f.items...)
-		test(f)
-		close(f.over)
-		for _, w := range f.workers {
-			w.client.SetHang(false)
-			w.stop()
-		}
-		for _, w := range f.workers {
-			<-w.stopped
-		}
-		assert.Zero(t, f.double, "items with two at work")
+		store := leasetest.NewStore("a", "b")
+		store.OutageFor(time.Minute)
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, untilDone)
+		time.Sleep(time.Minute + 15*time.Second)
+		assert.Equal(t, "w1", store.Holder("a"))
+		assert.Equal(t, "w1", store.Holder("b"))
+		store.SetError(leasetest.AccessDeniedError) // later looks wait out all
+		time.Sleep(15 * time.Second)
+		store.SetError(nil)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "w1", store.Holder("a"))
+		assert.ErrorIs(t, stop(), context.Canceled)
+		assert.Empty(t, store.Holder("a")+store.Holder("b"))
 	})
 }
 
-// start starts a worker.
-func (f *simulation) start(name string, options ...func(w *sharer)) *sharer {
-	w := &sharer{simulation: f, name: name, client: f.store.NewClient(), duration: shareD, stopped: make(chan error, 1)}
-	w.work = w.deliver
-	for _, option := range options {
-		option(w)
-	}
-	var ctx context.Context
-	ctx, w.stop = context.WithCancel(context.Background())
-	f.workers[name] = w
-	go func() { w.stopped <- lease.NewLocker(w.client).HoldShare(ctx, w, w.most, w.work) }()
-	return w
-}
+func TestHoldShareTriesItsFirstLookAgainSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a")
+		s.OutageFor(time.Second)
+		stop := sharing(lease.NewLocker(s), worker{"w", time.Hour}, 0, untilDone)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "w", s.Holder("a"))
+		assert.True(t, stop() == context.Canceled)
 
-// startAll starts workers, within that time.
-func (f *simulation) startAll(n int, within time.Duration, options ...func(w *sharer)) {
-	f.startSome(0, n, within, options...)
-}
-
-func (f *simulation) startSome(first, n int, within time.Duration, options ...func(w *sharer)) {
-	for i := range n {
-		f.start(fmt.Sprintf("w%d", first+i), options...)
-		if within > 0 {
-			time.Sleep(within / time.Duration(n))
-		}
-	}
-}
-
-// deliver works on an item until it shall not, and takes some time to return.
-func (w *sharer) deliver(ctx context.Context, l *lease.Lease) error {
-	w.begin(l)
-	<-ctx.Done()
-	select {
-	case <-time.After(1 + w.rand(w.returns)):
-	case <-l.Context().Done(): // as it must
-	}
-	w.end(l)
-	return ctx.Err()
-}
-
-func (w *sharer) begin(l *lease.Lease) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if other := w.on[l.LeaseID]; other != "" {
-		w.double++
-	}
-	if last := w.last[l.LeaseID]; last != "" && last != w.name {
-		w.moves++
-		w.gaps = append(w.gaps, time.Since(w.since[l.LeaseID]))
-	}
-	w.on[l.LeaseID], w.last[l.LeaseID] = w.name, w.name
-}
-
-func (w *sharer) end(l *lease.Lease) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.on[l.LeaseID], w.since[l.LeaseID] = "", time.Now()
-}
-
-// kill cuts a worker off for good: nothing is released.
-func (f *simulation) kill(w *sharer) {
-	w.cut.Store(true)
-	w.client.SetHang(true)
-}
-
-// leave stops a worker, and returns how HoldShare returned.
-func (f *simulation) leave(w *sharer) error {
-	w.stop()
-	delete(f.workers, w.name)
-	return <-w.stopped
-}
-
-// counts returns how many items each worker works on that isn't cut off, and how many have nobody.
-func (f *simulation) counts() (of map[string]int, nobody int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	of = make(map[string]int)
-	for name, w := range f.workers {
-		if !w.cut.Load() {
-			of[name] = 0
-		}
-	}
-	for _, item := range f.items {
-		if _, ok := of[f.on[item]]; ok {
-			of[f.on[item]]++
-		} else {
-			nobody++
-		}
-	}
-	return of, nobody
-}
-
-// level tells that no two workers differ by more than one, and nobody's items are none.
-func (f *simulation) level() bool {
-	of, nobody := f.counts()
-	least, most := len(f.items), 0
-	for _, n := range of {
-		least, most = min(least, n), max(most, n)
-	}
-	return nobody == 0 && most-least <= 1
-}
-
-func (f *simulation) held() bool {
-	_, nobody := f.counts()
-	return nobody == 0
-}
-
-// until returns how long it takes until something is so, at most that time.
-func (f *simulation) until(what string, most time.Duration, so func() bool) time.Duration {
-	f.Helper()
-	start := time.Now()
-	for !so() {
-		if time.Since(start) > most {
-			of, nobody := f.counts()
-			f.Errorf("not %s after %v: %v, nobody's %d", what, most, of, nobody)
-			return most
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return time.Since(start)
-}
-
-// moved returns how many items have moved since the last call.
-func (f *simulation) moved() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := f.moves
-	f.moves = 0
-	return n
-}
-
-func (f *simulation) requests() (c leasetest.Counts) {
-	for _, w := range f.workers {
-		n := w.client.Counts()
-		c.Scans += n.Scans
-		c.Leases += n.Leases
-		c.Renewals += n.Renewals
-		c.Releases += n.Releases
-		c.Wishes += n.Wishes
-		c.Handovers += n.Handovers
-		c.Refused += n.Refused
-	}
-	return c
-}
-
-// size is that of a simulated fleet.
-type size struct{ workers, items int }
-
-func (s size) String() string { return fmt.Sprintf("%d workers × %d items", s.workers, s.items) }
-
-// TestShare simulates what happens to fleets of several sizes, and logs a table of it.
-func TestShare(t *testing.T) {
-	sizes := []size{{10, 100}}
-	if !race.Enabled() { // With it that takes minutes, and finds no other races.
-		sizes = append(sizes, size{100, 1000})
-	}
-	if *shareLarge {
-		sizes = append(sizes, size{1000, 10000})
-	}
-	scenarios := []struct {
-		name string
-		run  func(f *simulation, s size) string
-	}{
-		{"all start at once", allAtOnce},
-		{"all start within 3 s", allWithinSeconds},
-		{"one more joins", oneJoins},
-		{"an hour in peace", inPeace},
-		{"one is killed", func(f *simulation, s size) string { return killed(f, s, 1, shareD+2*time.Second) }},
-		{"half are killed at once", func(f *simulation, s size) string { return killed(f, s, s.workers/2, shareD+shareP) }},
-		{"half as many again join at once", halfAsManyAgain},
-		{"one holds all, the others join 1 s apart", othersJoin},
-		{"all are restarted, one after the other", rollingRestart},
-	}
-	rows := make([]string, len(sizes)*len(scenarios))
-	t.Cleanup(func() {
-		t.Logf("Leases of %v, work that takes up to 2 s to return:\n| fleet | what happens | result |\n|---|---|---|\n%s", shareD, strings.Join(rows, ""))
-	})
-	for i, s := range sizes {
-		for j, scenario := range scenarios {
-			t.Run(fmt.Sprintf("%s/%v", scenario.name, s), func(t *testing.T) {
-				t.Parallel()
-				simulate(t, s.items, func(f *simulation) {
-					rows[i*len(scenarios)+j] = fmt.Sprintf("| %v | %s | %s |\n", s, scenario.name, scenario.run(f, s))
-				})
-			})
-		}
-	}
-}
-
-// settled starts a fleet and waits until it is level, and at rest.
-func (f *simulation) settled(workers int) {
-	f.startAll(workers, 0)
-	f.until("level", 2*time.Minute, f.level)
-	time.Sleep(time.Minute)
-	f.moved()
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
-
-func allAtOnce(f *simulation, s size) string {
-	f.startAll(s.workers, 0)
-	held := f.until("all held", 5*time.Second, f.held)
-	level := held + f.until("level", shareD, f.level)
-	return fmt.Sprintf("all held after %s, level after %s, %d moved", seconds(held), seconds(level), f.moved())
-}
-
-func allWithinSeconds(f *simulation, s size) string {
-	f.startAll(s.workers, 3*time.Second)
-	level := f.until("level", 2*shareD, f.level)
-	return fmt.Sprintf("%d moved, level after %s", f.moved(), seconds(level))
-}
-
-func oneJoins(f *simulation, s size) string {
-	f.settled(s.workers)
-	before := f.requests()
-	f.start("joins")
-	level := f.until("level", 3*shareP, f.level)
-	time.Sleep(time.Minute)
-	moves, after := f.moved(), f.requests()
-	assert.Equal(f, s.items/(s.workers+1), moves)
-	assert.Equal(f, 3*moves, after.Wishes+after.Handovers+after.Leases-before.Leases, "a move costs three writes")
-	assert.Equal(f, before.Refused, after.Refused, "failed writes")
-	return fmt.Sprintf("%d moved (the least possible), level after %s", moves, seconds(level))
-}
-
-func inPeace(f *simulation, s size) string {
-	f.settled(s.workers)
-	before, long := f.requests(), time.Hour
-	if s.workers > 10 && !*shareLarge {
-		long = 5 * time.Minute
-	}
-	time.Sleep(long)
-	after, moves := f.requests(), f.moved()
-	assert.Zero(f, moves)
-	assert.Equal(f, before.Refused, after.Refused, "failed writes")
-	assert.Equal(f, before.Leases, after.Leases)
-	scans := float64(after.Scans-before.Scans) / float64(s.workers) / float64(long/shareP)
-	assert.LessOrEqual(f, scans, 1.05)
-	return fmt.Sprintf("%d moved, %.2f scans a worker a period (%v simulated)", moves, scans, long)
-}
-
-func killed(f *simulation, s size, n int, most time.Duration) string {
-	f.settled(s.workers)
-	if s.workers > 100 {
-		most += 5 * shareP // They look less often.
-	}
-	for i := range n {
-		f.kill(f.workers[fmt.Sprintf("w%d", i)])
-	}
-	held := f.until("all held", most, f.held)
-	level := held + f.until("level", 2*time.Minute, f.level)
-	return fmt.Sprintf("all held after %s, level after %s", seconds(held), seconds(level))
-}
-
-func halfAsManyAgain(f *simulation, s size) string {
-	f.settled(s.workers)
-	f.startSome(s.workers, s.workers/2, 0)
-	level := f.until("level", 4*time.Minute, f.level)
-	time.Sleep(time.Minute)
-	return fmt.Sprintf("%d moved (least possible: %d), level after %s", f.moved(), s.items/3, seconds(level))
-}
-
-func othersJoin(f *simulation, s size) string {
-	f.settled(1)
-	f.startSome(1, s.workers-1, time.Duration(s.workers-1)*time.Second)
-	level := f.until("level", 4*time.Minute, f.level)
-	time.Sleep(time.Minute)
-	least, moves := s.items-s.items/s.workers, f.moved()
-	if s.workers == 10 {
-		assert.LessOrEqual(f, moves, 110)
-	}
-	return fmt.Sprintf("%d moved (least possible: %d), level %s after the last", moves, least, seconds(level))
-}
-
-func rollingRestart(f *simulation, s size) string {
-	f.settled(s.workers)
-	f.gaps = nil
-	pause := 5 * time.Minute / time.Duration(s.workers)
-	for i := range s.workers {
-		name := fmt.Sprintf("w%d", i)
-		require.ErrorIs(f, f.leave(f.workers[name]), context.Canceled)
-		time.Sleep(pause / 6)
-		f.start(name)
-		time.Sleep(pause * 5 / 6)
-	}
-	level := f.until("level", 2*time.Minute, f.level)
-	longest := slices.Max(append(f.gaps, 0))
-	assert.Less(f, longest, shareD)
-	return fmt.Sprintf("%d moved, an item without work for %s at most, level after %s", f.moved(), seconds(longest), seconds(level))
-}
-
-func TestShareMoreWorkersThanItems(t *testing.T) {
-	simulate(t, 5, func(f *simulation) {
-		f.startAll(20, 0)
-		f.until("all held", time.Minute, f.held)
-		f.moved()
-		time.Sleep(time.Hour)
-		assert.True(f, f.level())
-		assert.Zero(f, f.moved())
+		s.OutageFor(time.Second)
+		denied := make(chan error, 1)
+		go func() { denied <- lease.NewLocker(s).HoldShare(context.Background(), for30s("w"), 0, untilDone) }()
+		synctest.Wait()
+		s.SetError(leasetest.AccessDeniedError)
+		assert.ErrorContains(t, <-denied, "AccessDenied", "the first look that is answered")
 	})
 }
 
-func TestShareADeafWorker(t *testing.T) {
-	simulate(t, 40, func(f *simulation) {
-		f.start("deaf", func(w *sharer) {
-			w.most = 28
-			w.work = func(ctx context.Context, l *lease.Lease) error { // heeds no wish
-				w.begin(l)
-				defer w.end(l)
-				select {
-				case <-l.Context().Done():
-				case <-w.over:
+func TestHoldShareRenewsThroughAnErrorThatPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore()
+		for i := range 100 {
+			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
+		}
+		var lost atomic.Int32
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			if context.Cause(ctx) != context.Canceled {
+				lost.Add(1)
+			}
+			return ctx.Err()
+		}
+		stop := sharing(lease.NewLocker(s), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		s.SetError(leasetest.AccessDeniedError)
+		time.Sleep(12 * time.Second)
+		s.SetError(nil)
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+		assert.Zero(t, lost.Load())
+	})
+}
+
+func TestHoldShareOfTinyLeasesDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, outage := range []bool{false, true} {
+			store := leasetest.NewStore("a")
+			store.Steal("a", "other", time.Hour)
+			store.SetOutage(outage)
+			stop := sharing(lease.NewLocker(store), worker{"w1", time.Millisecond}, 0, untilDone)
+			time.Sleep(time.Second)
+			require.Error(t, stop())
+			assert.Less(t, store.Counts().Scans, 150, "Hold looks each 10 ms at most; outage: %t", outage)
+		}
+	})
+}
+
+func TestHoldShareKeepsToItsLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b", "c", "d", "e")
+		var now, most atomic.Int32
+		work := func(ctx context.Context, l *lease.Lease) error {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			return untilDone(ctx, l)
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 2, work)
+		time.Sleep(10 * time.Minute)
+		assert.Equal(t, int32(2), now.Load())
+		require.ErrorIs(t, stop(), context.Canceled)
+		assert.Equal(t, int32(2), most.Load())
+	})
+}
+
+func TestHoldShareOnAStoreOfTwoMethodsTakesWhatIsFreeUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a", "b", "c", "d", "e")
+		s.lease = func(id string, until time.Time) (*lease.Lease, error) {
+			if id == "b" {
+				return held(id, until)
+			}
+			return &lease.Lease{LeaseID: id, Until: until}, nil
+		}
+		var mu sync.Mutex
+		at := make(map[string]int)
+		work := func(ctx context.Context, l *lease.Lease) error {
+			mu.Lock()
+			at[l.LeaseID]++
+			mu.Unlock()
+			return untilDone(ctx, l)
+		}
+		stop := sharing(lease.NewLocker(s), for30s("w1"), 3, work)
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		assert.Len(t, at, 3)
+		for id, n := range at {
+			assert.Equal(t, 1, n, id)
+		}
+		mu.Unlock()
+		err := stop()
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorContains(t, err, `3 items of "w1" stay leased until`)
+	})
+}
+
+func TestHoldShareOnAStoreOfTwoMethodsTriesEachOnceALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore()
+		for i := range 100 {
+			id := fmt.Sprint(i)
+			require.NoError(t, store.AddLeaseID(id, nil))
+			if i != 37 && i != 73 {
+				store.Steal(id, "other", 100*time.Hour)
+			}
+		}
+		var running atomic.Int32
+		work := func(ctx context.Context, l *lease.Lease) error {
+			running.Add(1)
+			defer running.Add(-1)
+			return untilDone(ctx, l)
+		}
+		stop := sharing(lease.NewLocker(plainStore{store}), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		assert.Equal(t, int32(2), running.Load())
+		assert.Equal(t, "w", store.Holder("37"))
+		before := store.Counts().Refused
+		time.Sleep(10 * time.Minute)
+		assert.LessOrEqual(t, store.Counts().Refused-before, 98*66, "a look tries each once")
+		err := stop()
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorContains(t, err, "2 items of \"w\" stay leased until")
+	})
+}
+
+func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore()
+		for i := range 1000 {
+			require.NoError(t, s.AddLeaseID(fmt.Sprint(i), nil))
+		}
+		s.SetError(leasetest.OutageError)
+		calls := &listed{plainStore{s}}
+		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+// TestHoldShareWorksOnTheOthersWhenOneRequestHangs: an item whose request gets no reply does not
+// keep the others of its batch from their work.
+func TestHoldShareWorksOnTheOthersWhenOneRequestHangs(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{6 * time.Second, 30 * time.Second} {
+		t.Run(d.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hook := func(ctx context.Context, seen lease.LeaseItem) error {
+					if seen.LeaseID != "a" {
+						return nil
+					}
+					<-ctx.Done()
+					return ctx.Err()
 				}
+				store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: hook}
+				start, began, causes := time.Now(), make(chan time.Duration, 100), make(chan error, 100)
+				work := func(ctx context.Context, l *lease.Lease) error {
+					began <- time.Since(start)
+					<-ctx.Done()
+					causes <- context.Cause(ctx)
+					return ctx.Err()
+				}
+				stop := sharing(lease.NewLocker(store), worker{"w", d}, 0, work)
+				time.Sleep(d / 4)
+				assert.Len(t, began, 7, "those that work by then")
+				time.Sleep(2 * d)
+				assert.Len(t, began, 7, "none has begun again")
+				assert.ErrorIs(t, stop(), context.Canceled)
+				for range 7 {
+					assert.True(t, <-causes == context.Canceled, "all were renewed")
+				}
+			})
+		})
+	}
+}
+
+func TestHoldShareOnASlowStoreTakesAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := leasetest.NewStore("a", "b", "c", "d")
+		var running atomic.Int32
+		slow := &hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
+			select {
+			case <-time.After(3 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+		work := func(ctx context.Context, l *lease.Lease) error {
+			running.Add(1)
+			return untilDone(ctx, l)
+		}
+		stop := sharing(lease.NewLocker(slow), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		assert.Equal(t, int32(4), running.Load())
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+func TestHoldShareReturnsSoonInTheMidstOfALook(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{2 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := leasetest.NewStore()
+			for i := range 1000 {
+				id := fmt.Sprint(i)
+				require.NoError(t, s.AddLeaseID(id, nil))
+				_, err := s.Lease(id, for30s("w"), time.Now().Add(30*time.Second))
+				require.NoError(t, err)
+			}
+			var sent atomic.Int32
+			hook := func(ctx context.Context, _ lease.LeaseItem) error {
+				sent.Add(1)
+				select {
+				case <-time.After(d):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			stop := sharing(lease.NewLocker(&hooked{to: s, hook: hook}), for30s("w"), 0, untilDone)
+			time.Sleep(time.Second)
+			before, start := sent.Load(), time.Now()
+			assert.ErrorIs(t, stop(), context.Canceled)
+			assert.Equal(t, before, sent.Load(), "no request was begun after that")
+			assert.LessOrEqual(t, time.Since(start), 5*time.Second)
+		})
+	}
+}
+
+func TestHoldShareKeepsAnItemWhoseWorkChangesItsLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		work := func(ctx context.Context, l *lease.Lease) error {
+			*l = lease.Lease{}
+			return untilDone(ctx, l)
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "w", store.Holder("a"))
+		assert.Equal(t, "w", store.Holder("b"))
+		assert.True(t, stop() == context.Canceled)
+		assert.Empty(t, store.Holder("a"))
+		assert.Empty(t, store.Holder("b"))
+	})
+}
+
+func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("stolen", "removed", "retired")
+		causes := make(chan string, 3)
+		work := func(ctx context.Context, l *lease.Lease) error {
+			if l.LeaseID == "removed" {
+				assert.NoError(t, store.RemoveLease(l))
+				return nil // done for good
+			}
+			<-ctx.Done()
+			causes <- fmt.Sprint(l.LeaseID, " ", context.Cause(ctx))
+			return ctx.Err()
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		store.Steal("stolen", "thief", time.Hour)
+		store.Retire("retired")
+		time.Sleep(time.Minute)
+		lost := []string{<-causes, <-causes}
+		assert.ElementsMatch(t, []string{"stolen Lease Lost", "retired Lease Lost"}, lost)
+		assert.True(t, stop() == context.Canceled)
+		assert.Equal(t, "thief", store.Holder("stolen"))
+	})
+	assert.NotContains(t, logger.text(), "Work Ended")
+}
+
+// TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of
+// them is left behind.
+func TestHoldShareWorksThroughAQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore()
+		var done atomic.Int32
+		work := func(_ context.Context, l *lease.Lease) error {
+			done.Add(1)
+			return store.RemoveLease(l)
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
+		for i := range 500 {
+			require.NoError(t, store.AddLeaseID(fmt.Sprint(i), nil))
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		ids, err := store.ListLeaseIDs()
+		require.NoError(t, err)
+		assert.Empty(t, ids)
+		assert.Equal(t, int32(500), done.Load())
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+// The item is kept for nobody any longer than who is to have it then has asked.
+func TestHoldShareReservesForNoLongerThanTheWish(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			time.Sleep(25 * time.Second)
+			return nil
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, work)
+		time.Sleep(time.Minute)
+		wish(t, store, "a", "", 5*time.Minute)
+		time.Sleep(20 * time.Second) // The holder has seen it.
+		wish(t, store, "a", "dead", 20*time.Second)
+		for store.Holder("a") == "w" {
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.Equal(t, "dead", store.Holder("a"))
+		assert.LessOrEqual(t, time.Until(asSeen(t, store, "a").Until), 25*time.Second)
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+func TestHoldShareRestsFromWorkThatReturnsAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err         error
+		least, most int32 // tries in an hour
+	}{
+		"nil":                {nil, 300, 400}, // a third of 30 s each
+		"an error":           {errors.New("boom"), 12, 30},
+		"LeaseWantedError":   {lease.LeaseWantedError, 12, 30}, // nobody wants it
+		"a lost lease's":     {lease.LeaseLostError, 12, 400},
+		"a wrapped loss":     {fmt.Errorf("of another: %w", lease.LeaseLostError), 12, 400},
+		"a context's":        {context.Canceled, 12, 400},
+		"an expired lease's": {lease.LeaseExpiredError, 12, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := leasetest.NewStore("a", "b")
+				var tries atomic.Int32
+				work := func(ctx context.Context, l *lease.Lease) error {
+					if l.LeaseID == "b" {
+						return untilDone(ctx, l)
+					}
+					tries.Add(1)
+					return c.err
+				}
+				stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
+				time.Sleep(time.Hour)
+				assert.Equal(t, "w1", store.Holder("b"))
+				require.ErrorIs(t, stop(), context.Canceled)
+				assert.GreaterOrEqual(t, tries.Load(), c.least)
+				assert.LessOrEqual(t, tries.Load(), c.most)
+			})
+		})
+	}
+}
+
+// TestHoldShareWishesForNothingThatItRestsFrom: it would be handed over, and then stay idle until
+// the reservation ends.
+func TestHoldShareWishesForNothingThatItRestsFrom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		var working atomic.Int32
+		work := func(ctx context.Context, l *lease.Lease) error {
+			working.Add(1)
+			defer working.Add(-1)
+			return untilDone(ctx, l)
+		}
+		good := sharing(lease.NewLocker(store.NewClient()), for30s("good"), 0, work)
+		time.Sleep(time.Minute)
+		require.Equal(t, int32(2), working.Load())
+		fail := func(context.Context, *lease.Lease) error { return errors.New("this host is broken") }
+		bad := sharing(lease.NewLocker(store.NewClient()), for30s("bad"), 0, fail)
+		idle := 0
+		for range 3600 {
+			time.Sleep(time.Second)
+			idle += 2 - int(working.Load())
+		}
+		assert.Less(t, idle, 10*60, "seconds in an hour that one of the two items had no work")
+		require.ErrorIs(t, bad(), context.Canceled)
+		require.ErrorIs(t, good(), context.Canceled)
+	})
+}
+
+func TestHoldShareNamesItemsThatItCouldNotRelease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fail func(s *leasetest.Store)
+		most time.Duration
+	}{
+		"outage": {func(s *leasetest.Store) { s.SetOutage(true) }, time.Second},
+		"hang":   {func(s *leasetest.Store) { s.SetHang(true) }, 10 * time.Second},
+		"denied": {func(s *leasetest.Store) { s.SetError(leasetest.AccessDeniedError) }, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ids []string
+				for i := range 200 {
+					ids = append(ids, fmt.Sprintf("item-%d", i))
+				}
+				store := leasetest.NewStore(ids...)
+				client := store.NewClient()
+				stop := sharing(lease.NewLocker(client), worker{"w1", time.Minute}, 0, untilDone)
+				time.Sleep(50 * time.Second)
+				c.fail(client)
+				start := time.Now()
+				err := stop()
+				assert.LessOrEqual(t, time.Since(start), c.most)
+				assert.ErrorIs(t, err, context.Canceled)
+				require.ErrorContains(t, err, `200 items of "w1" stay leased until `)
+				last := time.Time{}
+				items, _, err2 := store.ScanLeaseItems("", 0)
+				require.NoError(t, err2)
+				for _, item := range items {
+					if item.Until.After(last) {
+						last = item.Until
+					}
+				}
+				assert.ErrorContains(t, err, last.Round(0).String())
+				client.SetHang(false)
+			})
+		})
+	}
+}
+
+func TestHoldShareNamesAnItemWhoseWorkRepeatsALoss(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			<-ctx.Done()
+			return fmt.Errorf("of another lease: %w", lease.LeaseLostError)
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
+		time.Sleep(5 * time.Second)
+		store.SetOutage(true)
+		assert.ErrorContains(t, stop(), `1 items of "w1" stay leased until`)
+	})
+}
+
+func TestHoldShareNamesWorkThatLeavesItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		store := leasetest.NewStore("a")
+		work := func(context.Context, *lease.Lease) error {
+			runtime.Goexit()
+			return nil
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, work)
+		time.Sleep(5 * time.Second)
+		require.ErrorIs(t, stop(), context.Canceled)
+		ended := logger.named("Work Ended")
+		require.Len(t, ended, 1)
+		assert.ErrorContains(t, ended[0].keyvals["error"].(error), "work left its goroutine")
+		assert.Empty(t, store.Holder("a"))
+	})
+}
+
+func TestHoldSharePanicsAsItsWorkWhenTheOthersHaveReturned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b", "c")
+		var working atomic.Int32
+		assert.PanicsWithValue(t, "boom", func() {
+			work := func(ctx context.Context, l *lease.Lease) error {
+				working.Add(1)
+				defer working.Add(-1)
+				if l.LeaseID == "b" {
+					time.Sleep(time.Minute)
+					panic("boom")
+				}
+				<-ctx.Done()
+				time.Sleep(2 * time.Second)
+				return ctx.Err()
+			}
+			_ = lease.NewLocker(store).HoldShare(t.Context(), for30s("w1"), 0, work)
+		})
+		assert.Zero(t, working.Load())
+		for _, id := range []string{"a", "b", "c"} {
+			assert.Empty(t, store.Holder(id), id)
+		}
+	})
+}
+
+func TestHoldShareLogsAPanicOfWorkWithItsStack(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		assert.Panics(t, func() {
+			work := func(ctx context.Context, l *lease.Lease) error {
+				if l.LeaseID == "a" {
+					workThatPanics()
+				}
+				<-ctx.Done()
 				return nil
 			}
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, work)
 		})
-		f.until("28", time.Minute, func() bool { of, _ := f.counts(); return of["deaf"] == 28 })
-		f.start("b")
-		f.until("all held", time.Minute, f.held)
-		f.start("c")
-		f.until("even", 40*time.Minute, func() bool { of, _ := f.counts(); return of["b"] == 6 && of["c"] == 6 })
+		assert.Empty(t, store.Holder("a"))
+		assert.Empty(t, store.Holder("b"))
 	})
+	assert.Contains(t, logger.text(), "workThatPanics")
 }
 
-func TestShareSlowWork(t *testing.T) {
-	simulate(t, 40, func(f *simulation) {
-		f.returns = 2 * time.Minute
-		f.start("w0")
-		f.until("level", time.Minute, f.level)
-		f.startSome(1, 3, 3*time.Second)
-		level := f.until("level", 10*time.Minute, f.level)
-		time.Sleep(5 * time.Minute)
-		moves := f.moved()
-		f.Logf("level %v, moves %d", level, moves)
-		assert.LessOrEqual(f, moves, 45)
-	})
-}
+func workThatPanics() { panic("work") }
 
-func TestShareShortAndLongLeases(t *testing.T) {
-	simulate(t, 40, func(f *simulation) {
-		for i := range 4 {
-			f.start(fmt.Sprintf("w%d", i), func(w *sharer) { w.duration = []time.Duration{3 * time.Second, time.Minute}[i%2] })
+func TestHoldSharePanicsAsItsStoreWhenAllHaveReturned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hook := func(_ context.Context, seen lease.LeaseItem) error {
+			if seen.LeaseID == "a" {
+				panic("store")
+			}
+			return nil
 		}
-		f.until("all held", 2*time.Minute, f.held)
-		level := f.until("level", 20*time.Minute, f.level)
-		f.Logf("level %v, moves %d", level, f.moved())
+		store := &hooked{to: leasetest.NewStore("a", "b", "c", "d", "e", "f", "g", "h"), hook: hook}
+		var running atomic.Int32
+		assert.PanicsWithValue(t, "store", func() {
+			work := func(ctx context.Context, _ *lease.Lease) error {
+				running.Add(1)
+				defer running.Add(-1)
+				<-ctx.Done()
+				time.Sleep(time.Second)
+				return nil
+			}
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, work)
+		})
+		assert.Zero(t, running.Load(), "works that HoldShare left behind")
+		for _, id := range []string{"b", "c", "d", "e", "f", "g", "h"} {
+			assert.Empty(t, store.to.Holder(id))
+		}
 	})
 }
 
-func TestShareHalfAreLimited(t *testing.T) {
-	simulate(t, 100, func(f *simulation) {
-		for i := range 10 {
-			f.start(fmt.Sprintf("w%d", i), func(w *sharer) { w.most = 5 * (i % 2) })
+func TestHoldShareTakesAHundredItemsForHardlyMoreThanAWriteEach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ids []string
+		for i := range 100 {
+			ids = append(ids, fmt.Sprintf("item-%d", i))
 		}
-		f.until("all held", time.Minute, f.held)
-		level := f.until("even", 5*time.Minute, func() bool {
-			of, _ := f.counts()
-			for name, n := range of {
-				if want := 15; f.workers[name].most == 0 && (n < want-1 || n > want+1) || f.workers[name].most == 5 && n != 5 {
+		store := leasetest.NewStore(ids...)
+		first, second := store.NewClient(), store.NewClient()
+		stop1 := sharing(lease.NewLocker(first), for30s("w1"), 0, untilDone)
+		time.Sleep(9 * time.Second) // no second look by then, but those while it took something
+		counts := first.Counts()
+		assert.Equal(t, 100, counts.Leases)
+		assert.LessOrEqual(t, counts.Scans, 10)
+		assert.Zero(t, counts.Refused)
+
+		time.Sleep(time.Minute)
+		stop2 := sharing(lease.NewLocker(second), for30s("w2"), 0, untilDone)
+		time.Sleep(2 * time.Minute)
+		counts, joined := first.Counts(), second.Counts()
+		assert.Equal(t, [4]int{50, 50, 50, 150}, [4]int{joined.Wishes, counts.Handovers, joined.Leases,
+			joined.Wishes + counts.Handovers + joined.Leases}, "three writes for each item that moves")
+		assert.Zero(t, counts.Releases+counts.Refused+joined.Refused)
+		require.ErrorIs(t, stop1(), context.Canceled)
+		require.ErrorIs(t, stop2(), context.Canceled)
+	})
+}
+
+// Two workers on a real table, one of which joins, and one leaves.
+func TestHoldShareOnDynamoDB(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b", "c", "d")
+	count := func(name string) (n int) {
+		items, _, err := f.ScanLeaseItems("", 0)
+		require.NoError(t, err)
+		for _, item := range items {
+			if item.LesseeID == name && item.Until.After(time.Now()) {
+				n++
+			}
+		}
+		return n
+	}
+	have := func(w1, w2 int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("w1 has %d, w2 %d", w1, w2), func() bool {
+			return count("w1") == w1 && count("w2") == w2
+		})
+	}
+	first := sharing(lease.NewLocker(f.store()), worker{"w1", 20 * time.Second}, 0, untilDone)
+	have(4, 0)
+	second := sharing(lease.NewLocker(f.store()), worker{"w2", 20 * time.Second}, 0, untilDone)
+	have(2, 2)
+	require.ErrorIs(t, first(), context.Canceled)
+	have(0, 4)
+	require.ErrorIs(t, second(), context.Canceled)
+	have(0, 0)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		assert.NotContains(t, f.get(id), "WantedBy")
+	}
+}
+
+// Whatever lies in WantedBy and WantedUntil of free and of held items, HoldShare gets them all,
+// and keeps or gets back each that it holds.
+func TestHoldShareKeepsItemsWithForeignWishes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	bys, untils := foreignWishes("w1")
+	for i := range untils { // Not a live wish: who heeds that loses the item until the reservation ends.
+		if u := untils[i]; u != nil && u.N != nil && len(*u.N) >= 19 && (*u.N)[0] == '1' {
+			untils[i] = num(time.Now().Add(3 * time.Second).UnixNano())
+		}
+	}
+	var ids []string
+	for i := range max(len(bys), len(untils)) * 3 {
+		id := fmt.Sprintf("item-%d", i)
+		ids = append(ids, id)
+		f.put(row{"id": str(id), "LeaseUntil": num(0), "mine": str("kept")})
+	}
+	wish := func() {
+		for i, id := range ids {
+			f.setWish(id, bys[i%len(bys)], untils[i*7%len(untils)])
+		}
+	}
+	wish()
+	var mu sync.Mutex
+	at := make(map[string]int)
+	works := func(id string, n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		at[id] += n
+	}
+	work := func(ctx context.Context, l *lease.Lease) error {
+		works(l.LeaseID, 1)
+		defer works(l.LeaseID, -1)
+		return untilDone(ctx, l)
+	}
+	stop := sharing(lease.NewLocker(f.LockStore), worker{"w1", 15 * time.Second}, 0, work)
+	defer stop()
+	all := func(what string) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, id := range ids {
+				if at[id] == 0 {
 					return false
 				}
 			}
 			return true
 		})
-		f.Logf("level %v", level)
-	})
+	}
+	all("each is held")
+	wish()
+	ends := func(id string) int64 { return mustInt(t, f.get(id)["LeaseUntil"]) }
+	first := make(map[string]int64)
+	for _, id := range ids {
+		first[id] = ends(id)
+	}
+	for _, id := range ids {
+		eventually(t, id+" is renewed, or leased anew", func() bool { return ends(id) > first[id] })
+	}
+	all("each is held again")
+	assert.ErrorIs(t, stop(), context.Canceled)
+	for _, id := range ids {
+		require.Equal(t, str("kept"), f.get(id)["mine"])
+	}
 }
 
-func TestShareAPoisonedItem(t *testing.T) {
-	simulate(t, 20, func(f *simulation) {
-		var tries atomic.Int32
-		f.startAll(4, 0, func(w *sharer) {
-			deliver := w.work
-			w.work = func(ctx context.Context, l *lease.Lease) error {
-				if l.LeaseID == "item-0" {
-					tries.Add(1)
-					return fmt.Errorf("poisoned")
+// What lies in WantedBy and WantedUntil of held items keeps nobody from their share.
+func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
+	for name, wish := range map[string]struct{ by, until *dynamodb.AttributeValue }{
+		"none":                       {nil, nil},
+		"the holder's own, over":     {str("w1"), num(1)},
+		"the holder's own, for long": {str("w1"), num(time.Now().Add(time.Hour).UnixNano())},
+		"until is no number":         {str("w3"), str("soon")},
+		"no until":                   {str("w3"), nil},
+		"too far ahead":              {str("w3"), num(math.MaxInt64)},
+		"negative":                   {str("w3"), num(-1)},
+		"a fraction":                 {str("w3"), &dynamodb.AttributeValue{N: aws.String("1.5")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			items := []string{"a", "b", "c", "d"}
+			f := newFixture(t, items...)
+			share := func(lessee string) (has *atomic.Int32, stop func() error) {
+				has = new(atomic.Int32)
+				locker := lease.NewLocker(f.store())
+				work := func(ctx context.Context, l *lease.Lease) error {
+					has.Add(1)
+					defer has.Add(-1)
+					return untilDone(ctx, l)
 				}
-				return deliver(ctx, l)
+				return has, sharing(locker, worker{lessee, 6 * time.Second}, 0, work)
 			}
+			first, stop := share("w1")
+			defer stop()
+			eventually(t, "w1 has all", func() bool { return first.Load() == 4 })
+			for _, id := range items {
+				f.setWish(id, wish.by, wish.until)
+			}
+			second, stop2 := share("w2")
+			defer stop2()
+			eventually(t, "w2 has its share", func() bool { return second.Load() == 2 })
 		})
-		time.Sleep(time.Hour)
-		_, nobody := f.counts()
-		assert.Equal(f, 1, nobody)
-		f.Logf("%d tries in an hour by 4 workers", tries.Load())
-		assert.Less(f, tries.Load(), int32(100))
-		assert.Greater(f, tries.Load(), int32(20))
-	})
-}
-
-func TestShareWithTheOriginal(t *testing.T) {
-	simulate(t, 30, func(f *simulation) {
-		f.startAll(3, 0)
-		f.until("level", time.Minute, f.level)
-		time.Sleep(time.Minute)
-		// A worker of the original keeps what it gets, and heeds no wish.
-		client := f.store.NewClient()
-		stop := make(chan struct{})
-		done := make(chan struct{})
-		r := worker{"original", shareD}
-		go func() {
-			defer close(done)
-			for item := ""; ; {
-				for _, id := range f.items {
-					if item != "" {
-						id = item
-					}
-					if _, err := client.Lease(id, r, time.Now().Add(shareD)); err == nil {
-						item = id
-						break
-					}
-				}
-				select {
-				case <-time.After(5 * time.Second):
-				case <-stop:
-					return
-				}
-			}
-		}()
-		f.kill(f.workers["w0"])
-		f.until("nobody's is the original's", 2*time.Minute, func() bool { _, nobody := f.counts(); return nobody <= 1 })
-		time.Sleep(10 * time.Minute)
-		of, nobody := f.counts()
-		f.Logf("%v, the original's %d", of, nobody)
-		assert.InDelta(f, of["w1"], of["w2"], 1)
-		close(stop)
-		<-done
-	})
+	}
 }

@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +13,10 @@ import (
 	"github.com/intercom/lease/leasetest"
 )
 
-// TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent, through outages, lost replies,
-// thefts and wishes.
+// TestStatsAreWhatTheStoreCounted: a Locker's numbers are those of the requests that it sent,
+// through outages, lost replies, thefts and wishes.
 func TestStatsAreWhatTheStoreCounted(t *testing.T) {
-	lease.SetLogger(nil)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := leasetest.NewStore(ids(20)...)
 		store := shared.NewClient()
@@ -41,7 +40,8 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 			}
 			assert.Equal(t, held, stats.Held, "%s: held", when)
 			assert.Len(t, locker.Leases(), stats.Held, when)
-			assert.EqualValues(t, stats.Held, stats.Obtained-stats.Released-stats.HandedOver-stats.Lost-stats.Expired, "%s: what became of them", when)
+			gone := stats.Released + stats.HandedOver + stats.Lost + stats.Expired
+			assert.EqualValues(t, stats.Held, stats.Obtained-gone, "%s: what became of them", when)
 		}
 		time.Sleep(time.Minute)
 		check("in peace")
@@ -72,7 +72,7 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 
 		shared.Steal("item-0", "thief", time.Hour)
 		shared.Retire("item-1")
-		require.NoError(t, shared.WantLease(t.Context(), asSeen(t, shared, "item-2"), "other", time.Now().Add(time.Minute)))
+		wish(t, shared, "item-2", "other", time.Minute)
 		time.Sleep(15 * time.Second)
 		stats, losses = locker.Stats(), 2
 		check("after a theft, a retirement and a wish")
@@ -97,7 +97,7 @@ func TestStatsAreWhatTheStoreCounted(t *testing.T) {
 }
 
 func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
-	lease.SetLogger(nil)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker, other := lease.NewLocker(store), lease.NewLocker(store)
@@ -108,11 +108,12 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 		finish := make(chan struct{})
 		done := make(chan error, 1)
 		go func() {
-			done <- locker.Hold(ctx, for30s("w"), func(ctx context.Context, _ *lease.Lease) error {
+			work := func(ctx context.Context, _ *lease.Lease) error {
 				<-ctx.Done()
 				<-finish
 				return nil
-			})
+			}
+			done <- locker.Hold(ctx, for30s("w"), work)
 		}()
 		time.Sleep(time.Second)
 		assert.Equal(t, 1, locker.Stats().Waiting)
@@ -121,7 +122,7 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		assert.Zero(t, locker.Stats().Waiting)
 		assert.Equal(t, 1, locker.Stats().Held)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "o", time.Now().Add(time.Minute)))
+		wish(t, store, "a", "o", time.Minute)
 		time.Sleep(11 * time.Second)
 		assert.Equal(t, 1, locker.Stats().InHandover)
 		close(finish)
@@ -133,12 +134,14 @@ func TestStatsOfWaitingAndOfHandovers(t *testing.T) {
 }
 
 func TestStatsOfARaceThatIsLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
-		locker := lease.NewLocker(&hooked{to: store, hook: func(context.Context, lease.LeaseItem) error {
+		hook := func(context.Context, lease.LeaseItem) error {
 			store.Steal("a", "faster", time.Minute)
 			return nil
-		}})
+		}
+		locker := lease.NewLocker(&hooked{to: store, hook: hook})
 		_, err := locker.ObtainLease(for30s("w"))
 		assert.True(t, err == lease.LeaseNotObtainedError)
 		assert.EqualValues(t, 1, locker.Stats().RacesLost)
@@ -146,7 +149,96 @@ func TestStatsOfARaceThatIsLost(t *testing.T) {
 	})
 }
 
-func TestLeasesAreThoseHeldNow(t *testing.T) {
+func TestStatsOfAStoreOfTwoMethodsShowNoRaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		store.Steal("a", "other", time.Hour)
+		locker := lease.NewLocker(plainStore{store})
+		for range 3 {
+			_, err := locker.ObtainLease(for30s("w"))
+			assert.True(t, err == lease.LeaseNotObtainedError)
+		}
+		assert.Zero(t, locker.Stats().RacesLost, "nobody raced")
+	})
+}
+
+// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat
+// doesn't heed, an item that is leased anew, writes that fail, and an older lease of an item that
+// is held.
+func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		obtain := func() *lease.Lease {
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			return l
+		}
+		stolen := obtain()
+		store.Steal("a", "thief", time.Second)
+		for range 2 {
+			assert.True(t, locker.ReleaseLease(stolen) == lease.LeaseLostError)
+		}
+		assert.EqualValues(t, 1, locker.Stats().Lost)
+		time.Sleep(2 * time.Second)
+
+		l := obtain()
+		go locker.Heartbeat(l, 10*time.Second)
+		wish(t, store, "a", "other", 20*time.Second)
+		time.Sleep(15 * time.Second)
+		assert.Zero(t, locker.Stats().InHandover, "nobody hands it over")
+		older := &lease.Lease{LeaseID: "a", Request: for30s("w"), Until: time.Now().Add(time.Minute),
+			AttributeValues: row{"FencingToken": num(l.FencingToken() - 1)}}
+		assert.True(t, locker.Heartbeat(older, time.Second) == lease.LeaseLostError)
+		assert.Equal(t, 1, locker.Stats().Held)
+		store.SetOutage(true)
+		assert.Error(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+		assert.Error(t, locker.ReleaseLease(l))
+		store.SetOutage(false)
+		require.NoError(t, locker.ReleaseLease(l))
+		stats := locker.Stats()
+		assert.Equal(t, lease.LockerStats{Obtained: 2, Renewed: 1, Released: 1, Lost: 1, Looks: 2, FailedWrites: 2,
+			LastLook: stats.LastLook, LastRenewal: stats.LastRenewal, LeastRemaining: 17 * time.Second}, stats)
+
+		synctest.Wait() // The Heartbeat has returned.
+		l = obtain()
+		again := obtain()
+		assert.False(t, l.Valid())
+		stats = locker.Stats()
+		assert.Equal(t, 1, stats.Held)
+		assert.EqualValues(t, 2, stats.Lost)
+		require.NoError(t, locker.ReleaseLease(again))
+	})
+}
+
+func TestStatsOfARenewalBesideAReleaseShowNoFailedOne(t *testing.T) {
+	t.Parallel()
+	store := leasetest.NewStore("a")
+	for range 50 {
+		hook := func(context.Context, lease.LeaseItem) error { return nil }
+		locker := lease.NewLocker(&hooked{to: store, hook: hook, renewed: (*lease.Lease).Discard})
+		l, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		assert.NoError(t, locker.Heartbeat(l, time.Millisecond))
+		assert.Zero(t, locker.Stats().FailedRenewals)
+		require.NoError(t, store.ReleaseLease(l))
+	}
+}
+
+func TestStatsTakeNoAllocation(t *testing.T) {
+	locker := lease.NewLocker(leasetest.NewStore(ids(100)...))
+	for range 100 {
+		_, err := locker.ObtainLease(worker{"w", time.Hour})
+		require.NoError(t, err)
+	}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { locker.Stats() }))
+	assert.Equal(t, 100, locker.Stats().Held)
+}
+
+func TestLockerLeasesAreThoseHeldNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("b", "a", "c")
 		require.NoError(t, store.AddLeaseID("d", row{"Name": str("d's")}))
@@ -187,8 +279,6 @@ func TestLeasesAreThoseHeldNow(t *testing.T) {
 }
 
 func BenchmarkStatsOf1000Leases(b *testing.B) {
-	lease.SetLogger(nil)
-	defer lease.SetLogger(nil)
 	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
 	for range 1000 {
 		_, err := locker.ObtainLease(worker{"w", time.Hour})
@@ -200,72 +290,4 @@ func BenchmarkStatsOf1000Leases(b *testing.B) {
 			b.Fatal(locker.Stats())
 		}
 	}
-}
-
-func TestStatsTakeNoAllocation(t *testing.T) {
-	lease.SetLogger(nil)
-	locker := lease.NewLocker(leasetest.NewStore(ids(1000)...))
-	for range 1000 {
-		_, err := locker.ObtainLease(worker{"w", time.Hour})
-		require.NoError(t, err)
-	}
-	assert.Zero(t, testing.AllocsPerRun(100, func() { locker.Stats() }))
-	assert.Equal(t, 1000, locker.Stats().Held)
-}
-
-// TestStatsOfWhatHeartbeatsLeave: a loss that only the release shows, a wish that Heartbeat doesn't heed, an item that
-// is leased anew, writes that fail, and an older lease of an item that is held.
-func TestStatsOfWhatHeartbeatsLeave(t *testing.T) {
-	lease.SetLogger(nil)
-	synctest.Test(t, func(t *testing.T) {
-		store := leasetest.NewStore("a")
-		locker := lease.NewLocker(store)
-		obtain := func() *lease.Lease {
-			l, err := locker.ObtainLease(for30s("w"))
-			require.NoError(t, err)
-			return l
-		}
-		stolen := obtain()
-		store.Steal("a", "thief", time.Second)
-		for range 2 {
-			assert.True(t, locker.ReleaseLease(stolen) == lease.LeaseLostError)
-		}
-		assert.EqualValues(t, 1, locker.Stats().Lost)
-		time.Sleep(2 * time.Second)
-
-		l := obtain()
-		go locker.Heartbeat(l, 10*time.Second)
-		require.NoError(t, store.WantLease(t.Context(), asSeen(t, store, "a"), "other", time.Now().Add(20*time.Second)))
-		time.Sleep(15 * time.Second)
-		assert.Zero(t, locker.Stats().InHandover, "nobody hands it over")
-		older := &lease.Lease{LeaseID: "a", Request: for30s("w"), Until: time.Now().Add(time.Minute),
-			AttributeValues: row{"FencingToken": num(l.FencingToken() - 1)}}
-		assert.True(t, locker.Heartbeat(older, time.Second) == lease.LeaseLostError)
-		assert.Equal(t, 1, locker.Stats().Held)
-		store.SetOutage(true)
-		assert.Error(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}))
-		assert.Error(t, locker.ReleaseLease(l))
-		store.SetOutage(false)
-		require.NoError(t, locker.ReleaseLease(l))
-		stats := locker.Stats()
-		assert.Equal(t, lease.LockerStats{Obtained: 2, Renewed: 1, Released: 1, Lost: 1, Looks: 2, FailedWrites: 2,
-			LastLook: stats.LastLook, LastRenewal: stats.LastRenewal, LeastRemaining: 17 * time.Second}, stats)
-
-		synctest.Wait() // The Heartbeat has returned.
-		l = obtain()
-		again := obtain()
-		assert.False(t, l.Valid())
-		stats = locker.Stats()
-		assert.Equal(t, 1, stats.Held)
-		assert.EqualValues(t, 2, stats.Lost)
-		require.NoError(t, locker.ReleaseLease(again))
-	})
-}
-
-func ids(n int) []string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("item-%d", i)
-	}
-	return ids
 }

@@ -1,0 +1,209 @@
+package lease_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+)
+
+func TestLockStoreWishIsTwoAttributesAndOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	want, seen, until := f.get("a"), f.seen(), time.Now().Add(25*time.Second)
+	f.reset()
+	require.NoError(t, f.WantLease(t.Context(), seen, "w2", until))
+	assert.Equal(t, 1, f.count())
+	want["WantedBy"], want["WantedUntil"] = str("w2"), num(until.UnixNano())
+	assert.Equal(t, want, f.get("a"))
+	assert.True(t, f.WantLease(t.Context(), seen, "w3", until) == lease.LeaseNotObtainedError, "it has a wish by now")
+	assert.Equal(t, want, f.get("a"))
+
+	seen = f.seen()
+	assert.Equal(t, "w2", seen.WantedBy)
+	assert.Equal(t, until.UnixNano(), seen.WantedUntil)
+	require.NoError(t, f.WantLease(t.Context(), seen, "", until))
+	want["WantedBy"] = str("")
+	assert.Equal(t, want, f.get("a"))
+
+	f.reset()
+	for _, free := range []lease.LeaseItem{{LeaseID: "a"}, {LeaseID: "a", LesseeID: "w2", FencingToken: 1}} {
+		assert.True(t, f.WantLease(t.Context(), free, "w2", until) == lease.LeaseNotObtainedError)
+	}
+	assert.Zero(t, f.count(), "what is known to fail is not sent")
+	require.NoError(t, f.ReleaseLease(l))
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}, f.get("a"))
+}
+
+func TestLockStoreWishForARowOfTheOriginals(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put(row{"id": str("a"), "LeaseUntil": num(0)})
+	require.NoError(t, f.original("a", "old", time.Now().Add(time.Minute)))
+	until := time.Now().Add(25 * time.Second)
+	require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", until))
+	require.NoError(t, f.original("a", "old", time.Now().Add(2*time.Minute)), "it ignores the wish")
+	assert.Equal(t, str("w2"), f.get("a")["WantedBy"])
+}
+
+func TestLockStoreRenewalThatProlongsAWishIsOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, wanted := f.wanted()
+	f.reset()
+	until := time.Now().Add(time.Minute)
+	item, err := f.RenewLeaseItem(t.Context(), l, until, wanted.Add(time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, 1, f.count())
+	assert.Equal(t, f.seen(), item)
+	assert.Equal(t, wanted.Add(time.Second).UnixNano(), item.WantedUntil)
+
+	l, err = f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute)) // which removes the wish
+	require.NoError(t, err)
+	f.reset()
+	until = time.Now().Add(time.Minute)
+	item, err = f.RenewLeaseItem(t.Context(), l, until, wanted)
+	require.NoError(t, err)
+	assert.Equal(t, 2, f.count(), "once more without the wish")
+	assert.Zero(t, item.WantedUntil)
+	assert.Equal(t, num(until.UnixNano()), f.get("a")["LeaseUntil"])
+	assert.NotContains(t, f.get("a"), "WantedUntil")
+}
+
+func TestLockStoreHandoverIsOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, wanted := f.wanted()
+	f.reset()
+	until := time.Now().Add(20 * time.Second)
+	require.NoError(t, f.HandOverLease(t.Context(), l, until))
+	assert.Equal(t, 1, f.count())
+	assert.Equal(t, row{"id": str("a"), "FencingToken": num(1), "ProcessID": str("w2"), "LeaseUntil": num(until.UnixNano()),
+		"WantedBy": str("w2"), "WantedUntil": num(wanted.UnixNano())}, f.get("a"))
+	require.Error(t, f.original("a", "old", time.Now().Add(time.Minute)), "to the original the row is held")
+	f.reset()
+	require.NoError(t, f.HandOverLease(t.Context(), l, until))
+	assert.Equal(t, 1, f.count(), "again")
+
+	l, err := f.LeaseAsSeen(t.Context(), f.seen(), nil, for30s("w2"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), l.FencingToken())
+	assert.NotContains(t, f.get("a"), "WantedUntil")
+	l, err = f.Lease("a", for30s("w2"), time.Now().Add(time.Minute)) // remembers no older process
+	require.NoError(t, err)
+	f.reset()
+	require.NoError(t, f.HandOverLease(t.Context(), l, until))
+	assert.Equal(t, 2, f.count(), "nobody wants it: a release")
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(3)}, f.get("a"))
+}
+
+func TestLockStoreHandoverBeforeAnOlderProcessIsPastIsOneRelease(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	older, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	l, err := f.store().LeaseAsSeen(t.Context(), f.seen(), nil, for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", time.Now().Add(25*time.Second)))
+	f.reset()
+	require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(20*time.Second)))
+	assert.Equal(t, 1, f.count())
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(older.Until.UnixNano()), "FencingToken": num(2)}, f.get("a"))
+}
+
+func TestLockStoreHandoverOfWhatTheOriginalTookIsALoss(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	r := f.get("a")
+	r["ProcessID"] = str("original")
+	f.put(r)
+	assert.True(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute)) == lease.LeaseLostError)
+	assert.Equal(t, str("original"), f.get("a")["ProcessID"])
+}
+
+func TestLockStoreLosesNothingByALostReplyOfAWishOrAHandover(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	until := time.Now().Add(30 * time.Second)
+	l, err := f.Lease("a", for30s("w1"), until)
+	require.NoError(t, err)
+
+	s, m := f.metered(lossy("UpdateItem"))
+	require.NoError(t, s.WantLease(t.Context(), f.seen(), "w2", until))
+	assert.Equal(t, 2, m.count(), "the SDK's retry is refused, and shows that the wish was made")
+	assert.Equal(t, str("w2"), f.get("a")["WantedBy"])
+
+	s, m = f.metered(lossy("UpdateItem"))
+	until = until.Add(time.Second)
+	item, err := s.RenewLeaseItem(t.Context(), l, until, until)
+	require.NoError(t, err)
+	assert.Equal(t, 2, m.count())
+	assert.Equal(t, f.seen(), item)
+	assert.Equal(t, num(until.UnixNano()), f.get("a")["WantedUntil"])
+
+	s, m = f.metered(lossy("UpdateItem"))
+	require.NoError(t, s.HandOverLease(t.Context(), l, until))
+	assert.Equal(t, 2, m.count())
+	assert.Equal(t, str("w2"), f.get("a")["ProcessID"])
+
+	l, err = f.Lease("a", for30s("w2"), until.Add(time.Second))
+	require.NoError(t, err)
+	for _, lost := range [][]int{{1}, {2}, {1, 3}} {
+		s, m = f.metered(lossy("UpdateItem", lost...))
+		require.NoError(t, s.HandOverLease(t.Context(), l, until), "lost %v", lost)
+		assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": f.get("a")["FencingToken"]}, f.get("a"))
+		assert.LessOrEqual(t, m.count(), 4)
+		l, err = f.Lease("a", for30s("w2"), until.Add(time.Second))
+		require.NoError(t, err)
+	}
+
+	_, err = f.Lease("a", for30s("w2"), until.Add(2*time.Second))
+	require.NoError(t, err)
+	s, m = f.metered(lossy("UpdateItem"))
+	_, err = s.RenewLeaseItem(t.Context(), l, until.Add(time.Hour), until)
+	assert.True(t, err == lease.LeaseLostError, "got %v", err)
+	assert.LessOrEqual(t, m.count(), 2)
+}
+
+func TestLockStoreWishesAndHandoversThatArriveLateChangeNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	store, late := f.taped()
+	start := time.Now()
+	unchanged := func(what string, numbers ...int) {
+		t.Helper()
+		for _, n := range numbers {
+			before := f.get("a")
+			late.replay(t, n)
+			assert.Equal(t, before, f.get("a"), "%s: %d", what, n)
+		}
+	}
+	l, err := store.Lease("a", for30s("w1"), start.Add(30*time.Second)) // 0
+	require.NoError(t, err)
+	require.NoError(t, store.WantLease(t.Context(), f.seen(), "w2", start.Add(25*time.Second))) // 1
+	unchanged("the wish again", 0, 1)
+	_, err = store.RenewLeaseItem(t.Context(), l, start.Add(40*time.Second), start.Add(35*time.Second)) // 2
+	require.NoError(t, err)
+	unchanged("after a renewal", 0, 1, 2)
+	require.NoError(t, store.WantLease(t.Context(), f.seen(), "w3", start.Add(26*time.Second))) // 3
+	unchanged("the wish that was replaced", 0, 1, 3)
+	require.NoError(t, store.HandOverLease(t.Context(), l, start.Add(45*time.Second))) // 4
+	unchanged("after a handover", 0, 1, 2, 3, 4)
+	next, err := f.Lease("a", for30s("w3"), start.Add(50*time.Second))
+	require.NoError(t, err)
+	unchanged("after the next tenure has begun", 0, 1, 2, 3, 4)
+	require.NoError(t, f.WantLease(t.Context(), f.seen(), "w1", start.Add(25*time.Second)))
+	unchanged("when that is wanted", 0, 1, 2, 3, 4)
+	require.NoError(t, f.HandOverLease(t.Context(), next, start.Add(55*time.Second))) // w1 is the holder again
+	unchanged("when the item is reserved for the first holder", 0, 1, 2, 3, 4)
+	_, err = f.Lease("a", for30s("w1"), start.Add(60*time.Second))
+	require.NoError(t, err)
+	unchanged("when the first holder has it again", 1, 2, 3, 4)
+}
