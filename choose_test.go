@@ -36,7 +36,7 @@ func TestChoiceSortsItemsByHolderEndAndUse(t *testing.T) {
 		places := map[usage]string{unheld: c.unheld, unused: c.unused, inUse: ""}
 		for use, place := range places {
 			l := lookerWith(map[string]usage{"a": use})
-			assert.Equal(t, place, placeOf(l.choose([]LeaseItem{c.item})), "%s, usage %d", name, use)
+			assert.Equal(t, place, placeOf(l.choose(pageOf([]LeaseItem{c.item}))), "%s, usage %d", name, use)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func placeOf(c choice) (place string) {
 }
 
 func TestChoiceKeepsAllItemsOfAKind(t *testing.T) {
-	got := lookerWith(nil).choose(slices.Concat(heldBy("me", 3), freeItems(4), heldBy("w1", 5)))
+	got := lookerWith(nil).choose(pageOf(slices.Concat(heldBy("me", 3), freeItems(4), heldBy("w1", 5))))
 	assert.Len(t, got.own, 3)
 	assert.Len(t, got.free, 4)
 	assert.Empty(t, got.ending)
@@ -79,15 +79,12 @@ func TestChoiceIsTriedOwnRowsFirstThenFreeOnesAtRandom(t *testing.T) {
 }
 
 func TestChoiceOfUnseenItemsKeepsTheOrderOfTheStore(t *testing.T) {
-	c := choice{free: several("a", 3, unseenItem)}
+	c := lookerWith(nil).choose(pageOf(several("a", 3, unseenItem)))
 	assert.Equal(t, []string{"a0", "a1", "a2"}, idsOf(c.inOrder(reverse)))
 }
 
 func TestChoiceOfNothingIsEmpty(t *testing.T) {
 	assert.Empty(t, choice{}.inOrder(reverse))
-	assert.False(t, isUnseen(nil))
-	assert.False(t, isUnseen(freeItems(1)))
-	assert.True(t, isUnseen(several("a", 1, unseenItem)))
 }
 
 func TestFirstEndIsTheEarliest(t *testing.T) {

@@ -71,7 +71,7 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			return t.outcome(ctx, failure)
 		}
 		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-		pulse = pulse.failed(begun, t.left())
+		pulse = pulse.failed(t.left())
 	}
 }
 

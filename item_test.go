@@ -26,8 +26,14 @@ func heldItem(leaseID, holder string, left time.Duration) LeaseItem {
 // freeItem is one that was released.
 func freeItem(leaseID string) LeaseItem { return LeaseItem{LeaseID: leaseID, FencingToken: 1} }
 
-// unseenItem is one of a store of two methods.
-func unseenItem(leaseID string) LeaseItem { return LeaseItem{LeaseID: leaseID, unseen: true} }
+// unseenItem is one of a store of two methods: it shows no more than that it is there.
+func unseenItem(leaseID string) LeaseItem { return LeaseItem{LeaseID: leaseID} }
+
+// pageOf is a page of items. It is of a store of two methods if they show no token.
+func pageOf(items []LeaseItem) page {
+	isUnseen := len(items) > 0 && items[0].FencingToken == 0
+	return page{items: items, unseen: isUnseen}
+}
 
 // wantedBy is the item with a wish that ends so long after noon.
 func wantedBy(item LeaseItem, by string, left time.Duration) LeaseItem {

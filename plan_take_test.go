@@ -41,7 +41,7 @@ func TestPlannerTakesNothingThatIsInUseOrRestsOrThatItWorksOn(t *testing.T) {
 	p.leased("worked-too")
 	p.failed(noon, "rests")
 	p.failed(noon, "rests-too")
-	next := p.looked(noon, items, func(leaseID string) bool {
+	next := p.looked(noon, pageOf(items), func(leaseID string) bool {
 		return leaseID == "used" || leaseID == "used-too"
 	})
 	assert.Equal(t, lookAgain, next.kind)
@@ -251,7 +251,7 @@ func TestPlannerTriesAllUnseenItemsWhileTheStoreAnswers(t *testing.T) {
 
 func TestPlannerTriesUnseenItemsThriceOnAStoreThatFails(t *testing.T) {
 	p := plannerOf(3, greatest)
-	next := p.looked(noon, several("a", 20, unseenItem), nothingUsed)
+	next := p.looked(noon, pageOf(several("a", 20, unseenItem)), nothingUsed)
 	for range 2 {
 		assert.Equal(t, leaseItems, next.kind)
 		next = p.next(noon, false)

@@ -48,7 +48,7 @@ type played struct {
 // play plays a round to its end. All that the planner wants to lease it gets, but for the
 // items that another is faster to lease.
 func play(p *planner, now time.Time, items []LeaseItem, lost ...string) (was played) {
-	next := p.looked(now, slices.Clone(items), nothingUsed)
+	next := p.looked(now, pageOf(slices.Clone(items)), nothingUsed)
 	for next.kind != lookAgain {
 		var ids []string
 		for _, c := range next.items {
@@ -154,7 +154,7 @@ func TestRoundLeasesOwnRowsThenFreeOnesThenWishesThenLooks(t *testing.T) {
 }
 
 func TestRoundOfNothingOnlyLooks(t *testing.T) {
-	next := unlimited().looked(noon, nil, nothingUsed)
+	next := unlimited().looked(noon, pageOf(nil), nothingUsed)
 	assert.Equal(t, lookAgain, next.kind)
 	assert.Equal(t, noon.Add(10*sec+500*ms), next.look)
 }
@@ -171,7 +171,7 @@ func TestPlannerForgetsTheWishForWhatItHasLeased(t *testing.T) {
 func TestPlannerLeavesAnItemAloneForAPeriodAfterAFailedLease(t *testing.T) {
 	p := unlimited()
 	items := []LeaseItem{freeItem("a")}
-	require.Equal(t, leaseItems, p.looked(noon, slices.Clone(items), nothingUsed).kind)
+	require.Equal(t, leaseItems, p.looked(noon, pageOf(slices.Clone(items)), nothingUsed).kind)
 	p.failed(noon, "a")
 	assert.Equal(t, lookAgain, p.next(noon, false).kind)
 	assert.Empty(t, play(p, noon.Add(10*sec-1), items).leased)

@@ -284,7 +284,7 @@ func TestPlannerLeasesWhatWasHandedOverToItAtItsNextLook(t *testing.T) {
 	items[0] = wantedBy(heldItem(wished[0], "me", 20*sec), "me", 20*sec)
 	items[1] = heldItem("w1-1", "w1", 20*sec)
 
-	next := p.looked(noon.Add(3*sec), items, nothingUsed)
+	next := p.looked(noon.Add(3*sec), pageOf(items), nothingUsed)
 	assert.Equal(t, leaseItems, next.kind)
 	assert.Len(t, next.items, 1)
 	assert.True(t, next.items[0].wished)

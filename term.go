@@ -305,10 +305,8 @@ func (p pulse) succeeded(begun time.Time) pulse {
 	return p
 }
 
-// failed returns the pulse after a renewal that was begun then, when so much is left of
-// the lease.
-func (p pulse) failed(begun time.Time, left time.Duration) pulse {
-	p.begun = begun
+// failed returns the pulse after a renewal that failed, when so much is left of the lease.
+func (p pulse) failed(left time.Duration) pulse {
 	p.failing = true
 	short := max(left/4, p.least)
 	p.pause = min(2*p.pause, p.most, short)

@@ -92,7 +92,7 @@ func TestTermBeginsWithItsGrant(t *testing.T) {
 
 var (
 	allPhases = []phase{held, wanted, expired, lost, released}
-	allFates  = []fate{notFreed, discarded, freed, handedOver, taken}
+	allFates  = []fate{notFreed, freed, handedOver, taken}
 	allEvents = []eventKind{
 		timePassed, renewed, wishSeen, lossSeen, givenUp, givenAway,
 		rowFreed, rowHandedOver, rowTaken,
@@ -110,6 +110,7 @@ func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
 				what := fmt.Sprintf("phase %d, fate %d, event %d", phase, fate, kind)
 				assert.Equal(t, wantPhase(was, kind), is.phase, what)
 				assert.Equal(t, wantFate(was, kind), is.fate, what)
+				assert.Equal(t, was.live() && kind == givenAway, is.discarded, what)
 				assert.Equal(t, was.live() && kind == renewed, is.end != was.end, what)
 				assert.Equal(t, was.live() && kind == wishSeen, is.wish != was.wish, what)
 			}
@@ -137,9 +138,6 @@ func wantFate(was term, kind eventKind) fate {
 	next := map[eventKind]fate{rowFreed: freed, rowHandedOver: handedOver, rowTaken: taken}
 	if is, changes := next[kind]; changes {
 		return is
-	}
-	if kind == givenAway && (was.phase == held || was.phase == wanted) {
-		return discarded
 	}
 	return was.fate
 }
@@ -423,16 +421,16 @@ func TestPulsesPausesGrowWithinBounds(t *testing.T) {
 		200 * ms, 400 * ms, 800 * ms,
 		1600 * ms, 3200 * ms, 5 * sec, 5 * sec,
 	} {
-		p = p.failed(at, time.Minute)
+		p = p.failed(time.Minute)
 		assert.Equal(t, at.Add(want/2), p.next(at, is, noJitter))
 		assert.Equal(t, at.Add(want), p.next(at, is, fullJitter))
 	}
-	fresh := p.succeeded(at).failed(at, time.Minute)
-	assert.Equal(t, at.Add(200*ms), fresh.next(at, is, fullJitter), "they grow anew")
+	fresh := p.succeeded(at).failed(time.Minute)
+	assert.Equal(t, at.Add(400*ms), fresh.next(at, is, fullJitter), "they grow anew")
 
-	p = p.failed(at, 8*sec)
+	p = p.failed(8*sec)
 	assert.Equal(t, at.Add(2*sec), p.next(at, is, fullJitter), "a quarter of what is left")
-	p = p.failed(at, 0)
+	p = p.failed(0)
 	assert.Equal(t, at.Add(100*ms), p.next(at, is, fullJitter), "but no less than the least")
 
 	p = p.succeeded(at)
@@ -460,7 +458,6 @@ func TestPulseCountsFromTheBeginOfTheLastRenewal(t *testing.T) {
 	is := termAt(held, notFreed).extended(grantUntil(40*sec), answered)
 	p := newPulse(noon, 10*sec, 10*sec, thirty)
 	assert.Equal(t, begun.Add(10*sec), p.succeeded(begun).next(answered, is, fullJitter))
-	failed := p.failed(begun, time.Minute)
-	assert.Equal(t, begun, failed.begun)
+	failed := p.failed(time.Minute)
 	assert.Equal(t, answered.Add(200*ms), failed.next(answered, is, fullJitter))
 }
