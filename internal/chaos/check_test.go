@@ -141,7 +141,7 @@ func TestChecker(t *testing.T) {
 					checker.Add(c.history[i])
 				}
 				got := []Rule{}
-				for _, v := range checker.Report(50).Violations {
+				for _, v := range checker.Report(Bounds{Recovery: 50}).Violations {
 					got = append(got, v.Rule)
 				}
 				assert.ElementsMatch(t, c.want, got)
@@ -182,11 +182,10 @@ func TestCheckerOfThoseThatShare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			checker := NewChecker()
-			checker.HeldWithin, checker.LevelWithin = 50, 80
 			for _, i := range rand.Perm(len(c.history)) {
 				checker.Add(c.history[i])
 			}
-			report, got := checker.Report(0), []Rule(nil)
+			report, got := checker.Report(Bounds{Gap: 50, Level: 80}), []Rule(nil)
 			for _, v := range report.Violations {
 				got = append(got, v.Rule)
 			}
@@ -210,7 +209,7 @@ func TestReportCounts(t *testing.T) {
 		checker.Add(e)
 	}
 	assert.Equal(t, Report{Tenures: 5, Renewals: 1, Releases: 2, Handovers: 1, Takeovers: 2, Accepted: 1, Refused: 1,
-		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(50))
+		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(Bounds{Recovery: 50}))
 }
 
 func TestViolationsNameTheTenures(t *testing.T) {
@@ -219,5 +218,5 @@ func TestViolationsNameTheTenures(t *testing.T) {
 	checker.Add(obtained("b", "B", 7, 10, 12))
 	assert.Equal(t, `tokens of x between 0s and 12ns: tenure a (token 7, by "A", obtained at 2ns by a write of 0s) and `+
 		`tenure b (token 7, by "B", obtained at 12ns by a write of 10ns) have the same token`,
-		fmt.Sprint(checker.Report(0).Violations[0]))
+		fmt.Sprint(checker.Report(Bounds{}).Violations[0]))
 }

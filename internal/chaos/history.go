@@ -83,33 +83,48 @@ func (r *Recorder) Add(e Event) {
 // Close closes the file.
 func (r *Recorder) Close() error { return r.file.Close() }
 
-// Read passes all events of the history in a directory to a function, file by file. A file whose
-// last line is incomplete is that of a process that was killed in the middle of it.
-func Read(dir string, add func(Event)) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
+// Read passes all events of the history in a directory to a function.
+func Read(dir string, add func(Event)) error { return NewReader(dir).Read(add) }
+
+// Reader reads a history that grows.
+type Reader struct {
+	dir  string
+	read map[string]int64 // how much of each file
+}
+
+// NewReader returns a reader that has read nothing yet of the history in a directory.
+func NewReader(dir string) *Reader { return &Reader{dir: dir, read: make(map[string]int64)} }
+
+// Read passes all events that it hasn't read yet to a function, file by file. An incomplete last line of
+// a file is left: it is still being written, or its process was killed in the middle of it.
+func (r *Reader) Read(add func(Event)) error {
+	names, err := filepath.Glob(filepath.Join(r.dir, "*"))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := readFile(name, add); err != nil {
+		if err := r.readFile(name, add); err != nil {
 			return fmt.Errorf("chaos: %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func readFile(name string, add func(Event)) error {
+func (r *Reader) readFile(name string, add func(Event)) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if _, err := file.Seek(r.read[name], io.SeekStart); err != nil {
+		return err
+	}
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')
-		switch {
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		var e Event
@@ -117,6 +132,7 @@ func readFile(name string, add func(Event)) error {
 			return fmt.Errorf("%q: %w", line, err)
 		}
 		add(e)
+		r.read[name] += int64(len(line))
 	}
 }
 
@@ -126,9 +142,12 @@ func Excerpt(dir string, v Violation) ([]Event, error) {
 	var events []Event
 	first, last := make(map[[2]string]Event), make(map[[2]string]Event) // by tenure and kind
 	err := Read(dir, func(e Event) {
+		concerns := e.Item == v.Item || e.Kind == Fault
+		if !concerns || e.End < v.From || e.Begin > v.To {
+			return
+		}
 		key := [2]string{e.Tenure, string(e.Kind)}
 		switch {
-		case e.End < v.From || e.Begin > v.To || e.Item != v.Item && e.Kind != Fault:
 		case e.Kind != Valid && e.Kind != Working:
 			events = append(events, e)
 		case first[key].Kind == "":
