@@ -70,6 +70,7 @@ func (f *fleet) crew() {
 		Duration: 1500 * time.Millisecond,
 		Wait:     300 * time.Millisecond,
 		Patience: 3 * time.Second,
+		Saves:    0.5,
 	}
 	f.weather = chaos.Options{Rate: 0.15, Faults: chaos.AnyFault, Longest: 2 * f.template.Duration}
 	inOrder := f.weather // The original's writes undo each other if they arrive out of order.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -142,6 +141,7 @@ func (f *fleet) worker(o chaos.Options, w worker) worker {
 	w.Duration = f.template.Duration
 	w.Wait = f.template.Wait
 	w.Patience = cmp.Or(w.Patience, f.template.Patience)
+	w.Saves = cmp.Or(w.Saves, f.template.Saves)
 	w.Retries = n % 3
 	w.Seed = o.Seed
 	w.History = f.dir

@@ -69,12 +69,16 @@ func (r *run) completed(req *request.Request) {
 	}
 }
 
-// repeat sends a handover again and again, as a network might.
+// repeat sends a handover again and again, as a network might, for four leases' time.
 func (r *run) repeat(in *dynamodb.UpdateItemInput) {
 	again := ddblocal.NewClient(r.Endpoint, &aws.Config{HTTPClient: r.leases.Config.HTTPClient})
 	for end := time.Now().Add(4 * r.Duration); time.Now().Before(end); {
-		r.sleep(context.Background(), r.Duration/5)
-		again.UpdateItem(in)
+		select {
+		case <-time.After(r.upTo(r.Duration / 5)):
+			again.UpdateItem(in)
+		case <-r.stopping:
+			return
+		}
 	}
 }
 
@@ -151,7 +155,7 @@ func (r *run) working(item, tenure string) {
 }
 
 // resume goes on counting where the last holder of the item has saved to have come, and returns what
-// saves the next number, every other time.
+// may save the next number.
 func (r *run) resume(l *lease.Lease, tenure string) (save func(ctx context.Context)) {
 	now := chaos.Now()
 	n := 0
@@ -161,7 +165,7 @@ func (r *run) resume(l *lease.Lease, tenure string) (save func(ctx context.Conte
 	r.history.Add(chaos.Event{Kind: chaos.Resumed, Begin: now, End: now,
 		Item: l.LeaseID, Tenure: tenure, Note: strconv.Itoa(n)})
 	return func(ctx context.Context) {
-		if r.chance(0.5) {
+		if r.chance(r.Saves) {
 			n++
 			ctx, cancel := context.WithTimeout(ctx, r.Duration/3)
 			defer cancel()

@@ -46,6 +46,7 @@ type worker struct {
 	Duration   time.Duration
 	Wait       time.Duration
 	Patience   time.Duration // how long it keeps an item at the most; 0 for ever
+	Saves      float64       // how often it saves how far it has come, of the times that it could
 	Retries    int           // of the SDK
 	Seed       uint64
 	History    string // the directory
@@ -96,6 +97,7 @@ type run struct {
 	locker        *lease.Locker
 	asked         sync.Map // when the last write that leases was first sent, by item
 	watching      sync.WaitGroup
+	stopping      <-chan struct{}
 
 	mu   sync.Mutex // guards:
 	rand *rand.Rand
@@ -111,6 +113,7 @@ func (w worker) run(ctx context.Context) error {
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	defer transport.CloseIdleConnections()
 	r := newRun(w, history, transport)
+	r.stopping = ctx.Done()
 	defer r.watching.Wait()
 	if w.ClockError != 0 {
 		r.settleClock(ctx)
@@ -118,9 +121,17 @@ func (w worker) run(ctx context.Context) error {
 	w.ready()
 	for ctx.Err() == nil {
 		r.once(ctx)
-		r.sleep(ctx, r.Duration) // Let others have it, too.
+		r.sleep(ctx, r.rest())
 	}
 	return nil
+}
+
+// rest is how long it lets others have what it had, at the most.
+func (w worker) rest() time.Duration {
+	if w.Patience > 0 {
+		return min(w.Patience, w.Duration)
+	}
+	return w.Duration
 }
 
 func newRun(w worker, history *chaos.Recorder, transport *http.Transport) *run {
