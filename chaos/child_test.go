@@ -46,12 +46,7 @@ func (w *firstWrite) Write(p []byte) (int, error) {
 // spawn starts a process for the worker. It is another worker each time, by its name.
 func (c *child) spawn() error {
 	c.started++
-	w := c.settings
-	w.Name = fmt.Sprintf("%s.%d", w.Name, c.started)
-	w.Seed += uint64(c.started)
-	if !w.Restarted {
-		w.Lessee = w.Name
-	}
+	w := c.settings.again(c.started)
 	c.fleet.named(w.Lessee)
 	p, err := newProcess(w)
 	if err != nil {

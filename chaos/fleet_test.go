@@ -37,18 +37,15 @@ type fleet struct {
 	weather  chaos.Options  // what most proxies have in common
 	machine  *chaos.Machine // for a fleet that must do things in time
 	since    time.Duration  // from when on it must, by chaos.Now
+	lease    time.Duration  // that was in force before
 
 	proxies  []*chaos.Proxy
+	locals   []*local
 	children []*child
-	sharers  []worker        // of this process
-	starting []chan struct{} // each closed when a worker of this process begins to work
 	ctx      context.Context // done when the fleet stops
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
-	steady   atomic.Bool     // those of this process that share stay
-	others   context.Context // done when those of this process that don't share leave
-	leave    context.CancelFunc
-	leaving  sync.WaitGroup
+	steady   atomic.Bool // locals that share stay
 
 	mu      sync.Mutex // guards:
 	lessees []string   // of all workers so far
@@ -58,7 +55,6 @@ type fleet struct {
 func newFleet(t *testing.T, endpoint string, seed uint64, items int) *fleet {
 	f := &fleet{t: t, seed: seed, endpoint: endpoint, table: newTable(t, endpoint)}
 	f.ctx, f.cancel = context.WithCancel(t.Context())
-	f.others, f.leave = context.WithCancel(f.ctx)
 	f.openHistory()
 	guards := worker{Table: f.table.name}.guardTable()
 	require.NoError(t, lease.NewLockStore(f.table.ddb, guards, "id").EnsureTable())
@@ -150,18 +146,7 @@ func (f *fleet) worker(o chaos.Options, w worker) worker {
 
 // start runs a worker in this process.
 func (f *fleet) start(o chaos.Options, w worker) {
-	w = f.worker(o, w)
-	ready := make(chan struct{})
-	f.starting = append(f.starting, ready)
-	w.ready = func() { close(ready) }
-	w.steady = &f.steady
-	f.named(w.Lessee)
-	if w.shares() {
-		f.sharers = append(f.sharers, w)
-		f.background(func(ctx context.Context) { assert.NoError(f.t, w.run(ctx)) })
-	} else {
-		f.leaving.Go(func() { assert.NoError(f.t, w.run(f.others)) })
-	}
+	f.locals = append(f.locals, f.run(f.worker(o, w)))
 }
 
 // later makes a worker that is to run in a process of its own.
@@ -202,50 +187,13 @@ func (f *fleet) kill(c *child) {
 	c.process.kill()
 }
 
-// alone stops or kills all workers but those that share, restarts one of these, and records that now
-// only they are left.
-func (f *fleet) alone() {
-	var sharers []*child
-	for i, c := range f.children {
-		switch {
-		case c.settings.shares():
-			sharers = append(sharers, c)
-		case i%2 == 0:
-			assert.NoError(f.t, c.process.stop())
-		default:
-			f.kill(c)
-		}
-	}
-	f.leave()
-	f.leaving.Wait()
-	f.children = sharers
-	f.kill(sharers[0])
-	require.NoError(f.t, sharers[0].spawn())
-	f.onlySharing()
-}
-
-// onlySharing records that from now on there are only those that share. It waits until they are at work.
-func (f *fleet) onlySharing() {
-	for _, c := range f.children {
-		require.NoError(f.t, c.process.awaitReady())
-	}
-	for _, ready := range f.starting {
-		select {
-		case <-ready:
-		case <-time.After(hangs):
-			f.t.Fatal("a worker did not begin to work")
-		}
-	}
-	for lessee, most := range f.limits() {
-		f.record(chaos.Event{Kind: chaos.Sharing, Lessee: lessee, Token: int64(most)})
-	}
-}
-
 // limits returns those that share, and how many items they take.
 func (f *fleet) limits() map[string]int {
 	limits := make(map[string]int)
-	for _, w := range f.sharers {
-		limits[w.Lessee] = w.Most
+	for _, l := range f.locals {
+		if l.shares() {
+			limits[l.Lessee] = l.Most
+		}
 	}
 	for _, c := range f.children {
 		if c.settings.shares() {
@@ -258,7 +206,9 @@ func (f *fleet) limits() map[string]int {
 // stop stops all workers and wants nothing to be left of them but their history.
 func (f *fleet) stop() {
 	f.cancel()
-	f.leaving.Wait()
+	for _, l := range f.locals {
+		<-l.gone
+	}
 	for _, c := range f.children {
 		f.running.Go(func() {
 			if err := c.process.stop(); err != nil {

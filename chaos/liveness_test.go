@@ -17,11 +17,15 @@ func (f *fleet) idleBounds() chaos.Bounds {
 	lease := f.template.Duration
 	period := lease / 3
 	return chaos.Bounds{
-		Recovery: lease + period + time.Second,
+		Recovery: f.lease + f.lease/3 + time.Second,
 		Gap:      lease + period + time.Second,
 		Level:    10*period + time.Second,
 	}
 }
+
+// longEnough returns how long leases must be at least on a machine that is so late, lest they are lost
+// all the time: then nothing is ever level.
+func longEnough(late chaos.Lateness) time.Duration { return late.Steps(6) }
 
 // In how many steps items are held that nobody held, and are level that one held.
 const (
@@ -50,55 +54,12 @@ func (f *fleet) lateness(quiet chaos.Lateness) string {
 	bound := func(name string, of, at time.Duration) string {
 		return row(name, fmt.Sprintf("%v + %v", at, (of-at).Round(time.Millisecond)))
 	}
-	return row("machine before the chaos", quiet) +
+	leases := row("leases; when only those that share were left", fmt.Sprintf("%v; %v", f.lease, f.template.Duration))
+	return leases +
+		row("machine before the chaos", quiet) +
 		row("machine in all", f.machine.Worst(0)) +
 		row("machine since the faults ended", f.machine.Worst(f.since)) +
 		bound("bound: all held after the faults", wide.Recovery, idle.Recovery) +
 		bound("bound: gap when only those that share were left", wide.Gap, idle.Gap) +
 		bound("bound: level then", wide.Level, idle.Level)
-}
-
-// awaitHeld waits until each item has been leased or renewed since, or for as long as that may take.
-func (f *fleet) awaitHeld() {
-	anew := time.Now().Add(f.template.Duration) // No lease from before lasts longer.
-	held := make(map[string]string)
-	for len(held) < len(f.items) && chaos.Now()-f.since < f.bounds().Recovery {
-		time.Sleep(10 * time.Millisecond)
-		for item, lessee := range f.table.holders(anew) {
-			held[item] = lessee
-		}
-	}
-}
-
-// awaitLevel waits until the table has been level for a period, or for as long as that may take.
-func (f *fleet) awaitLevel() {
-	begin := chaos.Now()
-	period := f.template.Duration / 3
-	limits := f.limits()
-	var since time.Duration // it is level; 0 if it isn't
-	for chaos.Now()-begin < f.bounds().Level+period {
-		time.Sleep(10 * time.Millisecond)
-		now := chaos.Now()
-		if !f.isLevel(limits) {
-			since = 0
-			continue
-		}
-		if since == 0 {
-			since = now
-		}
-		// All must have seen it, too.
-		if now-since > period+f.machine.Worst(f.since).Steps(3) {
-			return
-		}
-	}
-}
-
-// isLevel tells whether the table is level.
-func (f *fleet) isLevel(limits map[string]int) bool {
-	counts := make(map[string]int)
-	held := f.table.holders(time.Now())
-	for _, lessee := range held {
-		counts[lessee]++
-	}
-	return len(held) == len(f.items) && chaos.Level(counts, limits)
 }

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
 	role, needs, _ := strings.Cut(os.Getenv(roleEnv), " ")
 	if role == "" {
+		// DynamoDB Local is started many times: it should start soon, and take little of the machine.
+		os.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 		ddblocal.Main(m)
 	}
 	if err := roles[role](needs); err != nil {

@@ -181,8 +181,6 @@ type server struct {
 }
 
 func startServer(t *testing.T) *server {
-	// It is killed and started again many times: it should start soon.
-	t.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 	s := &server{t: t, options: ddblocal.Options{Dir: t.TempDir()}}
 	require.NoError(t, s.start(t.Context()))
 	t.Cleanup(s.stop)

@@ -62,6 +62,16 @@ type worker struct {
 func (w worker) LesseeID() string             { return w.Lessee }
 func (w worker) LeaseDuration() time.Duration { return w.Duration }
 
+// again returns the worker that is the nth to be started with these settings.
+func (w worker) again(n int) worker {
+	w.Name = fmt.Sprintf("%s.%d", w.Name, n)
+	w.Seed += uint64(n)
+	if !w.Restarted {
+		w.Lessee = w.Name
+	}
+	return w
+}
+
 // shares tells whether it works by HoldShare.
 func (w worker) shares() bool {
 	return w.How == isSharing || w.How == isRestless || w.How == isRepeating

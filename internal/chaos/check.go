@@ -53,14 +53,25 @@ func (c *Checker) Add(e Event) {
 	case Calm:
 		c.calm = e.End
 	case Sharing:
-		c.sharers[e.Lessee] = int(e.Token)
-		c.alone = max(c.alone, e.End)
+		c.addSharer(e)
 	default:
 		if c.tenures[e.Tenure] == nil {
 			c.tenures[e.Tenure] = newTenure()
 		}
 		c.tenures[e.Tenure].add(e)
 	}
+}
+
+// addSharer takes one of those that share. Those count that were the last to be left, all at one time.
+func (c *Checker) addSharer(e Event) {
+	if e.End < c.alone {
+		return
+	}
+	if e.End > c.alone {
+		clear(c.sharers)
+		c.alone = e.End
+	}
+	c.sharers[e.Lessee] = int(e.Token)
 }
 
 // Report holds what was added against the rules. More may be added afterwards.

@@ -168,17 +168,18 @@ func TestCheckerOfThoseThatShare(t *testing.T) {
 		want       []Rule
 		gap, level time.Duration
 	}{
-		"level all along":        {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200), on("z", "B", 3, 200)), nil, 0, 0},
-		"level in time":          {join(sharing(0, 0), on("x", "A", 1, 110), on("x", "B", 120, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), nil, 10, 20},
-		"level too late":         {join(sharing(0, 0), on("x", "A", 1, 160), on("x", "B", 190, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 30, never},
-		"one has all":            {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 0, never},
-		"one can't take":         {join(sharing(0, 1), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), nil, 0, 0},
-		"one can take more":      {join(sharing(0, 2), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), []Rule{NotLevel}, 0, never},
-		"a stranger has one":     {join(sharing(0, 0), on("x", "S", 1, 200), on("y", "A", 2, 200)), []Rule{NotLevel}, 0, never},
-		"never all at once":      {join(sharing(0, 0), on("x", "A", 1, 130), on("x", "A", 160, 200), on("y", "B", 131, 159)), []Rule{NotLevel}, 41, never},
-		"one is never held":      {join(sharing(0), on("x", "A", 1, 200), []Event{{Kind: Registered, Item: "y"}, {Kind: Found, Item: "y"}}), []Rule{NotHeld, NotLevel}, 100, never},
-		"nobody for too long":    {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 160, 200)), []Rule{NotHeld}, 60, 60},
-		"held, and then no more": {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 50, 140)), []Rule{NotHeld}, 60, 0},
+		"level all along":           {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200), on("z", "B", 3, 200)), nil, 0, 0},
+		"level in time":             {join(sharing(0, 0), on("x", "A", 1, 110), on("x", "B", 120, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), nil, 10, 20},
+		"the last to be left count": {join([]Event{{Kind: Sharing, Lessee: "C", End: 90}}, sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200)), nil, 0, 0},
+		"level too late":            {join(sharing(0, 0), on("x", "A", 1, 160), on("x", "B", 190, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 30, never},
+		"one has all":               {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 0, never},
+		"one can't take":            {join(sharing(0, 1), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), nil, 0, 0},
+		"one can take more":         {join(sharing(0, 2), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), []Rule{NotLevel}, 0, never},
+		"a stranger has one":        {join(sharing(0, 0), on("x", "S", 1, 200), on("y", "A", 2, 200)), []Rule{NotLevel}, 0, never},
+		"never all at once":         {join(sharing(0, 0), on("x", "A", 1, 130), on("x", "A", 160, 200), on("y", "B", 131, 159)), []Rule{NotLevel}, 41, never},
+		"one is never held":         {join(sharing(0), on("x", "A", 1, 200), []Event{{Kind: Registered, Item: "y"}, {Kind: Found, Item: "y"}}), []Rule{NotHeld, NotLevel}, 100, never},
+		"nobody for too long":       {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 160, 200)), []Rule{NotHeld}, 60, 60},
+		"held, and then no more":    {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 50, 140)), []Rule{NotHeld}, 60, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checker := NewChecker()

@@ -34,7 +34,7 @@ const (
 	Saved      Kind = "saved"      // the number in Note, to the row, by a write that was first sent at Begin
 	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, which it found in the row
 	Working    Kind = "working"    // work on the item went on, and relied on the tenure
-	Sharing    Kind = "sharing"    // from now on the Lessee and others like it share all items; Token is its limit, 0 for none
+	Sharing    Kind = "sharing"    // from End on, Lessee and others like it share all items; Token is its limit, 0 for none
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
 	Refused    Kind = "refused"    // a guarded write of the tenure
 	Fault      Kind = "fault"      // of the kind in Note, to Lessee
