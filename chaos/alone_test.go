@@ -21,7 +21,7 @@ func (f *fleet) awaitHeld() {
 	}
 }
 
-// others stops or kills all workers but those that share.
+// stopOthers stops or kills all workers but those that share.
 func (f *fleet) stopOthers() {
 	var sharers []*child
 	for i, c := range f.children {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/intercom/lease/internal/chaos"
 	"github.com/intercom/lease/internal/ddblocal"
 )
@@ -25,129 +23,136 @@ var brief = worker{
 
 // variant is a way to break the library, from without. The same circumstances without it are sound.
 type variant struct {
-	name   string
-	breaks chaos.Rule
-	items  int
-	start  func(f *fleet, broken bool)
+	name          string
+	items         int
+	breaks        chaos.Rule
+	broken, sound circumstances
 }
 
-// variants are all that break safety, those that take longest to catch first.
+// circumstances starts workers, and what else happens to them.
+type circumstances func(*fleet)
+
+// straight are the options of a proxy that does nothing, through of one that rewrites requests.
+var straight chaos.Options
+
+func through(rewrite rewrite) chaos.Options { return chaos.Options{Rewrite: rewrite} }
+
+// variants are all that break safety.
 var variants = []variant{
-	{"a save whoever holds the item", chaos.LostSave, 1,
-		func(f *fleet, broken bool) {
-			saver := briefNamesake
-			saver.Saves = 1
-			f.several(4, saver, rewritten(broken, saveAnyway))
-		}},
-	{"a handover by name only", chaos.Overlap, 4,
-		func(f *fleet, broken bool) { f.wished(isRepeating, rewritten(broken, handOverByName)) }},
-	{"a renewal without the token", chaos.StaleRenewal, 1,
-		func(f *fleet, broken bool) { f.namesakes(rewritten(broken, renewByNameOnly)) }},
-	{"a release that frees what an older process of the name relies on", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.briefNamesakes(rewritten(broken, releaseAtOnce)) }},
-	{"a holder that ignores the end of its tenure", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.darkened(choose(broken, isCareless, usesLibrary)) }},
-	{"a release whatever the row's end", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.rollback(rewritten(broken, releaseByToken)) }},
-	{"work that goes on after the handover", chaos.Overwork, 1,
-		func(f *fleet, broken bool) {
-			f.wished(choose(broken, isRestless, isSharing), chaos.Options{})
-		}},
-	{"a fast clock without correction", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.skewed(2*time.Minute, broken) }},
-	{"a slow clock without correction", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.skewed(-2*time.Minute, broken) }},
-	{"a store without the condition", chaos.Overlap, 1,
-		func(f *fleet, broken bool) { f.several(4, worker{}, rewritten(broken, leaseAnyway)) }},
+	{
+		"a save whoever holds the item", 1, chaos.LostSave,
+		several(4, briefSaver, through(saveAnyway)), several(4, briefSaver, straight),
+	}, {
+		"a handover by name only", 4, chaos.Overlap,
+		wished(isRepeating, through(handOverByName)), wished(isRepeating, straight),
+	}, {
+		"a renewal without the token", 1, chaos.StaleRenewal,
+		several(2, namesake, through(renewByNameOnly)), several(2, namesake, straight),
+	}, {
+		"a release that frees what an older process of the name relies on", 1, chaos.Overlap,
+		briefNamesakes(through(releaseAtOnce)), briefNamesakes(straight),
+	}, {
+		"a release whatever the row's end", 1, chaos.Overlap,
+		rollback(through(releaseByToken)), rollback(straight),
+	}, {
+		"a store without the condition", 1, chaos.Overlap,
+		several(4, worker{}, through(leaseAnyway)), several(4, worker{}, straight),
+	}, {
+		"a holder that ignores the end of its tenure", 1, chaos.Overlap,
+		darkened(isCareless), darkened(usesLibrary),
+	}, {
+		"work that goes on after the handover", 1, chaos.Overwork,
+		wished(isRestless, straight), wished(isSharing, straight),
+	}, {
+		"a fast clock without correction", 1, chaos.Overlap,
+		skewed(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}),
+		skewed(chaos.Options{Skew: 2 * time.Minute}),
+	}, {
+		"a slow clock without correction", 1, chaos.Overlap,
+		skewed(chaos.Options{Skew: -2 * time.Minute, OwnDate: true}),
+		skewed(chaos.Options{Skew: -2 * time.Minute}),
+	},
 }
 
-// rewritten returns the options of a proxy that breaks requests, or doesn't.
-func rewritten(broken bool, rewrite rewrite) chaos.Options {
-	if !broken {
-		return chaos.Options{}
-	}
-	return chaos.Options{Rewrite: rewrite}
-}
+var (
+	// namesake is one of several of one name, which keep what they have for long.
+	namesake = worker{Lessee: "host:1", Patience: 5 * time.Second}
 
-func choose(broken bool, brokenHow, soundHow string) string {
-	if broken {
-		return brokenHow
-	}
-	return soundHow
-}
+	// briefNamesake keeps nothing for long. briefSaver always saves.
+	briefNamesake = worker{Lessee: "host:1", Patience: 300 * time.Millisecond}
+	briefSaver    = worker{Lessee: "host:1", Patience: 300 * time.Millisecond, Saves: 1}
+)
 
-// several starts workers.
-func (f *fleet) several(n int, w worker, o chaos.Options) {
-	for range n {
-		f.start(o, w)
-	}
-}
-
-// namesakes starts two of one name, which keep what they have for long.
-func (f *fleet) namesakes(o chaos.Options) {
-	f.several(2, worker{Lessee: "host:1", Patience: 5 * time.Second}, o)
-}
-
-// briefNamesake is one of several of one name, which keep nothing for long.
-var briefNamesake = worker{Lessee: "host:1", Patience: 300 * time.Millisecond}
-
-// briefNamesakes starts namesakes that keep nothing for long, and others.
-func (f *fleet) briefNamesakes(o chaos.Options) {
-	f.several(3, briefNamesake, o)
-	f.several(2, worker{}, chaos.Options{})
-}
-
-// rollback starts a worker that is rolled back to the original, and others.
-func (f *fleet) rollback(o chaos.Options) {
-	f.start(o, worker{How: isRolledBack})
-	f.several(2, worker{}, chaos.Options{})
-}
-
-// skewed starts a worker whose clock is off, and another. If it's slow, it only takes what is free.
-func (f *fleet) skewed(by time.Duration, uncorrected bool) {
-	f.start(chaos.Options{Skew: by, OwnDate: uncorrected}, worker{ClockError: 40 * time.Millisecond})
-	f.start(chaos.Options{}, worker{})
-}
-
-// darkened starts a worker in black holes that are longer than its lease, and another.
-func (f *fleet) darkened(how string) {
-	f.start(chaos.Options{Longest: brief.Duration}, worker{How: how})
-	dark := f.proxies[0]
-	f.background(func(ctx context.Context) {
-		for r := f.random(0); pause(ctx, r, 3*brief.Duration, 5*brief.Duration); {
-			dark.Dark(2 * brief.Duration)
+// several are workers of one kind.
+func several(n int, w worker, o chaos.Options) circumstances {
+	return func(f *fleet) {
+		for range n {
+			f.start(o, w)
 		}
-	})
-	f.start(chaos.Options{}, worker{})
+	}
 }
 
-// wished starts workers that share, and an operator who keeps them handing over.
-func (f *fleet) wished(how string, o chaos.Options) {
-	f.several(2, worker{How: how}, o)
-	f.steady.Store(true)
-	f.background(func(ctx context.Context) {
-		for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
-			until := time.Now().Add(brief.Duration)
-			f.wish(ctx, f.items[r.IntN(len(f.items))], str(f.anyLessee(r)), num(until.UnixNano()))
-		}
-	})
+// briefNamesakes are namesakes that keep nothing for long, and others.
+func briefNamesakes(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		several(3, briefNamesake, o)(f)
+		several(2, worker{}, straight)(f)
+	}
 }
 
-// side is how many variants run side by side.
-const side = 10
+// rollback is a worker that is rolled back to the original, and others.
+func rollback(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		f.start(o, worker{How: isRolledBack})
+		several(2, worker{}, straight)(f)
+	}
+}
+
+// skewed is a worker whose clock is off, and another. If it's slow, it only takes what is free.
+func skewed(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		f.start(o, worker{ClockError: 40 * time.Millisecond})
+		f.start(straight, worker{})
+	}
+}
+
+// darkened is a worker in black holes that are longer than its lease, and another.
+func darkened(how string) circumstances {
+	return func(f *fleet) {
+		f.start(chaos.Options{Longest: brief.Duration}, worker{How: how})
+		dark := f.proxies[0]
+		f.background(func(ctx context.Context) {
+			for r := f.random(0); pause(ctx, r, 3*brief.Duration, 5*brief.Duration); {
+				dark.Dark(2 * brief.Duration)
+			}
+		})
+		f.start(straight, worker{})
+	}
+}
+
+// wished are workers that share, and an operator who keeps them handing over.
+func wished(how string, o chaos.Options) circumstances {
+	return func(f *fleet) {
+		several(2, worker{How: how}, o)(f)
+		f.steady.Store(true)
+		f.background(func(ctx context.Context) {
+			for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
+				item := f.items[r.IntN(len(f.items))]
+				until := time.Now().Add(brief.Duration)
+				f.wish(ctx, item, str(f.anyLessee(r)), num(until.UnixNano()))
+			}
+		})
+	}
+}
 
 // TestChaosCatches breaks the library in several ways, from without, and wants the checker to see
 // it. Under the same circumstances the library as it is must pass.
 func TestChaosCatches(t *testing.T) {
+	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
-	slots := make(chan struct{}, side)
 	var running sync.WaitGroup
-	for _, v := range variants {
-		slots <- struct{}{}
-		running.Go(func() {
-			defer func() { <-slots }()
-			t.Run(v.name, func(t *testing.T) { v.test(t, endpoint) })
-		})
+	for _, v := range variants { // Side by side: mostly they wait.
+		running.Go(func() { t.Run(v.name, func(t *testing.T) { v.test(t, endpoint) }) })
 	}
 	running.Wait()
 }
@@ -162,22 +167,18 @@ func (v variant) test(t *testing.T, endpoint string) {
 	})
 	sound := newFleet(t, endpoint, rand.Uint64(), v.items)
 	sound.template = brief
-	v.start(sound, false)
+	v.sound(sound)
 	<-caught
-	for end := time.Now().Add(hangs); sound.report().Tenures < 5 && time.Now().Before(end); {
-		time.Sleep(100 * time.Millisecond)
-	}
+	sound.await("it was at work", func() bool { return sound.report().Tenures >= 5 })
 	sound.stop()
-	report := sound.report()
-	require.GreaterOrEqual(t, report.Tenures, 5)
-	sound.explain(report)
+	sound.explain(sound.report())
 }
 
 // run runs the broken variant for a while, or until the checker sees that it is broken.
 func (v variant) run(t *testing.T, endpoint string, seed uint64) *fleet {
 	f := newFleet(t, endpoint, seed, v.items)
 	f.template = brief
-	v.start(f, true)
+	v.broken(f)
 	end := time.Now().Add(20 * time.Second)
 	for f.report().Count(v.breaks) == 0 && time.Now().Before(end) {
 		time.Sleep(100 * time.Millisecond)

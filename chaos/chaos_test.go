@@ -118,13 +118,16 @@ func (f *fleet) storm(server *server) {
 
 	begin := time.Now()
 	sleep(ctx, *duration)
-	for len(f.missing()) > 0 {
+	var last []string
+	for missing := f.missing(); len(missing) > 0; missing = f.missing() {
 		if time.Since(begin) > *duration+hangs {
-			f.t.Errorf("in %v these did not happen: %q", time.Since(begin), f.missing())
+			f.t.Errorf("in %v these did not happen: %q", time.Since(begin), missing)
 			break
 		}
+		last = missing
 		time.Sleep(200 * time.Millisecond)
 	}
+	f.t.Logf("the storm took %v; at the last it waited for %q", time.Since(begin), last)
 	calm()
 	faults.Wait()
 }

@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/intercom/lease/internal/chaos"
@@ -25,7 +26,9 @@ func (f *fleet) idleBounds() chaos.Bounds {
 
 // longEnough returns how long leases must be at least on a machine that is so late, lest they are lost
 // all the time: then nothing is ever level.
-func longEnough(late chaos.Lateness) time.Duration { return late.Steps(6) }
+func longEnough(late chaos.Lateness) time.Duration {
+	return late.Steps(6).Round(time.Millisecond)
+}
 
 // In how many steps items are held that nobody held, and are level that one held.
 const (
@@ -50,16 +53,18 @@ func (f *fleet) bounds() chaos.Bounds {
 func (f *fleet) lateness(quiet chaos.Lateness) string {
 	idle := f.idleBounds()
 	wide := f.bounds()
-	row := func(name string, value any) string { return fmt.Sprintf("%-50s %v\n", name, value) }
-	bound := func(name string, of, at time.Duration) string {
-		return row(name, fmt.Sprintf("%v + %v", at, (of-at).Round(time.Millisecond)))
+	var b strings.Builder
+	row := func(name string, value any) { fmt.Fprintf(&b, "%-50s %v\n", name, value) }
+	bound := func(name string, idle, wide time.Duration) {
+		row("bound: "+name, fmt.Sprintf("%v + %v", idle, (wide-idle).Round(time.Millisecond)))
 	}
-	leases := row("leases; when only those that share were left", fmt.Sprintf("%v; %v", f.lease, f.template.Duration))
-	return leases +
-		row("machine before the chaos", quiet) +
-		row("machine in all", f.machine.Worst(0)) +
-		row("machine since the faults ended", f.machine.Worst(f.since)) +
-		bound("bound: all held after the faults", wide.Recovery, idle.Recovery) +
-		bound("bound: gap when only those that share were left", wide.Gap, idle.Gap) +
-		bound("bound: level then", wide.Level, idle.Level)
+	row("machine before the chaos", quiet)
+	row("machine in all", f.machine.Worst(0))
+	row("machine since the faults ended", f.machine.Worst(f.since))
+	row("leases", f.lease)
+	row("leases when only those that share were left", f.template.Duration)
+	bound("all held after the faults", idle.Recovery, wide.Recovery)
+	bound("gap when only those that share were left", idle.Gap, wide.Gap)
+	bound("level then", idle.Level, wide.Level)
+	return b.String()
 }

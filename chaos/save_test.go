@@ -48,6 +48,7 @@ func saveAsTold(endpointAndTable string) error {
 
 // A process that is stopped loses its item to another; what it saves when it goes on is refused.
 func TestSaveOfAStoppedProcessIsRefused(t *testing.T) {
+	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
 	table := newTable(t, endpoint)
 	require.NoError(t, table.AddLeaseID("a", nil))

@@ -14,6 +14,7 @@ import (
 // TestChaosCatchesUnequalShares is TestChaosCatches for what must be so when only workers that share are
 // left.
 func TestChaosCatchesUnequalShares(t *testing.T) {
+	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
 	machine := measure(t, endpoint)
 	time.Sleep(time.Second) // to know it
@@ -69,7 +70,7 @@ func (f *fleet) level(wished bool, rewrite rewrite) bool {
 	o := chaos.Options{Rewrite: rewrite}
 	f.start(o, worker{How: isSharing})
 	f.await("the first holds all", func() bool { return f.isLevel(f.limits()) })
-	f.several(2, worker{How: isSharing}, o)
+	several(2, worker{How: isSharing}, o)(f)
 	if wished {
 		for _, item := range f.items[:3] {
 			until := time.Now().Add(f.template.Duration / 2)
