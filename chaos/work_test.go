@@ -57,28 +57,38 @@ func (r *run) documented(ctx context.Context) {
 	<-done
 }
 
-// work makes guarded writes until its patience is at an end, ctx is done (to stop the worker), or the
-// lease is, as leased says.
+// work works until its patience is at an end, ctx is done (to stop the worker), or the lease is, as
+// leased says.
 func (r *run) work(ctx, leased context.Context, l *lease.Lease) {
 	tenure := r.begun(ctx, l)
 	defer r.working(l.LeaseID, tenure)
-	save := r.resume(l, tenure)
 	var patience <-chan time.Time
 	if r.Patience > 0 {
 		patience = time.After(r.upTo(r.Patience))
 	}
+	r.write(ctx, leased, patience, l, tenure)
+}
+
+// write makes guarded writes until its patience is at an end, ctx is done, or leased is.
+func (r *run) write(
+	ctx, leased context.Context, patience <-chan time.Time, l *lease.Lease, tenure string,
+) {
+	save := r.resume(l, tenure)
 	for {
 		r.working(l.LeaseID, tenure)
 		r.guardedWrite(ctx, l, tenure)
 		save(leased)
 		select {
 		case <-time.After(r.upTo(100 * time.Millisecond)):
-		case <-patience:
-			return
 		case <-leased.Done():
 			return
 		case <-ctx.Done():
 			return
+		case <-patience:
+			stays := r.shares() && r.isSteady()
+			if !stays {
+				return
+			}
 		}
 	}
 }
@@ -98,11 +108,15 @@ func (r *run) share(ctx context.Context) {
 	})
 }
 
-// shared makes guarded writes until leased is done, and then takes its time. Sometimes it returns
-// unasked, and then it may have failed.
+// shared works until leased is done, or sometimes for less, and then takes its time. When it returns
+// unasked, it may have failed.
 func (r *run) shared(ctx, leased context.Context, l *lease.Lease) error {
 	tenure := r.begun(ctx, l)
-	r.workUntilWanted(ctx, leased, l, tenure)
+	var patience <-chan time.Time
+	if r.Patience > 0 && r.chance(0.3) {
+		patience = time.After(r.upTo(2 * r.Patience))
+	}
+	r.write(ctx, leased, patience, l, tenure)
 	if r.How == isRestless {
 		r.watching.Go(func() { r.workOn(ctx, l, tenure) })
 		return leased.Err()
@@ -115,29 +129,6 @@ func (r *run) shared(ctx, leased context.Context, l *lease.Lease) error {
 		return errors.New("work failed")
 	}
 	return leased.Err()
-}
-
-// workUntilWanted makes guarded writes until leased is done, or sometimes for less.
-func (r *run) workUntilWanted(ctx, leased context.Context, l *lease.Lease, tenure string) {
-	save := r.resume(l, tenure)
-	var patience <-chan time.Time
-	if r.Patience > 0 && r.chance(0.3) {
-		patience = time.After(r.upTo(2 * r.Patience))
-	}
-	for {
-		r.working(l.LeaseID, tenure)
-		r.guardedWrite(ctx, l, tenure)
-		save(leased)
-		select {
-		case <-time.After(r.upTo(100 * time.Millisecond)):
-		case <-leased.Done():
-			return
-		case <-patience:
-			if !r.isSteady() {
-				return
-			}
-		}
-	}
 }
 
 // workOn goes on with work for a while that should have ended.
