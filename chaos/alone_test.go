@@ -9,7 +9,8 @@ import (
 	"github.com/intercom/lease/internal/chaos"
 )
 
-// awaitHeld waits until each item has been leased or renewed since, or for as long as that may take.
+// awaitHeld waits until each item has been leased or renewed since, or for as long as that may
+// take.
 func (f *fleet) awaitHeld() {
 	anew := time.Now().Add(f.lease) // No lease from before lasts longer.
 	held := make(map[string]string)
@@ -46,8 +47,8 @@ func (f *fleet) stopOthers() {
 	f.locals = locals
 }
 
-// levelAlone lets those that share be alone, and one of them be killed, until all are level. When the
-// machine was too late for their leases, it is done again with longer ones.
+// levelAlone lets those that share be alone, and one of them be killed, until all are level.
+// When the machine was too late for their leases, it is done again with longer ones.
 func (f *fleet) levelAlone() {
 	since := f.since
 	for range 5 {
@@ -79,7 +80,9 @@ func (f *fleet) lengthen(lease time.Duration) {
 		require.NoError(f.t, c.spawn())
 	}
 	f.awaitReady()
-	f.await("all items are held", func() bool { return len(f.table.holders(time.Now())) == len(f.items) })
+	f.await("all items are held", func() bool {
+		return len(f.table.holders(time.Now())) == len(f.items)
+	})
 }
 
 // onlySharing records that from now on there are only those that share, when they are at work.
@@ -102,8 +105,8 @@ func (f *fleet) awaitReady() {
 	}
 }
 
-// awaitLevel waits until the table has been level for a period, and tells whether it was. It waits for as
-// long as that may take.
+// awaitLevel waits until the table has been level for a period, and tells whether it was. It
+// waits for as long as that may take.
 func (f *fleet) awaitLevel() bool {
 	begin := chaos.Now()
 	period := f.template.Duration / 3
@@ -137,7 +140,8 @@ func (f *fleet) isLevel(limits map[string]int) bool {
 	return len(held) == len(f.items) && chaos.Level(counts, limits)
 }
 
-// moveOne has an operator ask for an item for one of those that share, and waits until that one has it.
+// moveOne has an operator ask for an item for one of those that share, and waits until that one
+// has it.
 func (f *fleet) moveOne() {
 	item := f.items[0]
 	wisher := f.children[0].process.Lessee

@@ -13,8 +13,8 @@ import (
 	"github.com/intercom/lease/internal/ddblocal"
 )
 
-// brief is what the workers of the variants have in common. They save nothing: a save that is refused
-// would soon tell them what a broken renewal or release hides.
+// brief is what the workers of the variants have in common. They save nothing: a save that is
+// refused would soon tell them what a broken renewal or release hides.
 var brief = worker{
 	Duration: time.Second,
 	Wait:     100 * time.Millisecond,
@@ -187,14 +187,15 @@ func (v variant) run(t *testing.T, endpoint string, seed uint64) *fleet {
 	return f
 }
 
-// untilCaught runs a broken fleet again and again, each time with another seed, until the checker sees
-// that it is broken.
+// untilCaught runs a broken fleet again and again, each time with another seed, until the
+// checker sees that it is broken.
 func untilCaught(t *testing.T, breaks chaos.Rule, run func(seed uint64) *fleet) {
 	begin := time.Now()
 	for n := 1; ; n++ {
 		f := run(rand.Uint64())
 		report := f.report()
-		i := slices.IndexFunc(report.Violations, func(v chaos.Violation) bool { return v.Rule == breaks })
+		isCaught := func(v chaos.Violation) bool { return v.Rule == breaks }
+		i := slices.IndexFunc(report.Violations, isCaught)
 		if i >= 0 {
 			took := time.Since(begin).Round(time.Second / 10)
 			t.Logf("caught in run %d, after %v: %v", n, took, report.Violations[i])

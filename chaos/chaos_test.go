@@ -19,12 +19,12 @@ import (
 
 var (
 	duration = flag.Duration("chaos.duration", 8*time.Second,
-		"how long TestChaos makes faults, at least: it goes on until all sorts of things have happened")
+		"how long TestChaos makes faults; it goes on until all sorts of things have happened")
 	fixedSeed = flag.Uint64("chaos.seed", 0, "the seed of TestChaos; 0 for a random one")
 )
 
-// TestChaos lets many workers, of several processes, compete for few items under all sorts of faults, and
-// holds what they saw against the guarantees.
+// TestChaos lets many workers, of several processes, compete for few items under all sorts of
+// faults, and holds what they saw against the guarantees.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: left out, it takes half a minute and needs DynamoDB Local")
@@ -155,7 +155,8 @@ func (f *fleet) missing() []string {
 	return missing
 }
 
-// calmDown ends all faults. The last blow kills all children, so that there is something to recover from.
+// calmDown ends all faults. The last blow kills all children, so that there is something to
+// recover from.
 func (f *fleet) calmDown() {
 	var calming sync.WaitGroup
 	for _, p := range f.proxies {

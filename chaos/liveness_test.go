@@ -8,12 +8,13 @@ import (
 	"github.com/intercom/lease/internal/chaos"
 )
 
-// What must happen in time, must do so on this machine as it is: the bounds are what it should take on an
-// idle machine, and as much more as the machine is late in as many steps as that takes, one after the
-// other. How late it is, is the worst that was measured since the time began.
+// What must happen in time, must do so on this machine as it is: the bounds are what it should
+// take on an idle machine, and as much more as the machine is late in as many steps as that
+// takes, one after the other. How late it is, is the worst that was measured since the time
+// began.
 
-// idleBounds are the bounds on a machine on which nothing is late. A period is a third of the lease; in
-// each, those that share look once.
+// idleBounds are the bounds on a machine on which nothing is late. A period is a third of the
+// lease; in each, those that share look once.
 func (f *fleet) idleBounds() chaos.Bounds {
 	lease := f.template.Duration
 	period := lease / 3
@@ -24,8 +25,8 @@ func (f *fleet) idleBounds() chaos.Bounds {
 	}
 }
 
-// longEnough returns how long leases must be at least on a machine that is so late, lest they are lost
-// all the time: then nothing is ever level.
+// longEnough returns how long leases must be at least on a machine that is so late, lest they
+// are lost all the time: then nothing is ever level.
 func longEnough(late chaos.Lateness) time.Duration {
 	return late.Steps(6).Round(time.Millisecond)
 }

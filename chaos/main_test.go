@@ -17,7 +17,8 @@ import (
 // hangs is longer than anything takes that doesn't hang, however busy the machine is.
 const hangs = 3 * time.Minute
 
-// roleEnv makes a run of this test binary something else: its value is a role and what that one needs.
+// roleEnv makes a run of this test binary something else: its value is a role and what that one
+// needs.
 const roleEnv = "LEASE_CHAOS_ROLE"
 
 // roles is what a run of this test binary can be.
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
 	role, needs, _ := strings.Cut(os.Getenv(roleEnv), " ")
 	if role == "" {
-		// DynamoDB Local is started many times: it should start soon, and take little of the machine.
+		// DynamoDB Local is started many times: it should start soon, and take little of the
+		// machine.
 		os.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 		ddblocal.Main(m)
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/intercom/lease/internal/ddblocal"
 )
 
-// The requests that a worker sends, told by their update expressions. docs/protocol.md has them whole.
+// The requests that a worker sends, told by their update expressions. docs/protocol.md has them
+// whole.
 func isLease(update string) bool    { return strings.Contains(update, "if_not_exists") }
 func isHandover(update string) bool { return strings.Contains(update, "#holder = #wantedBy") }
 func isRelease(update string) bool  { return strings.Contains(update, "REMOVE #holder") }
@@ -38,7 +39,8 @@ func (r *run) sending(req *request.Request) {
 	}
 }
 
-// completed records the writes that succeeded, as the SDK reports them, and when one that leases was sent.
+// completed records the writes that succeeded, as the SDK reports them, and when one that
+// leases was sent.
 func (r *run) completed(req *request.Request) {
 	in, isUpdate := req.Params.(*dynamodb.UpdateItemInput)
 	if !isUpdate {
@@ -82,9 +84,11 @@ func (r *run) repeat(in *dynamodb.UpdateItemInput) {
 	}
 }
 
-// wrote records a write of a tenure of this worker, but for those of the original, which don't name it. A
-// wish is about somebody else's.
-func (r *run) wrote(kind chaos.Kind, begin time.Duration, in *dynamodb.UpdateItemInput, note string) {
+// wrote records a write of a tenure of this worker, but for those of the original, which don't
+// name it. A wish is about somebody else's.
+func (r *run) wrote(
+	kind chaos.Kind, begin time.Duration, in *dynamodb.UpdateItemInput, note string,
+) {
 	token := in.ExpressionAttributeValues[":token"]
 	if isWish(*in.UpdateExpression) || token == nil {
 		return
@@ -125,7 +129,8 @@ func (r *run) obtained(item, tenure string, token int64, asked time.Duration) {
 		Item: item, Lessee: r.Lessee, Tenure: tenure, Token: token})
 }
 
-// watch records what valid says until the tenure is over, and then makes one guarded write too many.
+// watch records what valid says until the tenure is over, and then makes one guarded write too
+// many.
 func (r *run) watch(ctx context.Context, l *lease.Lease, tenure string, valid func() bool) {
 	r.watching.Go(func() {
 		for r.look(l.LeaseID, tenure, valid) {
@@ -144,18 +149,20 @@ func (r *run) look(item, tenure string, valid func() bool) bool {
 	if is {
 		kind = chaos.Valid
 	}
-	r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(), Item: item, Tenure: tenure})
+	r.history.Add(chaos.Event{Kind: kind, Begin: begin, End: chaos.Now(),
+		Item: item, Tenure: tenure})
 	return is
 }
 
 // working records that work goes on.
 func (r *run) working(item, tenure string) {
 	now := chaos.Now()
-	r.history.Add(chaos.Event{Kind: chaos.Working, Begin: now, End: now, Item: item, Tenure: tenure})
+	r.history.Add(chaos.Event{Kind: chaos.Working, Begin: now, End: now,
+		Item: item, Tenure: tenure})
 }
 
-// resume goes on counting where the last holder of the item has saved to have come, and returns what
-// may save the next number.
+// resume goes on counting where the last holder of the item has saved to have come, and returns
+// what may save the next number.
 func (r *run) resume(l *lease.Lease, tenure string) (save func(ctx context.Context)) {
 	now := chaos.Now()
 	n := 0
@@ -174,7 +181,8 @@ func (r *run) resume(l *lease.Lease, tenure string) (save func(ctx context.Conte
 	}
 }
 
-// guardedWrite writes to what the item is about, which refuses holders older than one that it has seen.
+// guardedWrite writes to what the item is about, which refuses holders older than one that it
+// has seen.
 func (r *run) guardedWrite(ctx context.Context, l *lease.Lease, tenure string) {
 	token := l.FencingToken()
 	if token == 0 || ctx.Err() != nil {

@@ -16,7 +16,8 @@ func updateOf(body map[string]any) string {
 
 // allow makes a write succeed also if the condition holds that is given.
 func allow(body map[string]any, condition string) {
-	body["ConditionExpression"] = fmt.Sprintf("(%s) OR (%v)", condition, body["ConditionExpression"])
+	own := body["ConditionExpression"]
+	body["ConditionExpression"] = fmt.Sprintf("(%s) OR (%v)", condition, own)
 }
 
 // values returns the values of a write's placeholders.
@@ -27,7 +28,8 @@ func values(body map[string]any) map[string]any {
 // dropWishes makes every wish fail.
 func dropWishes(_ string, body map[string]any) {
 	if isWish(updateOf(body)) {
-		body["ConditionExpression"] = fmt.Sprintf("#holder = :by AND %v", body["ConditionExpression"])
+		own := body["ConditionExpression"]
+		body["ConditionExpression"] = fmt.Sprintf("#holder = :by AND %v", own)
 	}
 }
 
@@ -93,7 +95,8 @@ func isRenewal(update string) bool {
 	return update != ""
 }
 
-// releaseByToken makes every release by the row's holder and its token succeed, whatever the row's end.
+// releaseByToken makes every release by the row's holder and its token succeed, whatever the
+// row's end.
 func releaseByToken(_ string, body map[string]any) {
 	if isRelease(updateOf(body)) {
 		allow(body, "#holder = :me AND #token = :token")

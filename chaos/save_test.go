@@ -17,8 +17,8 @@ import (
 	"github.com/intercom/lease/internal/ddblocal"
 )
 
-// saveAsTold obtains an item of the table at the endpoint, saves one number after the other, and when that
-// fails says which of three ways to save are refused as late.
+// saveAsTold obtains an item of the table at the endpoint, saves one number after the other,
+// and when that fails says which of three ways to save are refused as late.
 func saveAsTold(endpointAndTable string) error {
 	endpoint, table, _ := strings.Cut(endpointAndTable, " ")
 	ctx := context.Background()

@@ -11,15 +11,17 @@ import (
 	"github.com/intercom/lease/internal/ddblocal"
 )
 
-// TestChaosCatchesUnequalShares is TestChaosCatches for what must be so when only workers that share are
-// left.
+// TestChaosCatchesUnequalShares is TestChaosCatches for what must be so when only workers that
+// share are left.
 func TestChaosCatchesUnequalShares(t *testing.T) {
 	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
 	machine := measure(t, endpoint)
 	time.Sleep(time.Second) // to know it
 	shares := func(t *testing.T, wished bool, rewrite rewrite) func(uint64) *fleet {
-		return func(seed uint64) *fleet { return levelFleet(t, endpoint, seed, machine, wished, rewrite) }
+		return func(seed uint64) *fleet {
+			return levelFleet(t, endpoint, seed, machine, wished, rewrite)
+		}
 	}
 	var running sync.WaitGroup
 	test := func(name string, do func(t *testing.T)) {
@@ -43,10 +45,11 @@ func TestChaosCatchesUnequalShares(t *testing.T) {
 	t.Log("machine:", machine.Worst(0))
 }
 
-// levelFleet runs a fleet until it is level, or for as long as that may take. When the machine was too
-// late for its leases, it is done again with longer ones.
+// levelFleet runs a fleet until it is level, or for as long as that may take. When the machine
+// was too late for its leases, it is done again with longer ones.
 func levelFleet(
-	t *testing.T, endpoint string, seed uint64, machine *chaos.Machine, wished bool, rewrite rewrite,
+	t *testing.T, endpoint string, seed uint64, machine *chaos.Machine,
+	wished bool, rewrite rewrite,
 ) *fleet {
 	for {
 		f := newFleet(t, endpoint, seed, 5)
@@ -63,8 +66,8 @@ func levelFleet(
 	}
 }
 
-// level lets one worker hold all items, and two more join; then it waits until all are level, or for as
-// long as that may take. An operator may want items for nobody.
+// level lets one worker hold all items, and two more join; then it waits until all are level,
+// or for as long as that may take. An operator may want items for nobody.
 func (f *fleet) level(wished bool, rewrite rewrite) bool {
 	f.steady.Store(true)
 	o := chaos.Options{Rewrite: rewrite}

@@ -35,8 +35,8 @@ func (f *fleet) darken(ctx context.Context, p *chaos.Proxy, r *rand.Rand) {
 	}
 }
 
-// torment ends, kills and stops a child from time to time, having started it if it wasn't. At the end it
-// runs.
+// torment ends, kills and stops a child from time to time, having started it if it wasn't. At
+// the end it runs.
 func (f *fleet) torment(ctx context.Context, c *child, r *rand.Rand) {
 	if c.process == nil {
 		pause(ctx, r, time.Second, 5*time.Second)
@@ -132,7 +132,8 @@ func (f *fleet) anyWish(r *rand.Rand) (by, until *dynamodb.AttributeValue) {
 		by = num(7)
 	case 5:
 		odd := []*dynamodb.AttributeValue{
-			nil, str("soon"), num(0), num(now.UnixNano() - 1), num(now.Add(1e5 * time.Hour).UnixNano()),
+			nil, str("soon"), num(0), num(now.UnixNano() - 1),
+			num(now.Add(1e5 * time.Hour).UnixNano()),
 		}
 		until = odd[r.IntN(len(odd))]
 	}

@@ -44,7 +44,8 @@ func newTable(t *testing.T, endpoint string) *table {
 		transport: &http.Transport{MaxIdleConnsPerHost: 16},
 	}
 	t.Cleanup(made.transport.CloseIdleConnections)
-	made.ddb = ddblocal.NewClient(endpoint, &aws.Config{HTTPClient: &http.Client{Transport: made.transport}})
+	client := &http.Client{Transport: made.transport}
+	made.ddb = ddblocal.NewClient(endpoint, &aws.Config{HTTPClient: client})
 	made.LockStore = lease.NewLockStore(made.ddb, made.name, "id")
 	require.NoError(t, made.EnsureTable())
 	return made
@@ -80,7 +81,8 @@ func (f *table) holders(after time.Time) map[string]string {
 func measure(t *testing.T, endpoint string) *chaos.Machine {
 	measured := newTable(t, endpoint)
 	require.NoError(t, measured.AddLeaseID("a", nil))
-	measured.ddb.Config.MaxRetries = aws.Int(0) // When the server is gone, that is not a late reply.
+	// When the server is gone, that is not a late reply.
+	measured.ddb.Config.MaxRetries = aws.Int(0)
 	request := func(ctx context.Context) error {
 		_, err := measured.ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 			TableName: &measured.name, Key: row{"id": str("a")},

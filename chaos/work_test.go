@@ -31,8 +31,8 @@ func (r *run) hold(ctx context.Context) {
 	})
 }
 
-// documented keeps an item for a while by the documented pattern. It then releases it, or walks away
-// from it: it lets it expire, or soon leases it, or another one, anew.
+// documented keeps an item for a while by the documented pattern. It then releases it, or walks
+// away from it: it lets it expire, or soon leases it, or another one, anew.
 func (r *run) documented(ctx context.Context) {
 	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
 	if err != nil {
@@ -108,8 +108,8 @@ func (r *run) share(ctx context.Context) {
 	})
 }
 
-// shared works until leased is done, or sometimes for less, and then takes its time. When it returns
-// unasked, it may have failed.
+// shared works until leased is done, or sometimes for less, and then takes its time. When it
+// returns unasked, it may have failed.
 func (r *run) shared(ctx, leased context.Context, l *lease.Lease) error {
 	tenure := r.begun(ctx, l)
 	var patience <-chan time.Time
@@ -169,8 +169,8 @@ func (r *run) careless(ctx context.Context) {
 	<-beating.Done()
 }
 
-// rolledBack keeps an item for a moment, and then a worker of the original of the same name keeps it. The
-// release of the first comes late.
+// rolledBack keeps an item for a moment, and then a worker of the original of the same name
+// keeps it. The release of the first comes late.
 func (r *run) rolledBack(ctx context.Context) {
 	l, err := r.locker.WaitUntilLeaseObtainedWithContext(ctx, r, r.Wait)
 	if err != nil {

@@ -34,8 +34,8 @@ const (
 	isRepeating  = "repeating"   // by HoldShare; each handover of it arrives again and again
 )
 
-// worker leases items, one after the other or many at once, works on them, and records what it sees. It
-// is a lease.LeaseRequest.
+// worker leases items, one after the other or many at once, works on them, and records what it
+// sees. It is a lease.LeaseRequest.
 type worker struct {
 	Name       string // unique: a worker that is started again has another
 	Lessee     string
@@ -82,8 +82,8 @@ func (w worker) isSteady() bool { return w.Steady || w.steady != nil && w.steady
 // guardTable is the name of the table with a row for each item, which is written by its holder.
 func (w worker) guardTable() string { return w.Table + "-guarded" }
 
-// workAsTold runs a worker that is given in JSON, until standard input ends or SIGTERM comes. It says
-// when it begins to work.
+// workAsTold runs a worker that is given in JSON, until standard input ends or SIGTERM comes.
+// It says when it begins to work.
 func workAsTold(settings string) error {
 	var w worker
 	if err := json.Unmarshal([]byte(settings), &w); err != nil {
@@ -174,8 +174,8 @@ func (r *run) once(ctx context.Context) {
 }
 
 // settleClock looks at the table until the replies have told the time to within the worker's
-// ClockError. A Date header alone has a resolution of a second, which is more than the margin of the
-// short leases here; doc.go says so.
+// ClockError. A Date header alone has a resolution of a second, which is more than the margin
+// of the short leases here; doc.go says so.
 func (r *run) settleClock(ctx context.Context) {
 	var date time.Time
 	look := request.NamedHandler{Name: "settleClock", Fn: func(req *request.Request) {

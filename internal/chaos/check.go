@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Bounds say how soon what is to happen must have happened. They are for liveness alone: what may never
-// happen has no bounds.
+// Bounds say how soon what is to happen must have happened. They are for liveness alone: what
+// may never happen has no bounds.
 type Bounds struct {
 	Recovery time.Duration // from the end of the faults until every item was held
 
-	// When only those that share are left: for how long an item may have no holder, and how soon all
-	// must be level.
+	// When only those that share are left: for how long an item may have no holder, and how
+	// soon all must be level.
 	Gap, Level time.Duration
 }
 
@@ -62,7 +62,8 @@ func (c *Checker) Add(e Event) {
 	}
 }
 
-// addSharer takes one of those that share. Those count that were the last to be left, all at one time.
+// addSharer takes one of those that share. Those count that were the last to be left, all at
+// one time.
 func (c *Checker) addSharer(e Event) {
 	if e.End < c.alone {
 		return
@@ -278,8 +279,8 @@ func (r *Report) checkGaps(item string, tenures []*tenure, since, until, within 
 		r.SharedGap = max(r.SharedGap, to-from)
 		if to-from > within {
 			r.violate(NotHeld, item, from, to,
-				"nobody held it for %v when only those that share were left, since %v; want at most %v",
-				to-from, since, within)
+				"nobody held it for %v when only those that share were left, since %v; "+
+					"want at most %v", to-from, since, within)
 		}
 	}
 	last := since
@@ -292,7 +293,9 @@ func (r *Report) checkGaps(item string, tenures []*tenure, since, until, within 
 
 // checkLevel returns how long after all but those that share had left all items were seen held by
 // them, and level.
-func (c *Checker) checkLevel(r *Report, items map[string][]*tenure, within time.Duration) time.Duration {
+func (c *Checker) checkLevel(
+	r *Report, items map[string][]*tenure, within time.Duration,
+) time.Duration {
 	var counts map[string]int
 	for _, moment := range c.momentsAlone(items) {
 		counts = holders(items, moment)
@@ -309,12 +312,13 @@ func (c *Checker) checkLevel(r *Report, items map[string][]*tenure, within time.
 		break
 	}
 	r.violate(NotLevel, "", c.alone, never,
-		"all but those that share had left at %v; want them level %v later; at the last there were %v",
-		c.alone, within, counts)
+		"all but those that share had left at %v; want them level %v later; "+
+			"at the last there were %v", c.alone, within, counts)
 	return never
 }
 
-// momentsAlone returns when all but those that share had left, and when an item was held anew since.
+// momentsAlone returns when all but those that share had left, and when an item was held anew
+// since.
 func (c *Checker) momentsAlone(items map[string][]*tenure) []time.Duration {
 	moments := []time.Duration{c.alone}
 	for _, tenures := range items {
@@ -340,8 +344,8 @@ func holders(items map[string][]*tenure, moment time.Duration) map[string]int {
 	return counts
 }
 
-// Level tells whether workers with these limits (0 for none) hold as many items as the others, but for
-// one, or as they can, and nobody else holds any.
+// Level tells whether workers with these limits (0 for none) hold as many items as the others,
+// but for one, or as they can, and nobody else holds any.
 func Level(counts, limits map[string]int) bool {
 	for lessee, n := range counts {
 		if _, shares := limits[lessee]; !shares && n > 0 {

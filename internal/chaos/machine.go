@@ -14,16 +14,17 @@ type Lateness struct {
 	Process   time.Duration // its end, if it has nothing to do
 }
 
-// Steps returns how late something comes at the worst that takes n steps, one after the other. In a step a
-// goroutine wakes up, sends a request, and gets the reply.
+// Steps returns how late something comes at the worst that takes n steps, one after the other.
+// In a step a goroutine wakes up, sends a request, and gets the reply.
 func (l Lateness) Steps(n int) time.Duration {
 	step := l.Goroutine + l.Request
 	return time.Duration(n) * step
 }
 
 func (l Lateness) String() string {
-	return fmt.Sprintf("a goroutine %v, a reply %v, a process %v late", l.Goroutine.Round(time.Millisecond),
-		l.Request.Round(time.Millisecond), l.Process.Round(time.Millisecond))
+	round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	return fmt.Sprintf("a goroutine %v, a reply %v, a process %v late",
+		round(l.Goroutine), round(l.Request), round(l.Process))
 }
 
 func (l Lateness) worse(other Lateness) Lateness {

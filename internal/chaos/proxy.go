@@ -21,20 +21,22 @@ type Options struct {
 	Upstream string // the endpoint of DynamoDB
 	Lessee   string // who uses the proxy, for the history
 
-	// Skew is by how much the clock of the proxy's user is fast. As a process's clock can't be set,
-	// it is everyone else's that is set back for that user: the proxy translates the times in requests
-	// and replies and the Date header of the replies. Whole seconds, as the header has no others.
+	// Skew is by how much the clock of the proxy's user is fast. As a process's clock can't be
+	// set, it is everyone else's that is set back for that user: the proxy translates the times
+	// in requests and replies and the Date header of the replies. Whole seconds, as the header
+	// has no others.
 	Skew time.Duration
 
-	// OwnDate makes the Date header agree with the clock of the proxy's user, however wrong that is.
+	// OwnDate makes the Date header agree with the clock of the proxy's user, however wrong
+	// that is.
 	OwnDate bool
 
 	// Rewrite, if set, may change the body of a request of that operation.
 	Rewrite func(operation string, body map[string]any)
 
-	// Of the requests, the part Rate (0 to 1) meets with one of the Faults. Which do, and with which, is
-	// chosen by Seed alone; each fault comes once before any comes again. Delays are up to Longest,
-	// black holes up to twice that.
+	// Of the requests, the part Rate (0 to 1) meets with one of the Faults. Which do, and with
+	// which, is chosen by Seed alone; each fault comes once before any comes again. Delays are
+	// up to Longest, black holes up to twice that.
 	Rate    float64
 	Faults  []string
 	Longest time.Duration
@@ -68,13 +70,17 @@ func NewProxy(opt Options) (*Proxy, error) {
 		return nil, err
 	}
 	p := &Proxy{
-		URL:       "http://" + listener.Addr().String(),
-		opt:       opt,
-		transport: &http.Transport{MaxIdleConnsPerHost: 16, ResponseHeaderTimeout: 20 * time.Second},
-		calm:      make(chan struct{}),
-		rand:      rand.New(rand.NewPCG(opt.Seed, 0)),
+		URL: "http://" + listener.Addr().String(),
+		opt: opt,
+		transport: &http.Transport{
+			MaxIdleConnsPerHost:   16,
+			ResponseHeaderTimeout: 20 * time.Second,
+		},
+		calm: make(chan struct{}),
+		rand: rand.New(rand.NewPCG(opt.Seed, 0)),
 	}
-	p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0), ConnState: p.connState}
+	quiet := log.New(io.Discard, "", 0)
+	p.server = &http.Server{Handler: p, ErrorLog: quiet, ConnState: p.connState}
 	go p.server.Serve(listener)
 	return p, nil
 }

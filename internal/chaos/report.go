@@ -10,13 +10,15 @@ import (
 // Rule names a guarantee.
 type Rule string
 
-// The guarantees. Each event brackets the moment of what it tells, and a rule counts as broken only if
-// it is so for every choice of the moments. So no pause of a process, wherever it strikes, makes a
-// violation of what was right; what is missed are breaches shorter than the time between two checks.
+// The guarantees. Each event brackets the moment of what it tells, and a rule counts as broken
+// only if it is so for every choice of the moments. So no pause of a process, wherever it
+// strikes, makes a violation of what was right; what is missed are breaches shorter than the
+// time between two checks.
 //
-// A tenure that was valid at two moments was valid in between, for one that has ended never comes back
-// (which is checked as well). So it was valid from the End of its first check that said so to the Begin
-// of the last. One tenure is older than another if it was obtained before the other's write was sent.
+// A tenure that was valid at two moments was valid in between, for one that has ended never
+// comes back (which is checked as well). So it was valid from the End of its first check that
+// said so to the Begin of the last. One tenure is older than another if it was obtained before
+// the other's write was sent.
 const (
 	// Overlap: two tenures of an item, of different lessees, were valid at the same time. A lessee
 	// may lease its own item anew at any time: for tenures of namesakes there is StaleRenewal.
@@ -45,15 +47,17 @@ const (
 	// StaleSave: a tenure saved a number by a write that was sent after a newer one was obtained.
 	StaleSave Rule = "stale save"
 
-	// Overwork: a tenure was valid, or work went on that relied on it, after its release or handover was sent.
+	// Overwork: a tenure was valid, or work went on that relied on it, after its release or
+	// handover was sent.
 	Overwork Rule = "overwork"
 
-	// NotHeld: an item was not held within the given time after the faults had ended, or when only those
-	// that share were left nobody held it for longer than that.
+	// NotHeld: an item was not held within the given time after the faults had ended, or when
+	// only those that share were left nobody held it for longer than that.
 	NotHeld Rule = "not held"
 
-	// NotLevel: within the given time after only those that share were left, there was no moment at which
-	// they held all items and no two differed by more than one, of which the poorer was not at its limit.
+	// NotLevel: within the given time after only those that share were left, there was no
+	// moment at which they held all items and no two differed by more than one, of which the
+	// poorer was not at its limit.
 	NotLevel Rule = "not level"
 )
 
@@ -80,10 +84,10 @@ type Report struct {
 	Saves                       int // of numbers, to the items' rows
 	Faults                      map[string]int
 	Gap                         map[string]time.Duration // the longest that an item wasn't held
-	Recovery                    time.Duration            // until every item was held after the faults
+	Recovery                    time.Duration            // until all were held after the faults
 
-	// Shared tells that at the end there were only those that share. Then there are also the longest
-	// time that an item wasn't held, and how long it took until all were level.
+	// Shared tells that at the end there were only those that share. Then there are also the
+	// longest time that an item wasn't held, and how long it took until all were level.
 	Shared                 bool
 	SharedGap, SharedLevel time.Duration
 }
@@ -143,7 +147,9 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-func (r *Report) violate(rule Rule, item string, from, to time.Duration, format string, args ...any) {
+func (r *Report) violate(
+	rule Rule, item string, from, to time.Duration, format string, args ...any,
+) {
 	text := fmt.Sprintf(format, args...)
 	r.Violations = append(r.Violations, Violation{rule, item, from, to, text})
 }

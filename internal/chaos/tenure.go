@@ -10,8 +10,8 @@ import (
 // never is later than all moments.
 const never time.Duration = math.MaxInt64
 
-// tenure is what the history tells about one tenure. What it doesn't tell of has not begun (never) or
-// has not gone on (-never).
+// tenure is what the history tells about one tenure. What it doesn't tell of has not begun
+// (never) or has not gone on (-never).
 type tenure struct {
 	Event // Obtained
 
@@ -21,7 +21,7 @@ type tenure struct {
 	resumed            int           // the number that it found; -1 if it didn't look
 
 	renewed       time.Duration // the Begin of the last renewal
-	freed         time.Duration // the End of what came before the first release or handover was sent
+	freed         time.Duration // the End of what was before a release or handover was sent
 	firstAccepted time.Duration // the End of the first guarded write
 	lastAccepted  time.Duration // the Begin of the last one
 	saves         []Event
