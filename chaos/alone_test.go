@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"sync"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -24,27 +25,29 @@ func (f *fleet) awaitHeld() {
 
 // stopOthers stops or kills all workers but those that share.
 func (f *fleet) stopOthers() {
-	var sharers []*child
+	var stopping sync.WaitGroup
+	var children []*child
 	for i, c := range f.children {
 		switch {
 		case c.settings.shares():
-			sharers = append(sharers, c)
+			children = append(children, c)
 		case i%2 == 0:
-			assert.NoError(f.t, c.process.stop())
+			stopping.Go(func() { assert.NoError(f.t, c.process.stop()) })
 		default:
 			f.kill(c)
 		}
 	}
-	f.children = sharers
+	f.children = children
 	var locals []*local
 	for _, l := range f.locals {
 		if l.shares() {
 			locals = append(locals, l)
 		} else {
-			l.stop()
+			stopping.Go(l.stop)
 		}
 	}
 	f.locals = locals
+	stopping.Wait()
 }
 
 // levelAlone lets those that share be alone, and one of them be killed, until all are level.
@@ -52,13 +55,13 @@ func (f *fleet) stopOthers() {
 func (f *fleet) levelAlone() {
 	since := f.since
 	for range 5 {
-		f.lengthen(longEnough(f.machine.Worst(since)))
+		f.lengthen(longEnough(f.machine.Since(since)))
 		since = chaos.Now()
 		f.kill(f.children[0])
 		require.NoError(f.t, f.children[0].spawn())
 		f.onlySharing()
 		isLevel := f.awaitLevel()
-		if isLevel || f.template.Duration >= longEnough(f.machine.Worst(since)) {
+		if isLevel || f.template.Duration >= longEnough(f.machine.Since(since)) {
 			return
 		}
 	}
@@ -70,12 +73,18 @@ func (f *fleet) lengthen(lease time.Duration) {
 		return
 	}
 	f.template.Duration = lease
+	var stopping sync.WaitGroup
+	for _, l := range f.locals {
+		stopping.Go(l.stop)
+	}
+	for _, c := range f.children {
+		stopping.Go(func() { assert.NoError(f.t, c.process.stop()) })
+	}
+	stopping.Wait()
 	for i, l := range f.locals {
-		l.stop()
 		f.locals[i] = l.again(f, lease)
 	}
 	for _, c := range f.children {
-		assert.NoError(f.t, c.process.stop())
 		c.settings.Duration = lease
 		require.NoError(f.t, c.spawn())
 	}
@@ -123,7 +132,7 @@ func (f *fleet) awaitLevel() bool {
 			since = now
 		}
 		// All must have seen it, too.
-		if now-since > period+f.machine.Worst(f.since).Steps(3) {
+		if now-since > period+f.machine.Since(f.since).Steps(3) {
 			return true
 		}
 	}

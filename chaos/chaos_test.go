@@ -47,7 +47,7 @@ func TestChaos(t *testing.T) {
 	f := newFleet(t, server.endpoint, seed, 16)
 	f.machine = measure(t, server.endpoint)
 	time.Sleep(time.Second) // to know the machine as it is without chaos
-	quiet := f.machine.Worst(0)
+	quiet := f.machine.Since(0)
 
 	f.crew()
 	f.storm(server)

@@ -10,8 +10,7 @@ import (
 
 // What must happen in time, must do so on this machine as it is: the bounds are what it should
 // take on an idle machine, and as much more as the machine is late in as many steps as that
-// takes, one after the other. How late it is, is the worst that was measured since the time
-// began.
+// takes, one after the other. How late it is, is measured from when the time begins.
 
 // idleBounds are the bounds on a machine on which nothing is late. A period is a third of the
 // lease; in each, those that share look once.
@@ -26,9 +25,10 @@ func (f *fleet) idleBounds() chaos.Bounds {
 }
 
 // longEnough returns how long leases must be at least on a machine that is so late, lest they
-// are lost all the time: then nothing is ever level.
+// are lost all the time: then nothing is ever level. A renewal is due after a third of the lease,
+// and in time before nine tenths.
 func longEnough(late chaos.Lateness) time.Duration {
-	return late.Steps(6).Round(time.Millisecond)
+	return (2 * late.Steps(1)).Round(time.Millisecond)
 }
 
 // In how many steps items are held that nobody held, and are level that one held.
@@ -42,9 +42,9 @@ func (f *fleet) bounds() chaos.Bounds {
 	if f.machine == nil {
 		return chaos.Bounds{}
 	}
-	late := f.machine.Worst(f.since)
+	late := f.machine.Since(f.since)
 	bounds := f.idleBounds()
-	bounds.Recovery += late.Process + late.Steps(stepsToHold)
+	bounds.Recovery += late.Process.Worst + late.Steps(stepsToHold)
 	bounds.Gap += late.Steps(stepsToHold)
 	bounds.Level += late.Steps(stepsToLevel)
 	return bounds
@@ -60,8 +60,8 @@ func (f *fleet) lateness(quiet chaos.Lateness) string {
 		row("bound: "+name, fmt.Sprintf("%v + %v", idle, (wide-idle).Round(time.Millisecond)))
 	}
 	row("machine before the chaos", quiet)
-	row("machine in all", f.machine.Worst(0))
-	row("machine since the faults ended", f.machine.Worst(f.since))
+	row("machine in all", f.machine.Since(0))
+	row("machine since the faults ended", f.machine.Since(f.since))
 	row("leases", f.lease)
 	row("leases when only those that share were left", f.template.Duration)
 	bound("all held after the faults", idle.Recovery, wide.Recovery)

@@ -42,7 +42,7 @@ func TestChaosCatchesUnequalShares(t *testing.T) {
 		f.explain(f.report())
 	})
 	running.Wait()
-	t.Log("machine:", machine.Worst(0))
+	t.Log("machine:", machine.Since(0))
 }
 
 // levelFleet runs a fleet until it is level, or for as long as that may take. When the machine
@@ -55,11 +55,11 @@ func levelFleet(
 		f := newFleet(t, endpoint, seed, 5)
 		f.machine = machine
 		f.template = worker{
-			Duration: max(1500*time.Millisecond, longEnough(machine.Worst(0))),
+			Duration: max(1500*time.Millisecond, longEnough(machine.Since(0))),
 			Wait:     100 * time.Millisecond,
 		}
 		isLevel := f.level(wished, rewrite)
-		if isLevel || f.template.Duration >= longEnough(machine.Worst(f.since)) {
+		if isLevel || f.template.Duration >= longEnough(machine.Since(f.since)) {
 			return f
 		}
 		os.RemoveAll(f.dir)

@@ -3,36 +3,49 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Lateness is how late comes, at the worst, what should come at once.
+// Lateness is how late comes what should come at once.
 type Lateness struct {
-	Goroutine time.Duration // after its timer
-	Request   time.Duration // its reply
-	Process   time.Duration // its end, if it has nothing to do
+	Goroutine Late // after its timer
+	Request   Late // its reply
+	Process   Late // its end, if it has nothing to do
 }
 
-// Steps returns how late something comes at the worst that takes n steps, one after the other.
-// In a step a goroutine wakes up, sends a request, and gets the reply.
+// Late is how late one kind of thing comes at the worst, and how late all but a tenth come.
+type Late struct{ Worst, Usual time.Duration }
+
+// some is how many of a number of steps may be as late as the worst.
+const some = 3
+
+// Steps returns how late something may come that takes n steps, one after the other: some of them are
+// as late as the worst, and the others as is usual. In a step a goroutine wakes up, sends a request,
+// and gets the reply.
 func (l Lateness) Steps(n int) time.Duration {
-	step := l.Goroutine + l.Request
-	return time.Duration(n) * step
+	worst := l.Goroutine.Worst + l.Request.Worst
+	usual := l.Goroutine.Usual + l.Request.Usual
+	return time.Duration(min(n, some))*worst + time.Duration(max(n-some, 0))*usual
 }
 
 func (l Lateness) String() string {
-	round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-	return fmt.Sprintf("a goroutine %v, a reply %v, a process %v late",
-		round(l.Goroutine), round(l.Request), round(l.Process))
+	return fmt.Sprintf("a goroutine %v, a reply %v, a process %v late", l.Goroutine, l.Request, l.Process)
 }
 
-func (l Lateness) worse(other Lateness) Lateness {
-	return Lateness{
-		Goroutine: max(l.Goroutine, other.Goroutine),
-		Request:   max(l.Request, other.Request),
-		Process:   max(l.Process, other.Process),
+func (l Late) String() string {
+	return fmt.Sprintf("%v (usual: %v)",
+		l.Worst.Round(time.Millisecond), l.Usual.Round(time.Millisecond))
+}
+
+// lateOf returns how late things came, which it sorts.
+func lateOf(all []time.Duration) Late {
+	if len(all) == 0 {
+		return Late{}
 	}
+	slices.Sort(all)
+	return Late{Worst: all[len(all)-1], Usual: all[len(all)*9/10]}
 }
 
 // Machine measures how late things come, beside all else that goes on.
@@ -44,11 +57,21 @@ type Machine struct {
 	measured []measurement
 }
 
-// measurement is one, of one kind. They are in order of their ends.
+// measurement is how late one thing came. They are in order of their ends.
 type measurement struct {
+	of   kind
 	end  time.Duration
-	late Lateness
+	late time.Duration
 }
+
+type kind int
+
+const (
+	goroutines kind = iota
+	replies
+	processes
+	kinds
+)
 
 // How often is measured.
 const (
@@ -67,31 +90,22 @@ func NewMachine(request, process func(context.Context) error) *Machine {
 		for ctx.Err() == nil {
 			begin := Now()
 			time.Sleep(everyGoroutine)
-			m.add(Lateness{Goroutine: Now() - begin - everyGoroutine})
+			m.add(goroutines, Now()-begin-everyGoroutine)
 		}
 	})
-	m.running.Go(func() {
-		m.probe(ctx, everyRequest, request, func(d time.Duration) Lateness {
-			return Lateness{Request: d}
-		})
-	})
-	m.running.Go(func() {
-		m.probe(ctx, everyProcess, process, func(d time.Duration) Lateness {
-			return Lateness{Process: d}
-		})
-	})
+	m.running.Go(func() { m.probe(ctx, replies, everyRequest, request) })
+	m.running.Go(func() { m.probe(ctx, processes, everyProcess, process) })
 	return m
 }
 
-// probe does something from time to time, and adds how long it took.
+// probe does something from time to time, and measures how long it takes.
 func (m *Machine) probe(
-	ctx context.Context, every time.Duration, do func(context.Context) error,
-	as func(time.Duration) Lateness,
+	ctx context.Context, of kind, every time.Duration, do func(context.Context) error,
 ) {
 	for ctx.Err() == nil {
 		begin := Now()
 		if do(ctx) == nil {
-			m.add(as(Now() - begin))
+			m.add(of, Now()-begin)
 		}
 		select {
 		case <-time.After(every):
@@ -100,21 +114,26 @@ func (m *Machine) probe(
 	}
 }
 
-func (m *Machine) add(late Lateness) {
+func (m *Machine) add(of kind, late time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.measured = append(m.measured, measurement{Now(), late})
+	m.measured = append(m.measured, measurement{of, Now(), late})
 }
 
-// Worst returns the worst of what has been measured since a moment of [Now].
-func (m *Machine) Worst(since time.Duration) Lateness {
+// Since returns how late things came since a moment of [Now].
+func (m *Machine) Since(moment time.Duration) Lateness {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var worst Lateness
-	for i := len(m.measured) - 1; i >= 0 && m.measured[i].end >= since; i-- {
-		worst = worst.worse(m.measured[i].late)
+	var late [kinds][]time.Duration
+	for i := len(m.measured) - 1; i >= 0 && m.measured[i].end >= moment; i-- {
+		of := m.measured[i].of
+		late[of] = append(late[of], m.measured[i].late)
 	}
-	return worst
+	return Lateness{
+		Goroutine: lateOf(late[goroutines]),
+		Request:   lateOf(late[replies]),
+		Process:   lateOf(late[processes]),
+	}
 }
 
 // Stop ends the measuring, and blocks until nothing of it goes on.

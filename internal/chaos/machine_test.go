@@ -31,17 +31,25 @@ func TestMachineKnowsTheWorst(t *testing.T) {
 	}
 	m := NewMachine(request, process)
 	<-failed
-	for m.Worst(0).Request == 0 {
+	for m.Since(0).Request.Worst == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	assert.GreaterOrEqual(t, m.Worst(0).Request, slow)
-	assert.Zero(t, m.Worst(0).Process, "what failed doesn't count")
-	assert.Zero(t, m.Worst(Now()+time.Hour), "what was before doesn't count")
+	assert.GreaterOrEqual(t, m.Since(0).Request.Worst, slow)
+	assert.Zero(t, m.Since(0).Process, "what failed doesn't count")
+	assert.Zero(t, m.Since(Now()+time.Hour), "what was before doesn't count")
 	m.Stop()
 }
 
 func TestLatenessAddsUp(t *testing.T) {
-	late := Lateness{Goroutine: 2, Request: 5, Process: 9}
-	assert.Equal(t, time.Duration(21), late.Steps(3))
-	assert.Equal(t, Lateness{Goroutine: 4, Request: 5, Process: 9}, late.worse(Lateness{Goroutine: 4}))
+	late := Lateness{Goroutine: Late{Worst: 20, Usual: 2}, Request: Late{Worst: 50, Usual: 5}}
+	assert.Equal(t, time.Duration(2*70), late.Steps(2))
+	assert.Equal(t, time.Duration(3*70+7*7), late.Steps(10))
+}
+
+func TestLateKnowsWhatIsUsual(t *testing.T) {
+	assert.Zero(t, lateOf(nil))
+	assert.Equal(t, Late{Worst: 7, Usual: 7}, lateOf([]time.Duration{7}))
+	ten := []time.Duration{5, 9, 1, 3, 4, 2, 6, 8, 7, 100}
+	assert.Equal(t, Late{Worst: 100, Usual: 100}, lateOf(ten))
+	assert.Equal(t, Late{Worst: 100, Usual: 9}, lateOf(append(ten, 0, 0)))
 }
