@@ -17,7 +17,6 @@ func TestChaosCatchesUnequalShares(t *testing.T) {
 	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
 	machine := measure(t, endpoint)
-	time.Sleep(time.Second) // to know it
 	shares := func(t *testing.T, wished bool, rewrite rewrite) func(uint64) *fleet {
 		return func(seed uint64) *fleet {
 			return levelFleet(t, endpoint, seed, machine, wished, rewrite)
@@ -51,17 +50,17 @@ func levelFleet(
 	t *testing.T, endpoint string, seed uint64, machine *chaos.Machine,
 	wished bool, rewrite rewrite,
 ) *fleet {
+	lease := 1500 * time.Millisecond
 	for {
 		f := newFleet(t, endpoint, seed, 5)
 		f.machine = machine
-		f.template = worker{
-			Duration: max(1500*time.Millisecond, longEnough(machine.Since(0))),
-			Wait:     100 * time.Millisecond,
-		}
+		f.template = worker{Duration: lease, Wait: 100 * time.Millisecond}
 		isLevel := f.level(wished, rewrite)
-		if isLevel || f.template.Duration >= longEnough(machine.Since(f.since)) {
+		enough := longEnough(machine.Since(f.since))
+		if isLevel || lease >= enough {
 			return f
 		}
+		lease = enough
 		os.RemoveAll(f.dir)
 	}
 }
