@@ -34,7 +34,7 @@ const (
 	Saved      Kind = "saved"      // the number in Note, to the row, by a write first sent at Begin
 	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, found in the row
 	Working    Kind = "working"    // work on the item went on, and relied on the tenure
-	Sharing    Kind = "sharing"    // from End on Lessee shares all items, up to Token of them; 0: no limit
+	Sharing    Kind = "sharing"    // from End on Lessee shares, up to Token items; 0: no limit
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
 	Refused    Kind = "refused"    // a guarded write of the tenure
 	Fault      Kind = "fault"      // of the kind in Note, to Lessee

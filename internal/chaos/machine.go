@@ -21,9 +21,9 @@ type Late struct{ Worst, Usual time.Duration }
 // some is how many of a number of steps may be as late as the worst.
 const some = 3
 
-// Steps returns how late something may come that takes n steps, one after the other: some of them are
-// as late as the worst, and the others as is usual. In a step a goroutine wakes up, sends a request,
-// and gets the reply.
+// Steps returns how late something may come that takes n steps, one after the other: some of them
+// are as late as the worst, and the others as is usual. In a step a goroutine wakes up, sends a
+// request, and gets the reply.
 func (l Lateness) Steps(n int) time.Duration {
 	worst := l.Goroutine.Worst + l.Request.Worst
 	usual := l.Goroutine.Usual + l.Request.Usual
@@ -31,7 +31,8 @@ func (l Lateness) Steps(n int) time.Duration {
 }
 
 func (l Lateness) String() string {
-	return fmt.Sprintf("a goroutine %v, a reply %v, a process %v late", l.Goroutine, l.Request, l.Process)
+	return fmt.Sprintf("late by: a goroutine %v, a reply %v, a process %v",
+		l.Goroutine, l.Request, l.Process)
 }
 
 func (l Late) String() string {
