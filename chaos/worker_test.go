@@ -174,30 +174,59 @@ func (r *run) once(ctx context.Context) {
 }
 
 // settleClock looks at the table until the replies have told the time to within the worker's
-// ClockError. A Date header alone has a resolution of a second, which is more than the margin
-// of the short leases here; doc.go says so.
+// ClockError. A Date header alone has a resolution of a second, which is more than the margin of
+// the short leases here; doc.go says so. What tells more is replies from just before and just after
+// a second begins: it looks often, several times side by side.
 func (r *run) settleClock(ctx context.Context) {
-	var date time.Time
-	look := request.NamedHandler{Name: "settleClock", Fn: func(req *request.Request) {
-		date, _ = http.ParseTime(req.HTTPResponse.Header.Get("Date"))
-	}}
+	told := &timeTold{low: -1000 * time.Hour, high: 1000 * time.Hour}
+	look := request.NamedHandler{Name: "settleClock", Fn: told.look}
 	r.leases.Handlers.Complete.PushBackNamed(look)
 	defer r.leases.Handlers.Complete.Remove(look)
-	low, high := -1000*time.Hour, 1000*time.Hour
-	patience := 300 * time.Millisecond
-	for high-low > 2*r.ClockError && ctx.Err() == nil {
-		tryCtx, cancel := context.WithTimeout(ctx, patience)
-		sent := time.Now()
-		_, _, err := r.store.ScanLeaseItemsWithContext(tryCtx, "", 0)
-		cancel()
-		if err == nil {
-			low = max(low, time.Until(date))
-			high = min(high, date.Add(time.Second).Sub(sent))
-		} else {
-			patience += patience / 10 // The machine may be slow.
-		}
-		time.Sleep(10 * time.Millisecond)
+	var looking sync.WaitGroup
+	for range 4 {
+		looking.Go(func() {
+			for told.within() > 2*r.ClockError && ctx.Err() == nil {
+				r.lookAtTable(ctx)
+				r.sleep(ctx, 10*time.Millisecond)
+			}
+		})
 	}
+	looking.Wait()
+}
+
+// lookAtTable sends a scan, and gives it up when that takes long.
+func (r *run) lookAtTable(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	r.store.ScanLeaseItemsWithContext(ctx, "", 0)
+}
+
+// timeTold is what replies have told of the server's time: by how much it is ahead.
+type timeTold struct {
+	mu        sync.Mutex // guards:
+	low, high time.Duration
+}
+
+func (t *timeTold) look(req *request.Request) {
+	received := time.Now()
+	if req.Error != nil {
+		return
+	}
+	date, err := http.ParseTime(req.HTTPResponse.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.low = max(t.low, date.Sub(received))
+	t.high = min(t.high, date.Add(time.Second).Sub(req.Time))
+}
+
+// within returns how closely the time is known.
+func (t *timeTold) within() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.high - t.low
 }
 
 func (r *run) chance(p float64) bool {
