@@ -141,7 +141,7 @@ func TestChecker(t *testing.T) {
 					checker.Add(c.history[i])
 				}
 				got := []Rule{}
-				for _, v := range checker.Report(50).Violations {
+				for _, v := range checker.Report(Bounds{Recovery: 50}).Violations {
 					got = append(got, v.Rule)
 				}
 				assert.ElementsMatch(t, c.want, got)
@@ -168,25 +168,25 @@ func TestCheckerOfThoseThatShare(t *testing.T) {
 		want       []Rule
 		gap, level time.Duration
 	}{
-		"level all along":        {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200), on("z", "B", 3, 200)), nil, 0, 0},
-		"level in time":          {join(sharing(0, 0), on("x", "A", 1, 110), on("x", "B", 120, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), nil, 10, 20},
-		"level too late":         {join(sharing(0, 0), on("x", "A", 1, 160), on("x", "B", 190, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 30, never},
-		"one has all":            {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 0, never},
-		"one can't take":         {join(sharing(0, 1), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), nil, 0, 0},
-		"one can take more":      {join(sharing(0, 2), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), []Rule{NotLevel}, 0, never},
-		"a stranger has one":     {join(sharing(0, 0), on("x", "S", 1, 200), on("y", "A", 2, 200)), []Rule{NotLevel}, 0, never},
-		"never all at once":      {join(sharing(0, 0), on("x", "A", 1, 130), on("x", "A", 160, 200), on("y", "B", 131, 159)), []Rule{NotLevel}, 41, never},
-		"one is never held":      {join(sharing(0), on("x", "A", 1, 200), []Event{{Kind: Registered, Item: "y"}, {Kind: Found, Item: "y"}}), []Rule{NotHeld, NotLevel}, 100, never},
-		"nobody for too long":    {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 160, 200)), []Rule{NotHeld}, 60, 60},
-		"held, and then no more": {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 50, 140)), []Rule{NotHeld}, 60, 0},
+		"level all along":           {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200), on("z", "B", 3, 200)), nil, 0, 0},
+		"level in time":             {join(sharing(0, 0), on("x", "A", 1, 110), on("x", "B", 120, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), nil, 10, 20},
+		"the last to be left count": {join([]Event{{Kind: Sharing, Lessee: "C", End: 90}}, sharing(0, 0), on("x", "A", 1, 200), on("y", "B", 2, 200)), nil, 0, 0},
+		"level too late":            {join(sharing(0, 0), on("x", "A", 1, 160), on("x", "B", 190, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 30, never},
+		"one has all":               {join(sharing(0, 0), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200)), []Rule{NotLevel}, 0, never},
+		"one can't take":            {join(sharing(0, 1), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), nil, 0, 0},
+		"one can take more":         {join(sharing(0, 2), on("x", "A", 1, 200), on("y", "A", 2, 200), on("z", "A", 3, 200), on("u", "B", 3, 200)), []Rule{NotLevel}, 0, never},
+		"a stranger has one":        {join(sharing(0, 0), on("x", "S", 1, 200), on("y", "A", 2, 200)), []Rule{NotLevel}, 0, never},
+		"never all at once":         {join(sharing(0, 0), on("x", "A", 1, 130), on("x", "A", 160, 200), on("y", "B", 131, 159)), []Rule{NotLevel}, 41, never},
+		"one is never held":         {join(sharing(0), on("x", "A", 1, 200), []Event{{Kind: Registered, Item: "y"}, {Kind: Found, Item: "y"}}), []Rule{NotHeld, NotLevel}, 100, never},
+		"nobody for too long":       {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 160, 200)), []Rule{NotHeld}, 60, 60},
+		"held, and then no more":    {join(sharing(0), on("x", "A", 1, 200), on("y", "A", 50, 140)), []Rule{NotHeld}, 60, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checker := NewChecker()
-			checker.HeldWithin, checker.LevelWithin = 50, 80
 			for _, i := range rand.Perm(len(c.history)) {
 				checker.Add(c.history[i])
 			}
-			report, got := checker.Report(0), []Rule(nil)
+			report, got := checker.Report(Bounds{Gap: 50, Level: 80}), []Rule(nil)
 			for _, v := range report.Violations {
 				got = append(got, v.Rule)
 			}
@@ -210,7 +210,7 @@ func TestReportCounts(t *testing.T) {
 		checker.Add(e)
 	}
 	assert.Equal(t, Report{Tenures: 5, Renewals: 1, Releases: 2, Handovers: 1, Takeovers: 2, Accepted: 1, Refused: 1,
-		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(50))
+		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(Bounds{Recovery: 50}))
 }
 
 func TestViolationsNameTheTenures(t *testing.T) {
@@ -219,5 +219,5 @@ func TestViolationsNameTheTenures(t *testing.T) {
 	checker.Add(obtained("b", "B", 7, 10, 12))
 	assert.Equal(t, `tokens of x between 0s and 12ns: tenure a (token 7, by "A", obtained at 2ns by a write of 0s) and `+
 		`tenure b (token 7, by "B", obtained at 12ns by a write of 10ns) have the same token`,
-		fmt.Sprint(checker.Report(0).Violations[0]))
+		fmt.Sprint(checker.Report(Bounds{}).Violations[0]))
 }

@@ -10,7 +10,9 @@ import (
 func Now() time.Duration {
 	const monotonic = 1 // CLOCK_MONOTONIC
 	var now syscall.Timespec
-	if _, _, err := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, monotonic, uintptr(unsafe.Pointer(&now)), 0); err != 0 {
+	at := uintptr(unsafe.Pointer(&now))
+	_, _, err := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, monotonic, at, 0)
+	if err != 0 {
 		panic("chaos: clock_gettime: " + err.Error())
 	}
 	return time.Duration(now.Nano())

@@ -1,6 +1,6 @@
-// Package chaos has what the chaos suite of package lease is made of: a proxy that puts faults between
-// the SDK and DynamoDB, an append-only history of what the workers of many processes saw, and the
-// checker that holds the history against the guarantees.
+// Package chaos has what the chaos suite of package lease is made of: a proxy that puts faults
+// between the SDK and DynamoDB, an append-only history of what the workers of many processes
+// saw, and the checker that holds the history against the guarantees.
 package chaos
 
 import (
@@ -24,25 +24,25 @@ type Kind string
 const (
 	Registered Kind = "registered" // the item has the user attributes in Note
 	Found      Kind = "found"      // at the end, the item had the user attributes in Note
-	Obtained   Kind = "obtained"   // a tenure with that Token, by a write that was first sent at Begin
+	Obtained   Kind = "obtained"   // a tenure with that Token, by a write first sent at Begin
 	Valid      Kind = "valid"      // the holder was told that the tenure is valid
 	Over       Kind = "over"       // the holder was told that it is not
-	Renewed    Kind = "renewed"    // the tenure, by a write that was first sent at Begin
+	Renewed    Kind = "renewed"    // the tenure, by a write first sent at Begin
 	Released   Kind = "released"   // the row
 	Freeing    Kind = "freeing"    // the release or handover of the tenure is sent after End
 	HandedOver Kind = "handedover" // the row, to whoever wanted it
-	Saved      Kind = "saved"      // the number in Note, to the row, by a write that was first sent at Begin
-	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, which it found in the row
+	Saved      Kind = "saved"      // the number in Note, to the row, by a write first sent at Begin
+	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, found in the row
 	Working    Kind = "working"    // work on the item went on, and relied on the tenure
-	Sharing    Kind = "sharing"    // from now on the Lessee and others like it share all items; Token is its limit, 0 for none
+	Sharing    Kind = "sharing"    // from End on Lessee shares, up to Token items; 0: no limit
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
 	Refused    Kind = "refused"    // a guarded write of the tenure
 	Fault      Kind = "fault"      // of the kind in Note, to Lessee
 	Calm       Kind = "calm"       // from now on there are no faults
 )
 
-// Event is one line of the history. What it tells of was so at some moment between Begin and End, by
-// the clock of [Now].
+// Event is one line of the history. What it tells of was so at some moment between Begin and
+// End, by the clock of [Now].
 type Event struct {
 	Kind   Kind          `json:"kind"`
 	Begin  time.Duration `json:"begin"`
@@ -83,33 +83,49 @@ func (r *Recorder) Add(e Event) {
 // Close closes the file.
 func (r *Recorder) Close() error { return r.file.Close() }
 
-// Read passes all events of the history in a directory to a function, file by file. A file whose
-// last line is incomplete is that of a process that was killed in the middle of it.
-func Read(dir string, add func(Event)) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
+// Read passes all events of the history in a directory to a function.
+func Read(dir string, add func(Event)) error { return NewReader(dir).Read(add) }
+
+// Reader reads a history that grows.
+type Reader struct {
+	dir  string
+	read map[string]int64 // how much of each file
+}
+
+// NewReader returns a reader that has read nothing yet of the history in a directory.
+func NewReader(dir string) *Reader { return &Reader{dir: dir, read: make(map[string]int64)} }
+
+// Read passes all events that it hasn't read yet to a function, file by file. An incomplete
+// last line of a file is left: it is still being written, or its process was killed in the
+// middle of it.
+func (r *Reader) Read(add func(Event)) error {
+	names, err := filepath.Glob(filepath.Join(r.dir, "*"))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := readFile(name, add); err != nil {
+		if err := r.readFile(name, add); err != nil {
 			return fmt.Errorf("chaos: %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func readFile(name string, add func(Event)) error {
+func (r *Reader) readFile(name string, add func(Event)) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if _, err := file.Seek(r.read[name], io.SeekStart); err != nil {
+		return err
+	}
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')
-		switch {
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		var e Event
@@ -117,18 +133,23 @@ func readFile(name string, add func(Event)) error {
 			return fmt.Errorf("%q: %w", line, err)
 		}
 		add(e)
+		r.read[name] += int64(len(line))
 	}
 }
 
-// Excerpt returns what the history in a directory tells about a violation, in order of time: all
-// events of the item and all faults, of Valid and Working only the first and the last of each tenure.
+// Excerpt returns what the history in a directory tells about a violation, in order of time:
+// all events of the item and all faults, of Valid and Working only the first and the last of
+// each tenure.
 func Excerpt(dir string, v Violation) ([]Event, error) {
 	var events []Event
 	first, last := make(map[[2]string]Event), make(map[[2]string]Event) // by tenure and kind
 	err := Read(dir, func(e Event) {
+		concerns := e.Item == v.Item || e.Kind == Fault
+		if !concerns || e.End < v.From || e.Begin > v.To {
+			return
+		}
 		key := [2]string{e.Tenure, string(e.Kind)}
 		switch {
-		case e.End < v.From || e.Begin > v.To || e.Item != v.Item && e.Kind != Fault:
 		case e.Kind != Valid && e.Kind != Working:
 			events = append(events, e)
 		case first[key].Kind == "":

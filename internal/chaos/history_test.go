@@ -36,6 +36,21 @@ func TestHistoryOfAKilledProcessEndsWithItsLastWholeLine(t *testing.T) {
 	assert.ErrorContains(t, Read(dir, func(Event) {}), "killed")
 }
 
+func TestReaderGoesOnWhereItStopped(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "growing")
+	reader := NewReader(dir)
+	next := func(grown string) (read []Event) {
+		require.NoError(t, os.WriteFile(name, []byte(grown), 0o666))
+		require.NoError(t, reader.Read(func(e Event) { read = append(read, e) }))
+		return read
+	}
+	whole := "{\"kind\":\"calm\"}\n{\"kind\":\"fault\"}\n"
+	assert.Equal(t, []Event{{Kind: Calm}}, next(whole[:20]))
+	assert.Equal(t, []Event{{Kind: Fault}}, next(whole))
+	assert.Empty(t, next(whole))
+}
+
 func TestRecorderPanicsRatherThanLosesAnEvent(t *testing.T) {
 	r, err := NewRecorder(t.TempDir(), "closed")
 	require.NoError(t, err)

@@ -21,20 +21,22 @@ type Options struct {
 	Upstream string // the endpoint of DynamoDB
 	Lessee   string // who uses the proxy, for the history
 
-	// Skew is by how much the clock of the proxy's user is fast. As a process's clock can't be set,
-	// it is everyone else's that is set back for that user: the proxy translates the times in requests
-	// and replies and the Date header of the replies. Whole seconds, as the header has no others.
+	// Skew is by how much the clock of the proxy's user is fast. As a process's clock can't be
+	// set, it is everyone else's that is set back for that user: the proxy translates the times
+	// in requests and replies and the Date header of the replies. Whole seconds, as the header
+	// has no others.
 	Skew time.Duration
 
-	// OwnDate makes the Date header agree with the clock of the proxy's user, however wrong that is.
+	// OwnDate makes the Date header agree with the clock of the proxy's user, however wrong
+	// that is.
 	OwnDate bool
 
 	// Rewrite, if set, may change the body of a request of that operation.
 	Rewrite func(operation string, body map[string]any)
 
-	// Of the requests, the part Rate (0 to 1) meets with one of the Faults. Which do, and with which, is
-	// chosen by Seed alone; each fault comes once before any comes again. Delays are up to Longest,
-	// black holes up to twice that.
+	// Of the requests, the part Rate (0 to 1) meets with one of the Faults. Which do, and with
+	// which, is chosen by Seed alone; each fault comes once before any comes again. Delays are
+	// up to Longest, black holes up to twice that.
 	Rate    float64
 	Faults  []string
 	Longest time.Duration
@@ -42,33 +44,6 @@ type Options struct {
 
 	Record func(Event) // takes the faults
 }
-
-// The faults of single requests.
-const (
-	RequestReset     = "request dropped, connection reset"
-	RequestSwallowed = "request dropped, black hole"
-	ReplyReset       = "reply dropped, connection reset"
-	ReplySwallowed   = "reply dropped, black hole"
-	RequestDelayed   = "request delayed"
-	ReplyDelayed     = "reply delayed"
-	SentTwice        = "duplicate at once"
-	SentAgain        = "duplicate later"
-	SentLate         = "connection reset, request arrives late"
-	Throttled        = "throttled"
-	Failed           = "500, not applied"
-	FailedAfter      = "500, applied"
-)
-
-// AnyFault is all faults. InOrder is those that don't let a request arrive after later ones of the
-// same user.
-var (
-	InOrder = []string{RequestReset, RequestSwallowed, ReplyReset, ReplySwallowed, RequestDelayed, ReplyDelayed,
-		SentTwice, Throttled, Failed, FailedAfter}
-	AnyFault = append([]string{SentAgain, SentLate}, InOrder...)
-)
-
-// BlackHole is the fault of a time in which no request gets through.
-const BlackHole = "black hole for a time"
 
 // Proxy is an HTTP server between one worker and DynamoDB.
 type Proxy struct {
@@ -95,12 +70,17 @@ func NewProxy(opt Options) (*Proxy, error) {
 		return nil, err
 	}
 	p := &Proxy{
-		URL: "http://" + listener.Addr().String(), opt: opt,
-		transport: &http.Transport{MaxIdleConnsPerHost: 16, ResponseHeaderTimeout: 20 * time.Second},
-		calm:      make(chan struct{}),
-		rand:      rand.New(rand.NewPCG(opt.Seed, 0)),
+		URL: "http://" + listener.Addr().String(),
+		opt: opt,
+		transport: &http.Transport{
+			MaxIdleConnsPerHost:   16,
+			ResponseHeaderTimeout: 20 * time.Second,
+		},
+		calm: make(chan struct{}),
+		rand: rand.New(rand.NewPCG(opt.Seed, 0)),
 	}
-	p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0), ConnState: p.connState}
+	quiet := log.New(io.Discard, "", 0)
+	p.server = &http.Server{Handler: p, ErrorLog: quiet, ConnState: p.connState}
 	go p.server.Serve(listener)
 	return p, nil
 }
@@ -158,25 +138,30 @@ func (p *Proxy) plan() (fault string, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.rand.Float64() < p.opt.Rate {
-		if len(p.deck) == 0 {
-			p.deck = slices.Clone(p.opt.Faults)
-			p.rand.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
-		}
-		fault, p.deck = p.deck[0], p.deck[1:]
+		fault = p.draw()
 		delay = time.Duration(p.rand.Float64() * float64(p.opt.Longest))
 	}
-	switch {
-	case p.isCalm:
+	isDark := time.Now().Before(p.dark)
+	if p.isCalm || fault == "" && !isDark {
 		return "", 0
-	case time.Now().Before(p.dark):
-		fault, delay = RequestSwallowed, p.opt.Longest
-	case fault == "":
-		return "", 0
-	default:
-		p.record(fault)
 	}
 	p.faults.Add(1)
+	if isDark {
+		return RequestSwallowed, p.opt.Longest
+	}
+	p.record(fault)
 	return fault, delay
+}
+
+// draw takes the next fault from the deck.
+func (p *Proxy) draw() string {
+	if len(p.deck) == 0 {
+		p.deck = slices.Clone(p.opt.Faults)
+		p.rand.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+	}
+	fault := p.deck[0]
+	p.deck = p.deck[1:]
+	return fault
 }
 
 // reply is what DynamoDB answered; nil if it didn't.
@@ -199,65 +184,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.answer(w, p.send(request))
 		return
 	}
-	later := false
-	defer func() {
-		if !later {
-			p.faults.Done()
-		}
-	}()
-	deliverLater := func() {
-		later = true
-		go func() {
-			defer p.faults.Done()
-			p.sleep(context.Background(), delay)
-			p.send(request)
-		}()
-	}
-	switch fault {
-	case RequestReset:
-		reset(w)
-	case RequestSwallowed:
-		p.sleep(r.Context(), 2*delay)
-		reset(w)
-	case ReplyReset:
-		p.send(request)
-		reset(w)
-	case ReplySwallowed:
-		p.send(request)
-		p.sleep(r.Context(), 2*delay)
-		reset(w)
-	case RequestDelayed: // It arrives also if the sender has gone.
-		p.sleep(context.Background(), delay)
-		p.answer(w, p.send(request))
-	case ReplyDelayed:
-		reply := p.send(request)
-		p.sleep(r.Context(), delay)
-		p.answer(w, reply)
-	case SentTwice:
-		replies := make(chan *reply, 2)
-		for range 2 {
-			go func() { replies <- p.send(request) }()
-		}
-		first := <-replies
-		<-replies
-		p.answer(w, first)
-	case SentAgain:
-		reply := p.send(request)
-		deliverLater()
-		p.answer(w, reply)
-	case SentLate:
-		deliverLater()
-		reset(w)
-	case Throttled:
-		p.fail(w, http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
-	case FailedAfter:
-		p.send(request)
-		p.fail(w, http.StatusInternalServerError, "com.amazonaws.dynamodb.v20120810#InternalServerError")
-	case Failed:
-		p.fail(w, http.StatusInternalServerError, "com.amazonaws.dynamodb.v20120810#InternalServerError")
-	default:
+	defer p.faults.Done()
+	do, known := doFault[fault]
+	if !known {
 		panic("chaos: there is no fault " + fault)
 	}
+	do(&exchange{Proxy: p, w: w, asker: r.Context(), request: request, delay: delay})
 }
 
 // outgoing is a request as it goes to DynamoDB.
@@ -307,8 +239,8 @@ func (p *Proxy) answer(w http.ResponseWriter, reply *reply) {
 	w.Write(body)
 }
 
-// fail answers with an error of DynamoDB's.
-func (p *Proxy) fail(w http.ResponseWriter, status int, code string) {
+// refuse answers with an error of DynamoDB's.
+func (p *Proxy) refuse(w http.ResponseWriter, status int, code string) {
 	p.setDate(w, time.Now())
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amzn-Requestid", fmt.Sprintf("chaos-%016x", rand.Uint64()))

@@ -1,0 +1,173 @@
+package chaos_test
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/internal/chaos"
+)
+
+// awaitHeld waits until each item has been leased or renewed since, or for as long as that may
+// take.
+func (f *fleet) awaitHeld() {
+	anew := time.Now().Add(f.lease) // No lease from before lasts longer.
+	held := make(map[string]string)
+	for len(held) < len(f.items) && chaos.Now()-f.since < f.bounds().Recovery {
+		time.Sleep(10 * time.Millisecond)
+		for item, lessee := range f.table.holders(anew) {
+			held[item] = lessee
+		}
+	}
+}
+
+// stopOthers stops or kills all workers but those that share.
+func (f *fleet) stopOthers() {
+	var stopping sync.WaitGroup
+	var children []*child
+	for i, c := range f.children {
+		switch {
+		case c.settings.shares():
+			children = append(children, c)
+		case i%2 == 0:
+			stopping.Go(func() { assert.NoError(f.t, c.process.stop()) })
+		default:
+			f.kill(c)
+		}
+	}
+	f.children = children
+	var locals []*local
+	for _, l := range f.locals {
+		if l.shares() {
+			locals = append(locals, l)
+		} else {
+			stopping.Go(l.stop)
+		}
+	}
+	f.locals = locals
+	stopping.Wait()
+}
+
+// levelAlone lets those that share be alone, and one of them be killed, until all are level.
+// When the machine was too late for their leases, it is done again with longer ones.
+func (f *fleet) levelAlone() {
+	since := f.since
+	for range 5 {
+		f.lengthen(longEnough(f.machine.Since(since)))
+		since = chaos.Now()
+		f.kill(f.children[0])
+		require.NoError(f.t, f.children[0].spawn())
+		f.onlySharing()
+		isLevel := f.awaitLevel()
+		if isLevel || f.template.Duration >= longEnough(f.machine.Since(since)) {
+			return
+		}
+	}
+}
+
+// lengthen starts those that share anew with longer leases, if theirs are shorter.
+func (f *fleet) lengthen(lease time.Duration) {
+	if f.template.Duration >= lease {
+		return
+	}
+	f.template.Duration = lease
+	var stopping sync.WaitGroup
+	for _, l := range f.locals {
+		stopping.Go(l.stop)
+	}
+	for _, c := range f.children {
+		stopping.Go(func() { assert.NoError(f.t, c.process.stop()) })
+	}
+	stopping.Wait()
+	for i, l := range f.locals {
+		f.locals[i] = l.again(f, lease)
+	}
+	for _, c := range f.children {
+		c.settings.Duration = lease
+		require.NoError(f.t, c.spawn())
+	}
+	f.awaitReady()
+	f.await("all items are held", func() bool {
+		return len(f.table.holders(time.Now())) == len(f.items)
+	})
+}
+
+// onlySharing records that from now on there are only those that share, when they are at work.
+func (f *fleet) onlySharing() {
+	f.awaitReady()
+	now := chaos.Now()
+	for lessee, most := range f.limits() {
+		f.history.Add(chaos.Event{Kind: chaos.Sharing, Begin: now, End: now,
+			Lessee: lessee, Token: int64(most)})
+	}
+}
+
+// awaitReady waits until all workers work.
+func (f *fleet) awaitReady() {
+	for _, l := range f.locals {
+		require.NoError(f.t, l.awaitReady())
+	}
+	for _, c := range f.children {
+		require.NoError(f.t, c.process.awaitReady())
+	}
+}
+
+// awaitLevel waits until the table has been level for a period, and tells whether it was. It
+// waits for as long as that may take.
+func (f *fleet) awaitLevel() bool {
+	begin := chaos.Now()
+	period := f.template.Duration / 3
+	limits := f.limits()
+	var since time.Duration // it is level; 0 if it isn't
+	for chaos.Now()-begin < f.bounds().Level+period {
+		time.Sleep(10 * time.Millisecond)
+		now := chaos.Now()
+		if !f.isLevel(limits) {
+			since = 0
+			continue
+		}
+		if since == 0 {
+			since = now
+		}
+		// All must have seen it, too.
+		if now-since > period+f.machine.Since(f.since).Steps(3) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLevel tells whether the table is level.
+func (f *fleet) isLevel(limits map[string]int) bool {
+	counts := make(map[string]int)
+	held := f.table.holders(time.Now())
+	for _, lessee := range held {
+		counts[lessee]++
+	}
+	return len(held) == len(f.items) && chaos.Level(counts, limits)
+}
+
+// moveOne has an operator ask for an item for one of those that share, and waits until that one
+// has it.
+func (f *fleet) moveOne() {
+	item := f.items[0]
+	wisher := f.children[0].process.Lessee
+	if f.table.holders(time.Now())[item] == wisher {
+		wisher = f.children[1].process.Lessee
+	}
+	var asked time.Time
+	f.await("an item moves", func() bool {
+		if time.Since(asked) > f.template.Duration {
+			asked = time.Now()
+			f.wish(f.ctx, item, str(wisher), num(asked.Add(2*f.template.Duration).UnixNano()))
+		}
+		return f.table.holders(time.Now())[item] == wisher
+	})
+}
+
+// await waits until something is so.
+func (f *fleet) await(what string, is func() bool) {
+	require.Eventually(f.t, is, hangs, 10*time.Millisecond, what)
+}

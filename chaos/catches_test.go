@@ -1,0 +1,212 @@
+package chaos_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/intercom/lease/internal/chaos"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+// brief is what the workers of the variants have in common. They save nothing: a save that is
+// refused would soon tell them what a broken renewal or release hides.
+var brief = worker{
+	Duration: time.Second,
+	Wait:     100 * time.Millisecond,
+	Patience: 1200 * time.Millisecond,
+}
+
+// variant is a way to break the library, from without. The same circumstances without it are sound.
+type variant struct {
+	name          string
+	items         int
+	breaks        chaos.Rule
+	broken, sound circumstances
+}
+
+// circumstances starts workers, and what else happens to them.
+type circumstances func(*fleet)
+
+// straight are the options of a proxy that does nothing, through of one that rewrites requests.
+var straight chaos.Options
+
+func through(rewrite rewrite) chaos.Options { return chaos.Options{Rewrite: rewrite} }
+
+// variants are all that break safety.
+var variants = []variant{
+	{
+		"a save whoever holds the item", 1, chaos.LostSave,
+		several(4, briefSaver, through(saveAnyway)), several(4, briefSaver, straight),
+	}, {
+		"a handover by name only", 4, chaos.Overlap,
+		wished(isRepeating, through(handOverByName)), wished(isRepeating, straight),
+	}, {
+		"a renewal without the token", 1, chaos.StaleRenewal,
+		several(2, namesake, through(renewByNameOnly)), several(2, namesake, straight),
+	}, {
+		"a release that frees what an older process of the name relies on", 1, chaos.Overlap,
+		briefNamesakes(through(releaseAtOnce)), briefNamesakes(straight),
+	}, {
+		"a release whatever the row's end", 1, chaos.Overlap,
+		rollback(through(releaseByToken)), rollback(straight),
+	}, {
+		"a store without the condition", 1, chaos.Overlap,
+		several(4, worker{}, through(leaseAnyway)), several(4, worker{}, straight),
+	}, {
+		"a holder that ignores the end of its tenure", 1, chaos.Overlap,
+		darkened(isCareless), darkened(usesLibrary),
+	}, {
+		"work that goes on after the handover", 1, chaos.Overwork,
+		wished(isRestless, straight), wished(isSharing, straight),
+	}, {
+		"a fast clock without correction", 1, chaos.Overlap,
+		skewed(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}),
+		skewed(chaos.Options{Skew: 2 * time.Minute}),
+	}, {
+		"a slow clock without correction", 1, chaos.Overlap,
+		skewed(chaos.Options{Skew: -2 * time.Minute, OwnDate: true}),
+		skewed(chaos.Options{Skew: -2 * time.Minute}),
+	},
+}
+
+var (
+	// namesake is one of several of one name, which keep what they have for long.
+	namesake = worker{Lessee: "host:1", Patience: 5 * time.Second}
+
+	// briefNamesake keeps nothing for long. briefSaver always saves.
+	briefNamesake = worker{Lessee: "host:1", Patience: 300 * time.Millisecond}
+	briefSaver    = worker{Lessee: "host:1", Patience: 300 * time.Millisecond, Saves: 1}
+)
+
+// several are workers of one kind.
+func several(n int, w worker, o chaos.Options) circumstances {
+	return func(f *fleet) {
+		for range n {
+			f.start(o, w)
+		}
+	}
+}
+
+// briefNamesakes are namesakes that keep nothing for long, and others.
+func briefNamesakes(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		several(3, briefNamesake, o)(f)
+		several(2, worker{}, straight)(f)
+	}
+}
+
+// rollback is a worker that is rolled back to the original, and others.
+func rollback(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		f.start(o, worker{How: isRolledBack})
+		several(2, worker{}, straight)(f)
+	}
+}
+
+// skewed is a worker whose clock is off, and another. If it's slow, it only takes what is free.
+func skewed(o chaos.Options) circumstances {
+	return func(f *fleet) {
+		f.start(o, worker{ClockError: 40 * time.Millisecond})
+		f.start(straight, worker{})
+	}
+}
+
+// darkened is a worker in black holes that are longer than its lease, and another.
+func darkened(how string) circumstances {
+	return func(f *fleet) {
+		f.start(chaos.Options{Longest: brief.Duration}, worker{How: how})
+		dark := f.proxies[0]
+		f.background(func(ctx context.Context) {
+			for r := f.random(0); pause(ctx, r, 3*brief.Duration, 5*brief.Duration); {
+				dark.Dark(2 * brief.Duration)
+			}
+		})
+		f.start(straight, worker{})
+	}
+}
+
+// wished are workers that share, and an operator who keeps them handing over.
+func wished(how string, o chaos.Options) circumstances {
+	return func(f *fleet) {
+		several(2, worker{How: how}, o)(f)
+		f.steady.Store(true)
+		f.background(func(ctx context.Context) {
+			for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
+				item := f.items[r.IntN(len(f.items))]
+				until := time.Now().Add(brief.Duration)
+				f.wish(ctx, item, str(f.anyLessee(r)), num(until.UnixNano()))
+			}
+		})
+	}
+}
+
+// TestChaosCatches breaks the library in several ways, from without, and wants the checker to see
+// it. Under the same circumstances the library as it is must pass.
+func TestChaosCatches(t *testing.T) {
+	t.Parallel()
+	endpoint := ddblocal.ForTest(t).Endpoint
+	var running sync.WaitGroup
+	for _, v := range variants { // Side by side: mostly they wait.
+		running.Go(func() { t.Run(v.name, func(t *testing.T) { v.test(t, endpoint) }) })
+	}
+	running.Wait()
+}
+
+// test runs the broken variant until it is caught, and the sound one beside it.
+func (v variant) test(t *testing.T, endpoint string) {
+	caught := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer close(caught)
+		untilCaught(t, v.breaks, func(seed uint64) *fleet { return v.run(t, endpoint, seed) })
+	})
+	sound := newFleet(t, endpoint, rand.Uint64(), v.items)
+	sound.template = brief
+	v.sound(sound)
+	<-caught
+	sound.await("it was at work", func() bool { return sound.report().Tenures >= 5 })
+	sound.stop()
+	sound.explain(sound.report())
+}
+
+// run runs the broken variant for a while, or until the checker sees that it is broken.
+func (v variant) run(t *testing.T, endpoint string, seed uint64) *fleet {
+	f := newFleet(t, endpoint, seed, v.items)
+	f.template = brief
+	v.broken(f)
+	end := time.Now().Add(20 * time.Second)
+	for f.report().Count(v.breaks) == 0 && time.Now().Before(end) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	f.stop()
+	return f
+}
+
+// untilCaught runs a broken fleet again and again, each time with another seed, until the
+// checker sees that it is broken.
+func untilCaught(t *testing.T, breaks chaos.Rule, run func(seed uint64) *fleet) {
+	begin := time.Now()
+	for n := 1; ; n++ {
+		f := run(rand.Uint64())
+		report := f.report()
+		isCaught := func(v chaos.Violation) bool { return v.Rule == breaks }
+		i := slices.IndexFunc(report.Violations, isCaught)
+		if i >= 0 {
+			took := time.Since(begin).Round(time.Second / 10)
+			t.Logf("caught in run %d, after %v: %v", n, took, report.Violations[i])
+			os.RemoveAll(f.dir)
+			return
+		}
+		if time.Since(begin) > hangs {
+			t.Errorf("there is no %q in %d runs; the history of the last, in %s, shows\n%s",
+				breaks, n, f.dir, report)
+			return
+		}
+		os.RemoveAll(f.dir)
+	}
+}

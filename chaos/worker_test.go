@@ -1,0 +1,245 @@
+package chaos_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/chaos"
+	"github.com/intercom/lease/internal/ddblocal"
+)
+
+// How a worker works.
+const (
+	usesLibrary  = "library"     // by the documented pattern and Hold, in turn
+	isOriginal   = "original"    // as the original library does, by its clock
+	isCareless   = "careless"    // believes in its lease until its heartbeat says otherwise
+	isRolledBack = "rolled back" // by the library, then as the original, under the same name
+	isSharing    = "sharing"     // by HoldShare
+	isRestless   = "restless"    // by HoldShare, but what work began goes on after its return
+	isRepeating  = "repeating"   // by HoldShare; each handover of it arrives again and again
+)
+
+// worker leases items, one after the other or many at once, works on them, and records what it
+// sees. It is a lease.LeaseRequest.
+type worker struct {
+	Name       string // unique: a worker that is started again has another
+	Lessee     string
+	How        string
+	Endpoint   string // of the lease table
+	Guards     string // the endpoint of the table of guarded writes
+	Table      string
+	Duration   time.Duration
+	Wait       time.Duration
+	Patience   time.Duration // how long it keeps an item at the most; 0 for ever
+	Saves      float64       // how often it saves how far it has come, of the times that it could
+	Retries    int           // of the SDK
+	Seed       uint64
+	History    string // the directory
+	ClockError time.Duration
+	Most       int  // how many items one that shares takes; 0 for no limit
+	Steady     bool // one that shares doesn't leave, and its work doesn't return unasked
+	Restarted  bool // when it is started again, it has the same LesseeID
+
+	steady *atomic.Bool // Steady from when on it's true; nil in a process of its own
+	ready  func()       // is called when it begins to work
+}
+
+func (w worker) LesseeID() string             { return w.Lessee }
+func (w worker) LeaseDuration() time.Duration { return w.Duration }
+
+// again returns the worker that is the nth to be started with these settings.
+func (w worker) again(n int) worker {
+	w.Name = fmt.Sprintf("%s.%d", w.Name, n)
+	w.Seed += uint64(n)
+	if !w.Restarted {
+		w.Lessee = w.Name
+	}
+	return w
+}
+
+// shares tells whether it works by HoldShare.
+func (w worker) shares() bool {
+	return w.How == isSharing || w.How == isRestless || w.How == isRepeating
+}
+
+func (w worker) isSteady() bool { return w.Steady || w.steady != nil && w.steady.Load() }
+
+// guardTable is the name of the table with a row for each item, which is written by its holder.
+func (w worker) guardTable() string { return w.Table + "-guarded" }
+
+// workAsTold runs a worker that is given in JSON, until standard input ends or SIGTERM comes.
+// It says when it begins to work.
+func workAsTold(settings string) error {
+	var w worker
+	if err := json.Unmarshal([]byte(settings), &w); err != nil {
+		return err
+	}
+	w.ready = func() { fmt.Println("ready") }
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	return w.run(ctx)
+}
+
+// run is a running worker.
+type run struct {
+	worker
+	history       *chaos.Recorder
+	leases, guard *dynamodb.DynamoDB
+	store         *lease.LockStore
+	locker        *lease.Locker
+	asked         sync.Map // when the last write that leases was first sent, by item
+	watching      sync.WaitGroup
+	stopping      <-chan struct{}
+
+	mu   sync.Mutex // guards:
+	rand *rand.Rand
+}
+
+// run works until ctx is done.
+func (w worker) run(ctx context.Context) error {
+	history, err := chaos.NewRecorder(w.History, w.Name)
+	if err != nil {
+		return err
+	}
+	defer history.Close()
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	defer transport.CloseIdleConnections()
+	r := newRun(w, history, transport)
+	r.stopping = ctx.Done()
+	defer r.watching.Wait()
+	if w.ClockError != 0 {
+		r.settleClock(ctx)
+	}
+	w.ready()
+	for ctx.Err() == nil {
+		r.once(ctx)
+		r.sleep(ctx, r.rest())
+	}
+	return nil
+}
+
+// rest is how long it lets others have what it had, at the most.
+func (w worker) rest() time.Duration {
+	if w.Patience > 0 {
+		return min(w.Patience, w.Duration)
+	}
+	return w.Duration
+}
+
+func newRun(w worker, history *chaos.Recorder, transport *http.Transport) *run {
+	r := &run{worker: w, history: history, rand: rand.New(rand.NewPCG(w.Seed, 1))}
+	client := &http.Client{Transport: transport}
+	config := aws.NewConfig().WithHTTPClient(client).WithMaxRetries(w.Retries)
+	r.guard = ddblocal.NewClient(w.Guards, config, aws.NewConfig().WithMaxRetries(0))
+	r.leases = ddblocal.NewClient(w.Endpoint, config)
+	r.leases.Handlers.Send.PushFront(r.sending)
+	r.leases.Handlers.Complete.PushBack(r.completed)
+	r.store = lease.NewLockStore(r.leases, w.Table, "id")
+	r.locker = lease.NewLocker(r.store)
+	return r
+}
+
+// once works once, in its way.
+func (r *run) once(ctx context.Context) {
+	switch r.How {
+	case isOriginal:
+		r.original(ctx)
+	case isCareless:
+		r.careless(ctx)
+	case isRolledBack:
+		r.rolledBack(ctx)
+	case isSharing, isRestless, isRepeating:
+		r.share(ctx)
+	default:
+		r.single(ctx)
+	}
+}
+
+// settleClock looks at the table until the replies have told the time to within the worker's
+// ClockError. A Date header alone has a resolution of a second, which is more than the margin of
+// the short leases here; doc.go says so. What tells more is replies from just before and just after
+// a second begins: it looks often, several times side by side.
+func (r *run) settleClock(ctx context.Context) {
+	told := &timeTold{low: -1000 * time.Hour, high: 1000 * time.Hour}
+	look := request.NamedHandler{Name: "settleClock", Fn: told.look}
+	r.leases.Handlers.Complete.PushBackNamed(look)
+	defer r.leases.Handlers.Complete.Remove(look)
+	var looking sync.WaitGroup
+	for range 4 {
+		looking.Go(func() {
+			for told.within() > 2*r.ClockError && ctx.Err() == nil {
+				r.lookAtTable(ctx)
+				r.sleep(ctx, 10*time.Millisecond)
+			}
+		})
+	}
+	looking.Wait()
+}
+
+// lookAtTable sends a scan, and gives it up when that takes long.
+func (r *run) lookAtTable(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	r.store.ScanLeaseItemsWithContext(ctx, "", 0)
+}
+
+// timeTold is what replies have told of the server's time: by how much it is ahead.
+type timeTold struct {
+	mu        sync.Mutex // guards:
+	low, high time.Duration
+}
+
+func (t *timeTold) look(req *request.Request) {
+	received := time.Now()
+	if req.Error != nil {
+		return
+	}
+	date, err := http.ParseTime(req.HTTPResponse.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.low = max(t.low, date.Sub(received))
+	t.high = min(t.high, date.Add(time.Second).Sub(req.Time))
+}
+
+// within returns how closely the time is known.
+func (t *timeTold) within() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.high - t.low
+}
+
+func (r *run) chance(p float64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rand.Float64() < p
+}
+
+func (r *run) upTo(d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Duration(r.rand.Int64N(int64(d)))
+}
+
+// sleep blocks for a random time up to d, or until ctx is done.
+func (r *run) sleep(ctx context.Context, d time.Duration) { sleep(ctx, r.upTo(d)) }
