@@ -110,6 +110,9 @@ func (f *fleet) await(ctx context.Context, enough func() bool) error {
 		}
 		select {
 		case e := <-f.engine.events():
+			if ctx.Err() != nil { // It may have made the workers end.
+				return context.Cause(ctx)
+			}
 			if err := f.take(e); err != nil {
 				return err
 			}
