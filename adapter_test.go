@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -455,5 +456,23 @@ func TestAdapterSaysAtEachReleaseThatItCannot(t *testing.T) {
 		if err := locker.ReleaseLease(l); err != nil { // It isn't held any more.
 			assert.NotRegexp(t, "(stays leased until|ends at).*"+ends, err.Error(), "that is past")
 		}
+	})
+}
+
+func TestAdapterHoldsAnIDThatIsListedTwiceOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		script := newScript("a", "a", "b", "a")
+		var working sync.Map
+		var works atomic.Int32
+		stop := sharing(lease.NewLocker(script), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+			works.Add(1)
+			_, isTwice := working.LoadOrStore(l.LeaseID, true)
+			assert.False(t, isTwice, l.LeaseID)
+			return untilDone(ctx, l)
+		})
+		time.Sleep(time.Second)
+		assert.ErrorIs(t, stop(), context.Canceled)
+		assert.Equal(t, int32(2), works.Load())
 	})
 }

@@ -495,3 +495,21 @@ func TestHeartbeatTriesAgainSoonAfterEachRenewal(t *testing.T) {
 		assert.LessOrEqual(t, failures[i+1]-failures[i], time.Second, "after a renewal the next error is a first one")
 	})
 }
+
+func TestHeartbeatReadsNothingThatIsTheCallers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		l.AttributeValues["FencingToken"] = num(99)
+		beat := make(chan error, 1)
+		go func() { beat <- locker.Heartbeat(l, 10*time.Second) }()
+		time.Sleep(time.Minute)
+		assert.True(t, l.Valid())
+		assert.Equal(t, int64(1), l.FencingToken())
+		require.NoError(t, locker.ReleaseLease(l))
+		assert.NoError(t, <-beat)
+	})
+}

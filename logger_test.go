@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
 func TestLoggerMayBeSetAtAnyTime(t *testing.T) {
@@ -56,5 +57,26 @@ func TestLoggerMayReleaseWhatWasReleased(t *testing.T) {
 		assert.NoError(t, r.locker.ReleaseLease(r.l))
 		assert.NoError(t, r.err)
 		assert.Zero(t, time.Since(start))
+	})
+}
+
+// panicking is a logger that panics at an information, once.
+type panicking struct{ once sync.Once }
+
+func (p *panicking) LogInfoMessage(string, ...interface{}) {
+	p.once.Do(func() { panic("logger") })
+}
+
+func (p *panicking) LogErrorMessage(string, ...interface{}) {}
+
+func TestLoggerThatPanicsLeavesNoItemInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record(t) // for its cleanup
+		lease.SetLogger(&panicking{})
+		locker := lease.NewLocker(leasetest.NewStore("a"))
+		assert.PanicsWithValue(t, "logger", func() { locker.Hold(t.Context(), for30s("w1"), untilDone) })
+		time.Sleep(time.Minute)
+		_, err := locker.ObtainLease(for30s("w1"))
+		assert.NoError(t, err)
 	})
 }

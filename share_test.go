@@ -831,3 +831,57 @@ func TestHoldShareIsLevelInSpiteOfForeignWishes(t *testing.T) {
 		})
 	}
 }
+
+func TestHoldShareLeavesToOthersWhatItsWorkGaveAway(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		works := 0
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+			works++
+			return store.ReleaseLease(l)
+		})
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+		assert.Greater(t, works, 5, "it doesn't rest from what was given away")
+		assert.Empty(t, logger.named("Work Ended"))
+	})
+}
+
+func TestHoldShareWaitsForItsWorksWhenTheLoggerLeavesItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record(t) // for its cleanup
+		lease.SetLogger(leaver{})
+		store := leasetest.NewStore("a", "fails")
+		var running atomic.Int32
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+				running.Add(1)
+				defer running.Add(-1)
+				if l.LeaseID == "fails" {
+					time.Sleep(time.Minute)
+					return errors.New("that is logged")
+				}
+				<-ctx.Done()
+				time.Sleep(time.Second)
+				return ctx.Err()
+			})
+		}()
+		<-ended
+		assert.Zero(t, running.Load())
+		assert.Empty(t, store.Holder("a"))
+	})
+}
+
+// leaver is a logger that leaves its goroutine when a work has ended, as t.FailNow does.
+type leaver struct{}
+
+func (leaver) LogInfoMessage(string, ...interface{}) {}
+
+func (leaver) LogErrorMessage(message string, _ ...interface{}) {
+	if message == "Work Ended" {
+		runtime.Goexit()
+	}
+}

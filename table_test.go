@@ -267,3 +267,11 @@ func TestRemoveLeaseRetiresTheHoldersOwnItem(t *testing.T) {
 	require.NoError(t, f.RemoveLease(l))
 	assert.Nil(t, f.get("a"))
 }
+
+func TestAddLeaseIDOfAnItemThatCannotBeReadSaysThatItExists(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put(row{"id": str("a"), "LeaseUntil": str("soon")})
+	assert.ErrorIs(t, f.AddLeaseID("a", nil), lease.LeaseIDExistsError)
+	assert.Equal(t, row{"id": str("a"), "LeaseUntil": str("soon")}, f.get("a"))
+}

@@ -67,6 +67,8 @@ func ownAsSeen(c *conformance) {
 	c.shows("w1", until)
 	l = c.obtainAsSeen(c.row(), l, "w1", 3*time.Hour)
 	c.shows("w1", l.Until)
+	c.obtainAsSeen(c.row(), l, "w1", long) // as its predecessor left it
+	c.shows("w1", l.Until)
 }
 
 func changedSinceSeen(c *conformance) {
