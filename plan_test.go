@@ -151,6 +151,7 @@ func TestRoundLeasesOwnRowsThenFreeOnesThenWishesThenLooks(t *testing.T) {
 	assert.Len(t, was.wished, 2, "3 of its own and 1 that is left free, against 9")
 	assert.Len(t, p.working, 3)
 	assert.Len(t, p.wishes, 2)
+	assert.Equal(t, 2, p.batch, "it has grown once")
 }
 
 func TestRoundOfNothingOnlyLooks(t *testing.T) {

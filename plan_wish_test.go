@@ -161,6 +161,17 @@ func TestPlannerWishesOnlyForWhatAnotherHoldsThatHeeds(t *testing.T) {
 	assert.True(t, p.mayWishFor(noon, wantedBy(heldItem("a", "w2", sec), "w1", sec)), "who is to have it is")
 }
 
+func TestPlannerWishesForNoMoreThanMayBeHad(t *testing.T) {
+	for _, had := range []int{0, 1, 2} {
+		p := unlimited()
+		items := heldBy("w1", 9)
+		for _, item := range items[had:] {
+			p.failed(noon, item.LeaseID) // It rests.
+		}
+		assert.ElementsMatch(t, idsOf(items[:had]), play(p, noon, items).wished)
+	}
+}
+
 func TestPlannerWishesForNothingWhileItIsRestless(t *testing.T) {
 	p := unlimited()
 	p.workEnded(noon, workEnd{leaseID: "a", wished: true})
@@ -238,7 +249,9 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 
 func TestPlannerListensForItsOwnWishesOnly(t *testing.T) {
 	p := unlimited()
-	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "w1", sec), "me", -1), heldItem("b", "me", sec)})
+	original := heldItem("b", "me", sec)
+	original.FencingToken = 0 // Only the original library has leased it.
+	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "w1", sec), "me", -1), original})
 	assert.Empty(t, p.wishes)
 	assert.Empty(t, p.deaf)
 }
