@@ -36,7 +36,8 @@ func TestChoiceSortsItemsByHolderEndAndUse(t *testing.T) {
 		places := map[usage]string{unheld: c.unheld, unused: c.unused, inUse: ""}
 		for use, place := range places {
 			l := lookerWith(map[string]usage{"a": use})
-			assert.Equal(t, place, placeOf(l.choose(pageOf([]LeaseItem{c.item}))), "%s, usage %d", name, use)
+			got := l.choose(pageOf([]LeaseItem{c.item}))
+			assert.Equal(t, place, placeOf(got), "%s, usage %d", name, use)
 		}
 	}
 }
@@ -54,7 +55,8 @@ func placeOf(c choice) (place string) {
 }
 
 func TestChoiceKeepsAllItemsOfAKind(t *testing.T) {
-	got := lookerWith(nil).choose(pageOf(slices.Concat(heldBy("me", 3), freeItems(4), heldBy("w1", 5))))
+	items := slices.Concat(heldBy("me", 3), freeItems(4), heldBy("w1", 5))
+	got := lookerWith(nil).choose(pageOf(items))
 	assert.Len(t, got.own, 3)
 	assert.Len(t, got.free, 4)
 	assert.Empty(t, got.ending)

@@ -97,9 +97,15 @@ func TestHolderSaysWhatItsWriteCameTo(t *testing.T) {
 		"own, earlier: a condition that isn't of the end": {
 			refusedBy(found("w1", 7, 49)), refused, refused, refused, refused,
 		},
-		"own, as asked for":     {refusedBy(found("w1", 7, 50)), overtaken, refused, refused, refused},
-		"own, later":            {refusedBy(found("w1", 7, 51)), overtaken, overtaken, overtaken, overtaken},
-		"own, the furthest end": {refusedBy(found("w1", 7, 100)), overtaken, overtaken, overtaken, overtaken},
+		"own, as asked for": {
+			refusedBy(found("w1", 7, 50)), overtaken, refused, refused, refused,
+		},
+		"own, later": {
+			refusedBy(found("w1", 7, 51)), overtaken, overtaken, overtaken, overtaken,
+		},
+		"own, the furthest end": {
+			refusedBy(found("w1", 7, 100)), overtaken, overtaken, overtaken, overtaken,
+		},
 		"own, further: an original of the name": {
 			refusedBy(found("w1", 7, 101)), overtaken, refused, refused, refused,
 		},
@@ -116,7 +122,9 @@ func TestHolderSaysWhatItsWriteCameTo(t *testing.T) {
 
 		"freed":       {refusedBy(found("", 7, 0)), refused, appliedBefore, appliedBefore, refused},
 		"freed later": {refusedBy(found("", 8, 0)), refused, refused, refused, refused},
-		"handed over": {refusedBy(foundWanted("w2", 7, 60, "w2")), refused, refused, appliedBefore, refused},
+		"handed over": {
+			refusedBy(foundWanted("w2", 7, 60, "w2")), refused, refused, appliedBefore, refused,
+		},
 		"own, wanted by itself": {
 			refusedBy(foundWanted("w1", 7, 60, "w1")), overtaken, overtaken, overtaken, overtaken,
 		},
@@ -185,7 +193,9 @@ func TestLeasingRemembersUntilWhenANamesakeMayRelyOnTheRow(t *testing.T) {
 	const now = 50
 	left := &claim{namesakeUntil: 3}
 	left.ask(100)
-	seen := func(lessee string, token, until int64) LeaseItem { return found(lessee, token, until).LeaseItem }
+	seen := func(lessee string, token, until int64) LeaseItem {
+		return found(lessee, token, until).LeaseItem
+	}
 	careless := leasingOf(seen("w1", 7, 100), 0, unknownClaim)
 	careless.mindsNamesakes = false
 	unbound := leasing{request: requested{lessee: "w1"}}

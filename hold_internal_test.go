@@ -11,37 +11,89 @@ import (
 
 func TestHoldsResultIsOfTheWorkTheLossAndTheWish(t *testing.T) {
 	own := errors.New("out of disk")
+	stopped := context.Canceled
+	wish := LeaseWantedError
+	loss := LeaseLostError
+	expiry := LeaseExpiredError
 	wrapped := fmt.Errorf("stopped: %w", context.Canceled)
 	both := func(one, other error) error { return errors.Join(one, other) }
 	for name, c := range map[string]struct {
 		ending holdEnd
 		want   error
 	}{
-		"done":                           {holdEnd{}, nil},
-		"failed":                         {holdEnd{err: own}, own},
-		"done, as it was wanted":         {holdEnd{cause: LeaseWantedError}, nil},
-		"failed, as it was wanted":       {holdEnd{err: own, cause: LeaseWantedError}, own},
-		"stopped, as it was wanted":      {holdEnd{err: context.Canceled, cause: LeaseWantedError}, LeaseWantedError},
-		"says that it was wanted":        {holdEnd{err: LeaseWantedError, cause: LeaseWantedError}, LeaseWantedError},
-		"wraps that it was stopped":      {holdEnd{err: wrapped, cause: LeaseWantedError}, both(wrapped, LeaseWantedError)},
-		"stopped by itself":              {holdEnd{err: context.Canceled}, context.Canceled},
-		"stopped by the caller":          {holdEnd{err: context.Canceled, callerDone: true}, context.Canceled},
-		"by the caller, and wanted":      {holdEnd{err: context.Canceled, cause: LeaseWantedError, callerDone: true}, context.Canceled},
-		"wrapped, by the caller, wanted": {holdEnd{err: wrapped, cause: LeaseWantedError, callerDone: true}, wrapped},
-		"ran into another deadline":      {holdEnd{err: context.DeadlineExceeded, cause: LeaseWantedError}, context.DeadlineExceeded},
+		"done":                     {holdEnd{}, nil},
+		"failed":                   {holdEnd{err: own}, own},
+		"done, as it was wanted":   {holdEnd{cause: wish}, nil},
+		"failed, as it was wanted": {holdEnd{err: own, cause: wish}, own},
+		"stopped, as it was wanted": {
+			holdEnd{err: stopped, cause: wish},
+			wish,
+		},
+		"says that it was wanted": {holdEnd{err: wish, cause: wish}, wish},
+		"wraps that it was stopped": {
+			holdEnd{err: wrapped, cause: wish},
+			both(wrapped, wish),
+		},
+		"stopped by itself": {holdEnd{err: stopped}, stopped},
+		"stopped by the caller": {
+			holdEnd{err: stopped, callerDone: true},
+			stopped,
+		},
+		"by the caller, and wanted": {
+			holdEnd{err: stopped, cause: wish, callerDone: true},
+			stopped,
+		},
+		"wrapped, by the caller, wanted": {
+			holdEnd{err: wrapped, cause: wish, callerDone: true},
+			wrapped,
+		},
+		"ran into another deadline": {
+			holdEnd{err: context.DeadlineExceeded, cause: wish},
+			context.DeadlineExceeded,
+		},
 
-		"done, but lost":            {holdEnd{cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
-		"done, but lost at its end": {holdEnd{loss: LeaseLostError}, LeaseLostError},
-		"failed, and lost":          {holdEnd{err: own, cause: LeaseLostError, loss: LeaseLostError}, both(own, LeaseLostError)},
-		"stopped, as it was lost":   {holdEnd{err: context.Canceled, cause: LeaseLostError, loss: LeaseLostError}, LeaseLostError},
-		"says that it had expired":  {holdEnd{err: LeaseExpiredError, cause: LeaseExpiredError, loss: LeaseLostError}, LeaseLostError},
-		"says what wasn't":          {holdEnd{err: LeaseWantedError, cause: LeaseLostError, loss: LeaseLostError}, both(LeaseWantedError, LeaseLostError)},
-		"wraps that it was lost":    {holdEnd{err: wrapped, cause: LeaseLostError, loss: LeaseLostError}, both(wrapped, LeaseLostError)},
-		"by the caller, and lost":   {holdEnd{err: context.Canceled, cause: LeaseLostError, callerDone: true, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
-		"done by the caller, lost":  {holdEnd{callerDone: true, loss: LeaseLostError}, LeaseLostError},
-		"wanted, stopped, and lost": {holdEnd{err: context.Canceled, cause: LeaseWantedError, loss: LeaseLostError}, LeaseLostError},
-		"wanted, failed, and lost":  {holdEnd{err: own, cause: LeaseWantedError, loss: LeaseLostError}, both(own, LeaseLostError)},
-		"stopped by itself, lost":   {holdEnd{err: context.Canceled, loss: LeaseLostError}, both(context.Canceled, LeaseLostError)},
+		"done, but lost":            {holdEnd{cause: loss, loss: loss}, loss},
+		"done, but lost at its end": {holdEnd{loss: loss}, loss},
+		"failed, and lost": {
+			holdEnd{err: own, cause: loss, loss: loss},
+			both(own, loss),
+		},
+		"stopped, as it was lost": {
+			holdEnd{err: stopped, cause: loss, loss: loss},
+			loss,
+		},
+		"says that it had expired": {
+			holdEnd{err: expiry, cause: expiry, loss: loss},
+			loss,
+		},
+		"says what wasn't": {
+			holdEnd{err: wish, cause: loss, loss: loss},
+			both(wish, loss),
+		},
+		"wraps that it was lost": {
+			holdEnd{err: wrapped, cause: loss, loss: loss},
+			both(wrapped, loss),
+		},
+		"by the caller, and lost": {
+			holdEnd{err: stopped, cause: loss, callerDone: true, loss: loss},
+			both(stopped, loss),
+		},
+		"done by the caller, lost": {
+			holdEnd{callerDone: true, loss: loss},
+			loss,
+		},
+		"wanted, stopped, and lost": {
+			holdEnd{err: stopped, cause: wish, loss: loss},
+			loss,
+		},
+		"wanted, failed, and lost": {
+			holdEnd{err: own, cause: wish, loss: loss},
+			both(own, loss),
+		},
+		"stopped by itself, lost": {
+			holdEnd{err: stopped, loss: loss},
+			both(stopped, loss),
+		},
 	} {
 		assert.Equal(t, c.want, c.ending.result(), name)
 	}
@@ -50,8 +102,9 @@ func TestHoldsResultIsOfTheWorkTheLossAndTheWish(t *testing.T) {
 // TestHoldsResultHidesNothing goes through all combinations.
 func TestHoldsResultHidesNothing(t *testing.T) {
 	errs := []error{
-		nil, context.Canceled, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError,
-		context.DeadlineExceeded, errors.New("out of disk"), fmt.Errorf("stopped: %w", context.Canceled),
+		nil, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError,
+		context.Canceled, fmt.Errorf("stopped: %w", context.Canceled),
+		context.DeadlineExceeded, errors.New("out of disk"),
 	}
 	causes := []error{nil, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError}
 	losses := []error{nil, LeaseLostError}

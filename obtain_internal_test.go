@@ -31,7 +31,7 @@ func TestWaitAfterAPassHasBounds(t *testing.T) {
 
 func TestPageIsStaleAfterSoManyRacesLost(t *testing.T) {
 	seen := page{items: freeItems(5)}
-	unseen := page{items: several("a", 5, unseenItem)}
+	unseen := pageOf(several("a", 5, unseenItem))
 	hasMore := page{items: freeItems(5), next: "free-4"}
 	assert.Equal(t, 3, seen.staleAfter(0))
 	assert.Equal(t, 3, hasMore.staleAfter(0), "of a full page")

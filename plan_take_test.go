@@ -15,17 +15,31 @@ func TestPlannerTakesOwnRowsUpToItsLimit(t *testing.T) {
 		items []LeaseItem
 		want  [][]string
 	}{
-		"all":                     {0, heldBy("me", 3), [][]string{{"me-0", "me-1", "me-2"}}},
-		"up to the limit":         {2, heldBy("me", 3), [][]string{{"me-0", "me-1"}}},
-		"beyond the share":        {0, slices.Concat(heldBy("me", 3), crowd(9)), [][]string{{"me-0", "me-1", "me-2"}}},
-		"before free ones":        {2, slices.Concat(freeItems(3), heldBy("me", 2)), [][]string{{"me-0", "me-1"}}},
-		"one handed over to me":   {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, [][]string{{"a"}}},
-		"none that another wants": {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", sec)}, nil},
-		"none that is to be free": {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "", sec)}, nil},
-		"one that was wanted":     {0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", -1)}, [][]string{{"a"}}},
-		"an ended one as free":    {0, []LeaseItem{ended, heldItem("live", "me", sec)}, [][]string{{"live"}, {"ended"}}},
-		"at its end":              {0, []LeaseItem{heldItem("a", "me", 0)}, [][]string{{"a"}}},
-		"none of others":          {0, heldBy("w1", 1), nil},
+		"all":             {0, heldBy("me", 3), [][]string{{"me-0", "me-1", "me-2"}}},
+		"up to the limit": {2, heldBy("me", 3), [][]string{{"me-0", "me-1"}}},
+		"beyond the share": {
+			0, slices.Concat(heldBy("me", 3), crowd(9)), [][]string{{"me-0", "me-1", "me-2"}},
+		},
+		"before free ones": {
+			2, slices.Concat(freeItems(3), heldBy("me", 2)), [][]string{{"me-0", "me-1"}},
+		},
+		"one handed over to me": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, [][]string{{"a"}},
+		},
+		"none that another wants": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", sec)}, nil,
+		},
+		"none that is to be free": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "", sec)}, nil,
+		},
+		"one that was wanted": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", -1)}, [][]string{{"a"}},
+		},
+		"an ended one as free": {
+			0, []LeaseItem{ended, heldItem("live", "me", sec)}, [][]string{{"live"}, {"ended"}},
+		},
+		"at its end":     {0, []LeaseItem{heldItem("a", "me", 0)}, [][]string{{"a"}}},
+		"none of others": {0, heldBy("w1", 1), nil},
 	} {
 		assert.Equal(t, c.want, play(plannerOf(c.most, greatest), noon, c.items).leased, name)
 	}
@@ -82,18 +96,36 @@ func TestPlannerTakesFreeItemsUpToItsShare(t *testing.T) {
 		items []LeaseItem
 		want  int
 	}{
-		"alone: all":                      {items: freeItems(7), want: 7},
-		"an even share":                   {items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 3},
-		"rounded up":                      {items: slices.Concat(heldBy("w1", 2), freeItems(3)), want: 3},
-		"no more than that":               {items: slices.Concat(heldBy("w1", 1), freeItems(3)), want: 2},
-		"of three":                        {items: slices.Concat(heldBy("w1", 1), heldBy("w2", 1), freeItems(8)), want: 4},
-		"what it has counts":              {mine: 2, items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 2},
-		"nothing when it has its share":   {mine: 3, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0},
-		"nothing when it has more":        {mine: 4, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0},
-		"within its limit":                {most: 3, items: freeItems(7), want: 3},
-		"within what is left of it":       {most: 3, mine: 1, items: freeItems(7), want: 2},
-		"what others wish for is theirs":  {items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "w2", sec)), want: 2},
-		"a wisher counts, a holder isn't": {items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "me", sec)), want: 3},
+		"alone: all": {items: freeItems(7), want: 7},
+		"an even share": {
+			items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 3,
+		},
+		"rounded up": {
+			items: slices.Concat(heldBy("w1", 2), freeItems(3)), want: 3,
+		},
+		"no more than that": {
+			items: slices.Concat(heldBy("w1", 1), freeItems(3)), want: 2,
+		},
+		"of three": {
+			items: slices.Concat(heldBy("w1", 1), heldBy("w2", 1), freeItems(8)), want: 4,
+		},
+		"what it has counts": {
+			mine: 2, items: slices.Concat(heldBy("w1", 3), freeItems(3)), want: 2,
+		},
+		"nothing when it has its share": {
+			mine: 3, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0,
+		},
+		"nothing when it has more": {
+			mine: 4, items: slices.Concat(heldBy("w1", 1), freeItems(2)), want: 0,
+		},
+		"within its limit":          {most: 3, items: freeItems(7), want: 3},
+		"within what is left of it": {most: 3, mine: 1, items: freeItems(7), want: 2},
+		"what others wish for is theirs": {
+			items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "w2", sec)), want: 2,
+		},
+		"a wisher counts, a holder isn't": {
+			items: append(freeItems(3), wantedBy(heldItem("a", "w1", sec), "me", sec)), want: 3,
+		},
 	} {
 		p := plannerOf(c.most, greatest)
 		p.batch = 100
@@ -183,7 +215,9 @@ func TestPlannerTakesLongFreeItemsFirstAndThenUpToItsShare(t *testing.T) {
 		// Of 7 items its share is 4: it has 2, and the 2 that have long been free.
 		"no fresh one": {100, 0, 1, []string{"old-0", "old-1"}},
 		// Of 14 it is 7.
-		"some fresh ones":       {100, 0, 8, []string{"old-0", "old-1", "free-0", "free-1", "free-2"}},
+		"some fresh ones": {
+			100, 0, 8, []string{"old-0", "old-1", "free-0", "free-1", "free-2"},
+		},
 		"a batch at a time":     {1, 0, 8, []string{"old-0"}},
 		"no more than its room": {100, 5, 8, []string{"old-0", "old-1", "free-0"}},
 	} {
@@ -234,19 +268,23 @@ func TestPlannerTriesOthersInPlaceOfWhatItLostThriceInAll(t *testing.T) {
 func TestPlannerTriesOwnRowsThriceAtMostToo(t *testing.T) {
 	p := plannerOf(1, greatest)
 	own := heldBy("me", 5)
-	assert.Equal(t, [][]string{{"me-0"}, {"me-1"}, {"me-2"}}, play(p, noon, own, idsOf(own)...).leased)
+	was := play(p, noon, own, idsOf(own)...)
+	assert.Equal(t, [][]string{{"me-0"}, {"me-1"}, {"me-2"}}, was.leased)
 }
 
 func TestPlannerTriesAllUnseenItemsWhileTheStoreAnswers(t *testing.T) {
 	items := several("a", 10, unseenItem)
 	ids := idsOf(items)
 	p := plannerOf(3, greatest)
-	assert.Equal(t, [][]string{ids[:3], ids[3:6], ids[6:9], ids[9:]}, play(p, noon, items, ids...).leased)
+	was := play(p, noon, items, ids...)
+	assert.Equal(t, [][]string{ids[:3], ids[3:6], ids[6:9], ids[9:]}, was.leased)
 
 	p = plannerOf(3, greatest)
-	assert.Equal(t, [][]string{ids[:3], ids[3:4]}, play(p, noon, items, "a1").leased, "up to its limit")
+	was = play(p, noon, items, "a1")
+	assert.Equal(t, [][]string{ids[:3], ids[3:4]}, was.leased, "up to its limit")
 
-	assert.Equal(t, [][]string{ids}, play(unlimited(), noon, items).leased, "at once, if it has none")
+	was = play(unlimited(), noon, items)
+	assert.Equal(t, [][]string{ids}, was.leased, "at once, if it has none")
 }
 
 func TestPlannerTriesUnseenItemsThriceOnAStoreThatFails(t *testing.T) {
@@ -294,7 +332,8 @@ func TestCandidateSaysThatItWasWishedForAndHandedOver(t *testing.T) {
 		"own, and not wished for": {heldItem("b", "me", sec), false, false},
 	} {
 		got := p.candidate(c.item)
-		assert.Equal(t, candidate{LeaseItem: c.item, wished: c.wished, reserved: c.reserved}, got, name)
+		want := candidate{LeaseItem: c.item, wished: c.wished, reserved: c.reserved}
+		assert.Equal(t, want, got, name)
 	}
 }
 

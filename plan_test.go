@@ -114,18 +114,22 @@ func TestPlannerCountsItemsForWhoIsToHaveThem(t *testing.T) {
 		item LeaseItem
 		want map[string]int
 	}{
-		"held":                      {held, map[string]int{"me": 0, "w1": 1}},
-		"at its end":                {heldItem("a", "w1", 0), map[string]int{"me": 0, "w1": 1}},
-		"ended":                     {heldItem("a", "w1", -1), map[string]int{"me": 0}},
-		"released":                  {freeItem("a"), map[string]int{"me": 0}},
-		"mine":                      {heldItem("a", "me", sec), map[string]int{"me": 1}},
-		"wanted by another":         {wantedBy(held, "w2", sec), map[string]int{"me": 0, "w2": 1}},
-		"wanted by me":              {wantedBy(held, "me", sec), map[string]int{"me": 1}},
-		"wanted by an operator":     {wantedBy(held, "", sec), map[string]int{"me": 0}},
-		"wanted no more":            {wantedBy(held, "w2", -1), map[string]int{"me": 0, "w1": 1}},
-		"wanted too far ahead":      {wantedBy(held, "w2", hour), map[string]int{"me": 0, "w1": 1}},
-		"ended, and wanted":         {wantedBy(heldItem("a", "w1", -1), "w2", sec), map[string]int{"me": 0}},
-		"mine, wanted by another":   {wantedBy(heldItem("a", "me", sec), "w2", sec), map[string]int{"me": 0, "w2": 1}},
+		"held":                  {held, map[string]int{"me": 0, "w1": 1}},
+		"at its end":            {heldItem("a", "w1", 0), map[string]int{"me": 0, "w1": 1}},
+		"ended":                 {heldItem("a", "w1", -1), map[string]int{"me": 0}},
+		"released":              {freeItem("a"), map[string]int{"me": 0}},
+		"mine":                  {heldItem("a", "me", sec), map[string]int{"me": 1}},
+		"wanted by another":     {wantedBy(held, "w2", sec), map[string]int{"me": 0, "w2": 1}},
+		"wanted by me":          {wantedBy(held, "me", sec), map[string]int{"me": 1}},
+		"wanted by an operator": {wantedBy(held, "", sec), map[string]int{"me": 0}},
+		"wanted no more":        {wantedBy(held, "w2", -1), map[string]int{"me": 0, "w1": 1}},
+		"wanted too far ahead":  {wantedBy(held, "w2", hour), map[string]int{"me": 0, "w1": 1}},
+		"ended, and wanted": {
+			wantedBy(heldItem("a", "w1", -1), "w2", sec), map[string]int{"me": 0},
+		},
+		"mine, wanted by another": {
+			wantedBy(heldItem("a", "me", sec), "w2", sec), map[string]int{"me": 0, "w2": 1},
+		},
 		"kept back after a release": {heldItem("a", "", sec), map[string]int{"me": 0}},
 	} {
 		assert.Equal(t, c.want, unlimited().count(noon, []LeaseItem{c.item}), name)
@@ -214,11 +218,17 @@ func TestPlannersNextLook(t *testing.T) {
 		items             []LeaseItem
 		shortest, longest time.Duration
 	}{
-		"after a period, less or more by a twentieth": {quiet, heldBy("w1", 1), 9500 * ms, 10500 * ms},
-		"a third of one while wishes are out":         {setWish, hasWish, 3166666667, 3499999999},
-		"a period when all wishes are gone":           {wishing, heldBy("w1", 1), 9500 * ms, 10500 * ms},
-		"soon as it took something":                   {quiet, hasFree, 316666667, 699999998},
-		"soon as it took own rows":                    {quiet, heldBy("me", 1), 316666667, 699999998},
+		"after a period, less or more by a twentieth": {
+			quiet, heldBy("w1", 1), 9500 * ms, 10500 * ms,
+		},
+		"a third of one while wishes are out": {setWish, hasWish, 3166666667, 3499999999},
+		"a period when all wishes are gone": {
+			wishing, heldBy("w1", 1), 9500 * ms, 10500 * ms,
+		},
+		"soon as it took something": {quiet, hasFree, 316666667, 699999998},
+		"soon as it took own rows": {
+			quiet, heldBy("me", 1), 316666667, 699999998,
+		},
 		"soon, wishes or not": {
 			setWish, slices.Concat(hasWish, hasFree), 316666667, 699999998,
 		},
@@ -271,15 +281,21 @@ func TestPlannerLooksRightAfterTheEndOfALeaseThatWasNotRenewed(t *testing.T) {
 		first, second LeaseItem
 		want          time.Duration // after the second look, at noon
 	}{
-		"not renewed":             {heldItem("a", "w1", 2*sec), heldItem("a", "w1", 2*sec), 3001 * ms},
-		"renewed":                 {heldItem("a", "w1", sec), heldItem("a", "w1", 2*sec), wait},
-		"leased meanwhile":        {freeItem("a"), heldItem("a", "w1", 2*sec), wait},
-		"another":                 {heldItem("b", "w1", 2*sec), heldItem("a", "w1", 2*sec), wait},
-		"its end is now":          {heldItem("a", "w1", 0), heldItem("a", "w1", 0), wait},
-		"its end is next":         {heldItem("a", "w1", 1), heldItem("a", "w1", 1), 1001*ms + 1},
-		"it ends after that look": {heldItem("a", "w1", 9500*ms), heldItem("a", "w1", 9500*ms), wait},
-		"it ends before it":       {heldItem("a", "w1", 9498*ms), heldItem("a", "w1", 9498*ms), 10499 * ms},
-		"this worker's":           {heldItem("a", "me", 2*sec), heldItem("a", "me", 2*sec), wait},
+		"not renewed": {
+			heldItem("a", "w1", 2*sec), heldItem("a", "w1", 2*sec), 3001 * ms,
+		},
+		"renewed":          {heldItem("a", "w1", sec), heldItem("a", "w1", 2*sec), wait},
+		"leased meanwhile": {freeItem("a"), heldItem("a", "w1", 2*sec), wait},
+		"another":          {heldItem("b", "w1", 2*sec), heldItem("a", "w1", 2*sec), wait},
+		"its end is now":   {heldItem("a", "w1", 0), heldItem("a", "w1", 0), wait},
+		"its end is next":  {heldItem("a", "w1", 1), heldItem("a", "w1", 1), 1001*ms + 1},
+		"it ends after that look": {
+			heldItem("a", "w1", 9500*ms), heldItem("a", "w1", 9500*ms), wait,
+		},
+		"it ends before it": {
+			heldItem("a", "w1", 9498*ms), heldItem("a", "w1", 9498*ms), 10499 * ms,
+		},
+		"this worker's": {heldItem("a", "me", 2*sec), heldItem("a", "me", 2*sec), wait},
 	} {
 		p := unlimited()
 		p.working["a"] = c.second.LesseeID == "me"

@@ -25,20 +25,28 @@ func TestPlannerWishesOnlyWhereADifferenceOfTwoIs(t *testing.T) {
 		others []LeaseItem
 		want   int
 	}{
-		"none":                        {mine: 2, others: heldBy("w1", 2), want: 0},
-		"one":                         {mine: 2, others: heldBy("w1", 3), want: 0},
-		"two":                         {mine: 2, others: heldBy("w1", 4), want: 1},
-		"three":                       {mine: 2, others: heldBy("w1", 5), want: 1},
-		"four":                        {mine: 2, others: heldBy("w1", 6), want: 2},
-		"one, to a newcomer":          {mine: 0, others: heldBy("w1", 1), want: 0},
-		"two, to a newcomer":          {mine: 0, others: heldBy("w1", 2), want: 1},
-		"of all others together":      {mine: 1, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 2)), want: 0},
-		"of several, one by one":      {mine: 0, others: slices.Concat(heldBy("w1", 4), heldBy("w2", 4)), want: 2},
-		"of the richest first":        {mine: 0, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 5)), want: 2},
-		"others have less":            {mine: 5, others: heldBy("w1", 1), want: 0},
-		"at its limit":                {most: 2, mine: 2, others: heldBy("w1", 9), want: 0},
-		"up to its limit":             {most: 3, mine: 2, others: heldBy("w1", 9), want: 1},
-		"nothing but what may be had": {mine: 0, others: slices.Concat(heldBy("w1", 1), heldBy("", 9)), want: 0},
+		"none":               {mine: 2, others: heldBy("w1", 2), want: 0},
+		"one":                {mine: 2, others: heldBy("w1", 3), want: 0},
+		"two":                {mine: 2, others: heldBy("w1", 4), want: 1},
+		"three":              {mine: 2, others: heldBy("w1", 5), want: 1},
+		"four":               {mine: 2, others: heldBy("w1", 6), want: 2},
+		"one, to a newcomer": {mine: 0, others: heldBy("w1", 1), want: 0},
+		"two, to a newcomer": {mine: 0, others: heldBy("w1", 2), want: 1},
+		"of all others together": {
+			mine: 1, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 2)), want: 0,
+		},
+		"of several, one by one": {
+			mine: 0, others: slices.Concat(heldBy("w1", 4), heldBy("w2", 4)), want: 2,
+		},
+		"of the richest first": {
+			mine: 0, others: slices.Concat(heldBy("w1", 2), heldBy("w2", 5)), want: 2,
+		},
+		"others have less": {mine: 5, others: heldBy("w1", 1), want: 0},
+		"at its limit":     {most: 2, mine: 2, others: heldBy("w1", 9), want: 0},
+		"up to its limit":  {most: 3, mine: 2, others: heldBy("w1", 9), want: 1},
+		"nothing but what may be had": {
+			mine: 0, others: slices.Concat(heldBy("w1", 1), heldBy("", 9)), want: 0,
+		},
 	} {
 		p := plannerOf(c.most, greatest)
 		was := play(p, noon, slices.Concat(worksOn(p, c.mine), c.others))
@@ -158,7 +166,8 @@ func TestPlannerWishesOnlyForWhatAnotherHoldsThatHeeds(t *testing.T) {
 	p.passOver(noon, "w1")
 	assert.False(t, p.mayWishFor(noon, held), "its holder is deaf")
 	assert.False(t, p.mayWishFor(noon, wantedBy(held, "w2", sec)), "who is to have it isn't")
-	assert.True(t, p.mayWishFor(noon, wantedBy(heldItem("a", "w2", sec), "w1", sec)), "who is to have it is")
+	onItsWayThere := wantedBy(heldItem("a", "w2", sec), "w1", sec)
+	assert.True(t, p.mayWishFor(noon, onItsWayThere), "who is to have it is")
 }
 
 func TestPlannerWishesForNoMoreThanMayBeHad(t *testing.T) {
@@ -214,23 +223,51 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 		isOut  bool // the wish still is out
 		isDeaf bool
 	}{
-		"pending":                      {[]LeaseItem{wantedBy(renewed, "me", sec)}, wishPending, true, false},
-		"its last moment":              {[]LeaseItem{wantedBy(renewed, "me", 0)}, wishPending, true, false},
-		"granted":                      {[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, wishGranted, true, false},
-		"granted, the wish is past":    {[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", -1)}, wishGranted, true, false},
-		"granted, at its end":          {[]LeaseItem{heldItem("a", "me", 0)}, wishGranted, true, false},
-		"granted, but ended":           {[]LeaseItem{heldItem("a", "me", -1)}, wishGone, false, false},
-		"unheard":                      {[]LeaseItem{wantedBy(renewed, "me", -1)}, wishUnheard, false, isDeaf},
-		"unheard, and the lease ended": {[]LeaseItem{wantedBy(heldItem("a", "w1", -1), "me", -1)}, wishUnheard, false, isDeaf},
-		"replaced by another's":        {[]LeaseItem{wantedBy(renewed, "w2", sec)}, wishGone, false, false},
-		"replaced, and past":           {[]LeaseItem{wantedBy(renewed, "w2", -1)}, wishGone, false, false},
-		"not written":                  {[]LeaseItem{renewed}, wishGone, false, false},
-		"released":                     {[]LeaseItem{freeItem("a")}, wishGone, false, false},
-		"handed over to another":       {[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "w2", sec)}, wishGone, false, false},
-		"another's, with the wish":     {[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "me", -1)}, wishGone, false, false},
-		"leased anew by its holder":    {[]LeaseItem{anew(wantedBy(renewed, "me", -1))}, wishGone, false, false},
-		"leased anew by me":            {[]LeaseItem{anew(heldItem("a", "me", sec))}, wishGone, false, false},
-		"retired":                      {nil, wishGone, false, false},
+		"pending": {
+			[]LeaseItem{wantedBy(renewed, "me", sec)}, wishPending, true, false,
+		},
+		"its last moment": {
+			[]LeaseItem{wantedBy(renewed, "me", 0)}, wishPending, true, false,
+		},
+		"granted": {
+			[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, wishGranted, true, false,
+		},
+		"granted, the wish is past": {
+			[]LeaseItem{wantedBy(heldItem("a", "me", sec), "me", -1)}, wishGranted, true, false,
+		},
+		"granted, at its end": {
+			[]LeaseItem{heldItem("a", "me", 0)}, wishGranted, true, false,
+		},
+		"granted, but ended": {
+			[]LeaseItem{heldItem("a", "me", -1)}, wishGone, false, false,
+		},
+		"unheard": {
+			[]LeaseItem{wantedBy(renewed, "me", -1)}, wishUnheard, false, isDeaf,
+		},
+		"unheard, and the lease ended": {
+			[]LeaseItem{wantedBy(heldItem("a", "w1", -1), "me", -1)}, wishUnheard, false, isDeaf,
+		},
+		"replaced by another's": {
+			[]LeaseItem{wantedBy(renewed, "w2", sec)}, wishGone, false, false,
+		},
+		"replaced, and past": {
+			[]LeaseItem{wantedBy(renewed, "w2", -1)}, wishGone, false, false,
+		},
+		"not written": {[]LeaseItem{renewed}, wishGone, false, false},
+		"released":    {[]LeaseItem{freeItem("a")}, wishGone, false, false},
+		"handed over to another": {
+			[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "w2", sec)}, wishGone, false, false,
+		},
+		"another's, with the wish": {
+			[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "me", -1)}, wishGone, false, false,
+		},
+		"leased anew by its holder": {
+			[]LeaseItem{anew(wantedBy(renewed, "me", -1))}, wishGone, false, false,
+		},
+		"leased anew by me": {
+			[]LeaseItem{anew(heldItem("a", "me", sec))}, wishGone, false, false,
+		},
+		"retired": {nil, wishGone, false, false},
 	} {
 		p := unlimited()
 		p.wished(wish)

@@ -28,19 +28,25 @@ func TestStatsCountEachTransitionOnce(t *testing.T) {
 		"renewed":                  {termAt(held, notFreed), renewed, renewal},
 		"renewed while wanted":     {termAt(wanted, notFreed), renewed, renewal},
 		"renewed when it was over": {termAt(lost, notFreed), renewed, LockerStats{}},
-		"lost":                     {termAt(held, notFreed), lossSeen, LockerStats{Held: -1, Lost: 1}},
-		"lost when it was over":    {termAt(expired, notFreed), lossSeen, LockerStats{}},
-		"given up":                 {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
-		"given up again":           {termAt(released, notFreed), givenUp, LockerStats{}},
-		"given away":               {termAt(held, notFreed), givenAway, LockerStats{Held: -1}},
-		"released":                 {termAt(released, notFreed), rowFreed, LockerStats{Released: 1}},
-		"released again":           {termAt(released, freed), rowFreed, LockerStats{}},
-		"released after its end":   {termAt(expired, notFreed), rowFreed, LockerStats{Released: 1}},
-		"handed over":              {termAt(released, notFreed), rowHandedOver, LockerStats{HandedOver: 1}},
-		"handed over again":        {termAt(released, handedOver), rowHandedOver, LockerStats{}},
-		"taken":                    {termAt(released, notFreed), rowTaken, LockerStats{Lost: 1}},
-		"taken, again":             {termAt(released, taken), rowTaken, LockerStats{}},
-		"taken after its end":      {termAt(expired, notFreed), rowTaken, LockerStats{}},
+		"lost": {
+			termAt(held, notFreed), lossSeen, LockerStats{Held: -1, Lost: 1},
+		},
+		"lost when it was over": {termAt(expired, notFreed), lossSeen, LockerStats{}},
+		"given up":              {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
+		"given up again":        {termAt(released, notFreed), givenUp, LockerStats{}},
+		"given away":            {termAt(held, notFreed), givenAway, LockerStats{Held: -1}},
+		"released": {
+			termAt(released, notFreed), rowFreed, LockerStats{Released: 1},
+		},
+		"released again":         {termAt(released, freed), rowFreed, LockerStats{}},
+		"released after its end": {termAt(expired, notFreed), rowFreed, LockerStats{Released: 1}},
+		"handed over": {
+			termAt(released, notFreed), rowHandedOver, LockerStats{HandedOver: 1},
+		},
+		"handed over again":   {termAt(released, handedOver), rowHandedOver, LockerStats{}},
+		"taken":               {termAt(released, notFreed), rowTaken, LockerStats{Lost: 1}},
+		"taken, again":        {termAt(released, taken), rowTaken, LockerStats{}},
+		"taken after its end": {termAt(expired, notFreed), rowTaken, LockerStats{}},
 	} {
 		assert.Equal(t, c.want, followed(forCaller, c.was, c.kind), name)
 		isWanted := c.was.phase == wanted
@@ -149,5 +155,5 @@ func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
 	}
 	l := &Locker{tenures: newTenures()}
 	l.countFailedRenewal(done, tenureIn(l, "a", 1), failure)
-	assert.Equal(t, int64(1), l.Stats().FailedRenewals, "its time was up: the lease's context is done")
+	assert.Equal(t, int64(1), l.Stats().FailedRenewals, "its time was up")
 }
