@@ -60,8 +60,8 @@ func (f *fleet) levelAlone() {
 		f.kill(f.children[0])
 		require.NoError(f.t, f.children[0].spawn())
 		f.onlySharing()
-		isLevel := f.awaitLevel()
-		if isLevel || f.template.Duration >= longEnough(f.machine.Since(since)) {
+		f.awaitLevel()
+		if f.template.Duration >= longEnough(f.machine.Since(since)) {
 			return
 		}
 	}
@@ -114,9 +114,8 @@ func (f *fleet) awaitReady() {
 	}
 }
 
-// awaitLevel waits until the table has been level for a period, and tells whether it was. It
-// waits for as long as that may take.
-func (f *fleet) awaitLevel() bool {
+// awaitLevel waits until the table has been level for a period, or for as long as that may take.
+func (f *fleet) awaitLevel() {
 	begin := chaos.Now()
 	period := f.template.Duration / 3
 	limits := f.limits()
@@ -133,10 +132,9 @@ func (f *fleet) awaitLevel() bool {
 		}
 		// All must have seen it, too.
 		if now-since > period+f.machine.Since(f.since).Steps(3) {
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // isLevel tells whether the table is level.

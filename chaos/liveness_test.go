@@ -28,7 +28,7 @@ func (f *fleet) idleBounds() chaos.Bounds {
 // are lost all the time: then nothing is ever level. A renewal is due after a third of the lease,
 // and in time before nine tenths.
 func longEnough(late chaos.Lateness) time.Duration {
-	return (2 * late.Steps(1)).Round(time.Millisecond)
+	return late.Steps(4).Round(time.Millisecond)
 }
 
 // In how many steps items are held that nobody held, and are level that one held.

@@ -55,9 +55,9 @@ func levelFleet(
 		f := newFleet(t, endpoint, seed, 5)
 		f.machine = machine
 		f.template = worker{Duration: lease, Wait: 100 * time.Millisecond}
-		isLevel := f.level(wished, rewrite)
+		f.level(wished, rewrite)
 		enough := longEnough(machine.Since(f.since))
-		if isLevel || lease >= enough {
+		if lease >= enough {
 			return f
 		}
 		lease = enough
@@ -67,7 +67,7 @@ func levelFleet(
 
 // level lets one worker hold all items, and two more join; then it waits until all are level,
 // or for as long as that may take. An operator may want items for nobody.
-func (f *fleet) level(wished bool, rewrite rewrite) bool {
+func (f *fleet) level(wished bool, rewrite rewrite) {
 	f.steady.Store(true)
 	o := chaos.Options{Rewrite: rewrite}
 	f.start(o, worker{How: isSharing})
@@ -81,7 +81,6 @@ func (f *fleet) level(wished bool, rewrite rewrite) bool {
 	}
 	f.since = chaos.Now()
 	f.onlySharing()
-	isLevel := f.awaitLevel()
+	f.awaitLevel()
 	f.stop()
-	return isLevel
 }

@@ -18,16 +18,11 @@ type Lateness struct {
 // Late is how late one kind of thing comes at the worst, and how late all but a tenth come.
 type Late struct{ Worst, Usual time.Duration }
 
-// some is how many of a number of steps may be as late as the worst.
-const some = 3
-
-// Steps returns how late something may come that takes n steps, one after the other: some of them
-// are as late as the worst, and the others as is usual. In a step a goroutine wakes up, sends a
-// request, and gets the reply.
+// Steps returns how late something may come that takes n steps, one after the other, if each is as
+// late as the worst. In a step a goroutine wakes up, sends a request, and gets the reply.
 func (l Lateness) Steps(n int) time.Duration {
-	worst := l.Goroutine.Worst + l.Request.Worst
-	usual := l.Goroutine.Usual + l.Request.Usual
-	return time.Duration(min(n, some))*worst + time.Duration(max(n-some, 0))*usual
+	step := l.Goroutine.Worst + l.Request.Worst
+	return time.Duration(n) * step
 }
 
 func (l Lateness) String() string {
