@@ -147,7 +147,6 @@ func (p *planner) next(now time.Time, answered bool) step {
 	case takingFree:
 		r.stage = wishing
 		left := p.endTaking()
-		r.taking = taking{}
 		if wanted := p.wish(now, left); len(wanted) > 0 {
 			return step{kind: makeWishes, items: wanted}
 		}

@@ -75,9 +75,6 @@ func (p *planner) candidate(item LeaseItem) candidate {
 func (p *planner) takeFree() taking {
 	r := &p.round
 	free := len(r.free)
-	if free == 0 {
-		return taking{}
-	}
 	want := free
 	if !r.unseen {
 		share := divideUp(len(r.items), len(r.counts))

@@ -22,7 +22,7 @@ func (p *planner) wish(now time.Time, left int) (wanted []candidate) {
 		if counts[richest] < counts[p.me]+left+2 {
 			break
 		}
-		wanted = append(wanted, candidate{LeaseItem: of[richest][0], wished: true})
+		wanted = append(wanted, candidate{LeaseItem: of[richest][0]})
 		of[richest] = of[richest][1:]
 		counts[richest]--
 		counts[p.me]++
