@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	suite = flag.String("suite", "^TestLockStore|^TestRelease",
+	suite = flag.String("suite", "^TestLockStore",
 		"which of the library's own tests TestSuite runs: a regular expression, . for all")
 	suitePackage = flag.String("suite.package", ".",
 		"the package of the library that they are in, as ./chaos")
