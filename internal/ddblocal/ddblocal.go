@@ -124,7 +124,10 @@ exit $status`
 
 // run starts a server on a port and waits until it answers. release is called when it is gone.
 func run(ctx context.Context, java, dir, data string, port int, release func()) (*Server, error) {
-	args := []string{"-c", script, "ddblocal", java, "-Djava.library.path=DynamoDBLocal_lib",
+	args := []string{"-c", script, "ddblocal", java,
+		// It runs for a minute or so: what starts soon and needs one core is best.
+		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+		"-Djava.library.path=DynamoDBLocal_lib",
 		"-jar", "DynamoDBLocal.jar", "-sharedDb", "-port", strconv.Itoa(port)}
 	if data == "" {
 		args = append(args, "-inMemory")
