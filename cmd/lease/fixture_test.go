@@ -221,6 +221,25 @@ func (f *fixture) outage() *atomic.Bool {
 	return down
 }
 
+// awaitRenewals waits until the lease of the item that somebody holds was renewed so often.
+func (f *fixture) awaitRenewals(by string, n int) {
+	f.tb.Helper()
+	end := func() int64 {
+		items, _, err := f.ScanLeaseItems("", 0)
+		require.NoError(f.tb, err)
+		for _, item := range items {
+			if item.LesseeID == by {
+				return item.LeaseUntil
+			}
+		}
+		return 0
+	}
+	for range n {
+		before := end()
+		await(f.tb, by+" has renewed its lease", func() bool { return end() != before })
+	}
+}
+
 // fill adds many rows, each with an attribute of the user's.
 func (f *fixture) fill(n int) {
 	f.tb.Helper()

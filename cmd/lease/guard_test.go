@@ -120,6 +120,7 @@ func TestGuardIsReplacedWhenItIsKilled(t *testing.T) {
 	groups = groupsOf(p)
 	require.NoError(t, syscall.Kill(old[0], syscall.SIGKILL))
 	await(t, "there is another", func() bool { now := guards(p); return len(now) == 1 && now[0] != old[0] })
+	f.awaitRenewals("w2", 2) // The new guard hears of the command by the second, if not before.
 	require.NoError(t, p.Process.Kill())
 	p.wait()
 	awaitEnded(t, groups...)
