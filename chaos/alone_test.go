@@ -55,13 +55,13 @@ func (f *fleet) stopOthers() {
 func (f *fleet) levelAlone() {
 	since := f.since
 	for range 5 {
-		f.lengthen(longEnough(f.machine.Since(since)))
+		f.lengthen(longEnough(f.late(since)))
 		since = chaos.Now()
 		f.kill(f.children[0])
 		require.NoError(f.t, f.children[0].spawn())
 		f.onlySharing()
 		f.awaitLevel()
-		if f.template.Duration >= longEnough(f.machine.Since(since)) {
+		if f.template.Duration >= longEnough(f.late(since)) {
 			return
 		}
 	}
@@ -131,7 +131,7 @@ func (f *fleet) awaitLevel() {
 			since = now
 		}
 		// All must have seen it, too.
-		if now-since > period+f.machine.Since(f.since).Steps(3) {
+		if now-since > period+f.late(f.since).Steps(3) {
 			return
 		}
 	}

@@ -20,6 +20,8 @@ import (
 var (
 	duration = flag.Duration("chaos.duration", 8*time.Second,
 		"how long TestChaos makes faults; it goes on until all sorts of things have happened")
+	all = flag.Bool("chaos.all", false,
+		"run TestChaosCatchesUnequalShares too, which takes as long as the rest")
 	fixedSeed = flag.Uint64("chaos.seed", 0, "the seed of TestChaos; 0 for a random one")
 )
 
@@ -47,7 +49,7 @@ func TestChaos(t *testing.T) {
 	f := newFleet(t, server.endpoint, seed, 16)
 	f.machine = measure(t, server.endpoint)
 	time.Sleep(time.Second) // to know the machine as it is without chaos
-	quiet := f.machine.Since(0)
+	quiet := f.late(0)
 
 	f.crew()
 	f.storm(server)

@@ -83,6 +83,22 @@ func (f *fleet) openHistory() {
 	f.checker = chaos.NewChecker()
 }
 
+// readHistory reads what was added to the history, and from it how late replies came.
+func (f *fleet) readHistory() {
+	require.NoError(f.t, f.reader.Read(func(e chaos.Event) {
+		f.checker.Add(e)
+		if f.machine != nil && e.Kind == chaos.Obtained {
+			f.machine.NoteReply(e.Begin, e.End-e.Begin)
+		}
+	}))
+}
+
+// late tells how late things came since a moment of chaos.Now.
+func (f *fleet) late(since time.Duration) chaos.Lateness {
+	f.readHistory()
+	return f.machine.Since(since)
+}
+
 // record records something that is so now.
 func (f *fleet) record(e chaos.Event) {
 	now := chaos.Now()
@@ -232,7 +248,7 @@ func (f *fleet) stop() {
 
 // report checks the history as it is.
 func (f *fleet) report() chaos.Report {
-	require.NoError(f.t, f.reader.Read(f.checker.Add))
+	f.readHistory()
 	return f.checker.Report(f.bounds())
 }
 

@@ -42,7 +42,7 @@ func (f *fleet) bounds() chaos.Bounds {
 	if f.machine == nil {
 		return chaos.Bounds{}
 	}
-	late := f.machine.Since(f.since)
+	late := f.late(f.since)
 	bounds := f.idleBounds()
 	bounds.Recovery += late.Process.Worst + late.Steps(stepsToHold)
 	bounds.Gap += late.Steps(stepsToHold)
@@ -60,8 +60,8 @@ func (f *fleet) lateness(quiet chaos.Lateness) string {
 		row("bound: "+name, fmt.Sprintf("%v + %v", idle, (wide-idle).Round(time.Millisecond)))
 	}
 	row("machine before the chaos", quiet)
-	row("machine in all", f.machine.Since(0))
-	row("machine since the faults ended", f.machine.Since(f.since))
+	row("machine in all", f.late(0))
+	row("machine since the faults ended", f.late(f.since))
 	row("leases", f.lease)
 	row("leases when only those that share were left", f.template.Duration)
 	bound("all held after the faults", idle.Recovery, wide.Recovery)

@@ -53,10 +53,10 @@ type Machine struct {
 	measured []measurement
 }
 
-// measurement is how late one thing came. They are in order of their ends.
+// measurement is how late one thing came.
 type measurement struct {
 	of   kind
-	end  time.Duration
+	at   time.Duration
 	late time.Duration
 }
 
@@ -111,9 +111,19 @@ func (m *Machine) probe(
 }
 
 func (m *Machine) add(of kind, late time.Duration) {
+	m.note(measurement{of: of, at: Now(), late: late})
+}
+
+// NoteReply notes how late the reply to a request came that was sent at a moment of [Now]: workers
+// with much to do may see replies later than who only measures.
+func (m *Machine) NoteReply(sent, late time.Duration) {
+	m.note(measurement{of: replies, at: sent, late: late})
+}
+
+func (m *Machine) note(one measurement) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.measured = append(m.measured, measurement{of, Now(), late})
+	m.measured = append(m.measured, one)
 }
 
 // Since returns how late things came since a moment of [Now].
@@ -121,9 +131,10 @@ func (m *Machine) Since(moment time.Duration) Lateness {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var late [kinds][]time.Duration
-	for i := len(m.measured) - 1; i >= 0 && m.measured[i].end >= moment; i-- {
-		of := m.measured[i].of
-		late[of] = append(late[of], m.measured[i].late)
+	for _, one := range m.measured {
+		if one.at >= moment {
+			late[one.of] = append(late[one.of], one.late)
+		}
 	}
 	return Lateness{
 		Goroutine: lateOf(late[goroutines]),
