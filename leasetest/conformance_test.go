@@ -38,6 +38,7 @@ func TestMemoryStoreConformsPageByPage(t *testing.T) {
 }
 
 func TestMemoryStoreConformsInRealTime(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: left out, it sleeps")
 	}
@@ -47,6 +48,7 @@ func TestMemoryStoreConformsInRealTime(t *testing.T) {
 var tables atomic.Int64
 
 func TestLockStoreConforms(t *testing.T) {
+	t.Parallel()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	config := &aws.Config{HTTPClient: &http.Client{Transport: transport}}
@@ -92,6 +94,7 @@ func TestMutants(t *testing.T) {
 }
 
 func TestSuiteCatchesEveryMutant(t *testing.T) {
+	t.Parallel()
 	child := exec.Command(os.Args[0], "-test.run=^TestMutants$", "-test.short")
 	child.Env = append(os.Environ(), mutantsEnv+"=1")
 	out, err := child.CombinedOutput()

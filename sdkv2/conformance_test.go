@@ -11,6 +11,7 @@ import (
 )
 
 func TestLockStoreConforms(t *testing.T) {
+	t.Parallel()
 	endpoint := ddblocal.ForTest(t).Endpoint
 	client := sdkv2.NewFromConfig(configOf(&http.Client{Transport: newTransport(t)}, endpoint))
 	leasetest.TestStore(t, func(t *testing.T, leaseIDs ...string) leasetest.StoreInterface {

@@ -14,6 +14,7 @@ var newestAll = flag.Bool("newest.all", false,
 // It runs these tests with the newest release of SDK v2 that was tried. go.mod has the oldest
 // that they pass with.
 func TestNewestReleaseOfV2Passes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: left out, it compiles another SDK")
 	}

@@ -28,6 +28,7 @@ var (
 // library knows nothing of this one: a workspace has both, and an overlay puts one more file
 // into the package that makes the clients.
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: left out, it takes a while and needs DynamoDB Local")
 	}
