@@ -126,7 +126,8 @@ func (p *planner) looked(now time.Time, seen page, inUse func(leaseID string) bo
 	p.random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
 	p.listen(now, items)
 	p.round = round{items: items, unseen: seen.unseen, counts: p.count(now, items)}
-	own := p.sort(now, inUse)
+	p.forget(items)
+	own := p.classify(now, inUse)
 	p.round.taking = taking{candidates: own, want: p.room()}
 	return p.next(now, true)
 }

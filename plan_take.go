@@ -4,21 +4,15 @@ import "time"
 
 // Which items a round leases: own rows, then free ones.
 
-// sort returns the own rows of the look, and notes its free ones. What is at rest, in
-// use or worked on is neither. Of items that are there no more it forgets what is
-// remembered.
-func (p *planner) sort(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
+// classify returns the own rows that the look has shown, and notes its free items: those
+// that have long been free come first. What is at rest, in use or worked on is neither.
+func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
 	r := &p.round
-	resting := make(map[string]pause)
 	freeSince := make(map[string]time.Time)
 	var fresh []candidate
 	for _, item := range r.items {
-		id := item.LeaseID
-		if rest, ok := p.resting[id]; ok {
-			resting[id] = rest
-		}
-		isUsed := p.working[id] || inUse(id)
-		if isUsed || p.resting[id].isOn(now) {
+		isUsed := p.working[item.LeaseID] || inUse(item.LeaseID)
+		if isUsed || p.resting[item.LeaseID].isOn(now) {
 			continue
 		}
 		c := p.candidate(item)
@@ -28,22 +22,37 @@ func (p *planner) sort(now time.Time, inUse func(leaseID string) bool) (own []ca
 			}
 			continue
 		}
-		since, ok := p.freeSince[id]
-		if !ok {
-			since = now
-		}
-		freeSince[id] = since
+		since := p.sinceFree(now, item)
+		freeSince[item.LeaseID] = since
 		if p.isLongFree(now, since) {
 			r.free = append(r.free, c)
 		} else {
 			fresh = append(fresh, c)
 		}
 	}
-	p.resting = resting
 	p.freeSince = freeSince
 	r.longFree = len(r.free)
 	r.free = append(r.free, fresh...)
 	return own
+}
+
+// forget forgets what is remembered of items that are there no more.
+func (p *planner) forget(items []LeaseItem) {
+	resting := make(map[string]pause)
+	for _, item := range items {
+		if rest, ok := p.resting[item.LeaseID]; ok {
+			resting[item.LeaseID] = rest
+		}
+	}
+	p.resting = resting
+}
+
+// sinceFree tells since when looks have shown an item free that is free now.
+func (p *planner) sinceFree(now time.Time, item LeaseItem) time.Time {
+	if since, ok := p.freeSince[item.LeaseID]; ok {
+		return since
+	}
+	return now
 }
 
 // isOwn tells of a row that says that this worker holds it, and is to keep it.

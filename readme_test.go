@@ -86,6 +86,22 @@ func TestReadmesLinksLead(t *testing.T) {
 	}
 }
 
+// TestReadmesReadingOrderHasEveryFile: of the package, each once.
+func TestReadmesReadingOrderHasEveryFile(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, order, found := strings.Cut(string(text), "- The source is a flat package")
+	require.True(t, found)
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		if isTest := strings.HasSuffix(file, "_test.go"); isTest || file == "doc.go" {
+			continue
+		}
+		assert.Equal(t, 1, strings.Count(order, "["+file+"]"), file)
+	}
+}
+
 // headings returns the anchors of a Markdown file's headings.
 func headings(text string) (anchors []string) {
 	for _, line := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
