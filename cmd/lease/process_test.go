@@ -94,6 +94,11 @@ func (p *process) wait() result {
 	select {
 	case <-p.ended:
 	case <-time.After(hang):
+		p.Process.Signal(syscall.SIGQUIT) // It says where its goroutines are.
+		select {
+		case <-p.ended:
+		case <-time.After(hang):
+		}
 		require.Fail(p.tb, "it doesn't end", "lease %q\n%s%s", p.Args[1:], &p.stdout, &p.stderr)
 	}
 	return result{p.stdout.String(), p.stderr.String(), exitCode(p.Cmd)}
