@@ -7,7 +7,7 @@ type usage int
 
 const (
 	unheld usage = iota // it has no live tenure
-	unused              // it has one, but nothing renews it: a Heartbeat may be about to start
+	unrenewed              // it has one, but nothing renews it: a Heartbeat may be about to start
 	inUse               // it is being leased or released, or something renews it
 )
 
@@ -15,7 +15,7 @@ const (
 type looker struct {
 	me      string
 	now     time.Time
-	horizon time.Time // until when it waits
+	waitsUntil time.Time // until when it waits
 	usage   func(leaseID string) usage
 }
 
@@ -24,7 +24,7 @@ type choice struct {
 	unseen bool        // nothing is known of the items but that they are there
 	own    []LeaseItem // rows of this worker's: a restarted one goes on with them at once
 	free   []LeaseItem // anybody's
-	unused []LeaseItem // of this Locker's live tenures: to be tried when all others are held
+	unrenewed []LeaseItem // of this Locker's live tenures: to be tried when all others are held
 	ending []LeaseItem // others', whose leases end before the horizon
 }
 
@@ -40,13 +40,13 @@ func (l looker) choose(seen page) (c choice) {
 		isFree := item.isFree(l.now)
 		isToBeHad := isOwn || isFree
 		switch {
-		case isToBeHad && usage == unused:
-			c.unused = append(c.unused, item)
+		case isToBeHad && usage == unrenewed:
+			c.unrenewed = append(c.unrenewed, item)
 		case isOwn:
 			c.own = append(c.own, item)
 		case isFree:
 			c.free = append(c.free, item)
-		case item.Until.Before(l.horizon):
+		case item.Until.Before(l.waitsUntil):
 			c.ending = append(c.ending, item)
 		}
 	}

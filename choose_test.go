@@ -13,7 +13,7 @@ func lookerWith(usages map[string]usage) looker {
 	return looker{
 		me:      "me",
 		now:     noon,
-		horizon: noon.Add(10 * sec),
+		waitsUntil: noon.Add(10 * sec),
 		usage:   func(leaseID string) usage { return usages[leaseID] },
 	}
 }
@@ -33,7 +33,7 @@ func TestChoiceSortsItemsByHolderEndAndUse(t *testing.T) {
 		"before the horizon":   {heldItem("a", "w1", 10*sec-1), "ending", "ending"},
 		"at the horizon":       {heldItem("a", "w1", 10*sec), "", ""},
 	} {
-		places := map[usage]string{unheld: c.unheld, unused: c.unused, inUse: ""}
+		places := map[usage]string{unheld: c.unheld, unrenewed: c.unused, inUse: ""}
 		for use, place := range places {
 			l := lookerWith(map[string]usage{"a": use})
 			got := l.choose(pageOf([]LeaseItem{c.item}))
@@ -45,7 +45,7 @@ func TestChoiceSortsItemsByHolderEndAndUse(t *testing.T) {
 // placeOf tells where the only item is.
 func placeOf(c choice) (place string) {
 	for kind, items := range map[string][]LeaseItem{
-		"own": c.own, "free": c.free, "unused": c.unused, "ending": c.ending,
+		"own": c.own, "free": c.free, "unused": c.unrenewed, "ending": c.ending,
 	} {
 		if len(items) > 0 {
 			place += kind
@@ -73,7 +73,7 @@ func TestChoiceIsTriedOwnRowsFirstThenFreeOnesAtRandom(t *testing.T) {
 	c := choice{
 		own:    heldBy("me", 2),
 		free:   freeItems(3),
-		unused: heldBy("w9", 1),
+		unrenewed: heldBy("w9", 1),
 		ending: heldBy("w1", 1),
 	}
 	want := []string{"me-0", "me-1", "free-2", "free-1", "free-0"}

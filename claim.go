@@ -11,15 +11,15 @@ import (
 // nanoseconds of the database's clock. Copies of a Lease share it.
 type claim struct {
 	namesakeUntil int64        // until when a namesake may rely on the item; 0: there is none
-	asked         atomic.Int64 // the furthest end that was asked for
-	shown         atomic.Int64 // the furthest end that a reply has shown
+	furthestAsked         atomic.Int64 // the furthest end that was asked for
+	furthestShown         atomic.Int64 // the furthest end that a reply has shown
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
 // asked for any end.
 var unknownClaim = func() *claim {
 	c := &claim{}
-	c.asked.Store(math.MaxInt64)
+	c.furthestAsked.Store(math.MaxInt64)
 	return c
 }()
 
@@ -27,11 +27,11 @@ var unknownClaim = func() *claim {
 // given up.
 func (c *claim) ask(end int64) int64 {
 	end = max(end, c.namesakeUntil)
-	raise(&c.asked, end)
+	raise(&c.furthestAsked, end)
 	return end
 }
 
-func (c *claim) show(end int64) { raise(&c.shown, end) }
+func (c *claim) show(end int64) { raise(&c.furthestShown, end) }
 
 func raise(end *atomic.Int64, to int64) {
 	for {
@@ -74,8 +74,8 @@ func (l *Lease) claimed() *claim {
 // rely on it.
 func (l *Lease) keptUntil() time.Time { return time.Unix(0, l.claimed().namesakeUntil) }
 
-// leftAs is a Lease of this process that has left the row as it was seen.
-func leftAs(seen LeaseItem, request requested) *Lease {
+// madeUpPredecessor is a Lease of this process that has left the row as it was seen.
+func madeUpPredecessor(seen LeaseItem, request requested) *Lease {
 	c := &claim{}
 	c.ask(seen.LeaseUntil)
 	return &Lease{
@@ -95,7 +95,7 @@ func (h holder) refusal(found row, asked int64) verdict {
 		return refused
 	}
 	end := found.LeaseUntil
-	isOwn := end > asked && end <= h.claim.asked.Load()
+	isOwn := end > asked && end <= h.claim.furthestAsked.Load()
 	if !isOwn {
 		return refused
 	}

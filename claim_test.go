@@ -35,23 +35,23 @@ func TestClaimRemembersTheFurthestEnds(t *testing.T) {
 	c := &claim{}
 	assert.Equal(t, int64(5), c.ask(5))
 	assert.Equal(t, int64(3), c.ask(3), "what is asked for is what is written")
-	assert.Equal(t, int64(5), c.asked.Load())
-	assert.Zero(t, c.shown.Load())
+	assert.Equal(t, int64(5), c.furthestAsked.Load())
+	assert.Zero(t, c.furthestShown.Load())
 	c.show(4)
 	c.show(2)
-	assert.Equal(t, int64(4), c.shown.Load())
-	assert.Equal(t, int64(5), c.asked.Load())
+	assert.Equal(t, int64(4), c.furthestShown.Load())
+	assert.Equal(t, int64(5), c.furthestAsked.Load())
 }
 
 func TestClaimAsksForNoEndBeforeANamesakeHasGivenUp(t *testing.T) {
 	c := &claim{namesakeUntil: 10}
 	assert.Equal(t, int64(10), c.ask(9))
-	assert.Equal(t, int64(10), c.asked.Load())
+	assert.Equal(t, int64(10), c.furthestAsked.Load())
 	assert.Equal(t, int64(11), c.ask(11))
 }
 
 func TestClaimOfALeaseThatNobodyKnowsMayHaveAskedForAnyEnd(t *testing.T) {
-	assert.Equal(t, int64(math.MaxInt64), new(Lease).claimed().asked.Load())
+	assert.Equal(t, int64(math.MaxInt64), new(Lease).claimed().furthestAsked.Load())
 	assert.Equal(t, unknownClaim, (*Lease)(nil).claimed())
 	own := &claim{namesakeUntil: 5}
 	lease := &Lease{claim: own}
@@ -60,9 +60,9 @@ func TestClaimOfALeaseThatNobodyKnowsMayHaveAskedForAnyEnd(t *testing.T) {
 }
 
 func TestLeftAsIsALeaseOfTheRowAsItWasSeen(t *testing.T) {
-	l := leftAs(LeaseItem{LeaseID: "a", FencingToken: 7, LeaseUntil: 100}, requested{lessee: "w1"})
+	l := madeUpPredecessor(LeaseItem{LeaseID: "a", FencingToken: 7, LeaseUntil: 100}, requested{lessee: "w1"})
 	assert.Equal(t, int64(7), l.FencingToken())
-	assert.Equal(t, int64(100), l.claimed().asked.Load())
+	assert.Equal(t, int64(100), l.claimed().furthestAsked.Load())
 	assert.Zero(t, l.claimed().namesakeUntil)
 }
 
@@ -155,9 +155,9 @@ func TestHolderNotesAnEndThatItsRefusalShows(t *testing.T) {
 	h.refusal(found("w1", 7, 101), 50)
 	h.refusal(found("w1", 8, 60), 50)
 	h.refusal(found("w1", 7, 50), 50)
-	assert.Zero(t, h.claim.shown.Load(), "of another, or none that is later")
+	assert.Zero(t, h.claim.furthestShown.Load(), "of another, or none that is later")
 	h.refusal(found("w1", 7, 60), 50)
-	assert.Equal(t, int64(60), h.claim.shown.Load())
+	assert.Equal(t, int64(60), h.claim.furthestShown.Load())
 }
 
 func TestHolderHasGivenAwayWhatIsFreeOrItsWishersUnderItsToken(t *testing.T) {
@@ -174,7 +174,7 @@ func TestHolderHasGivenAwayWhatIsFreeOrItsWishersUnderItsToken(t *testing.T) {
 		"another's":             {foundWanted("w2", 7, 0, "w3"), false},
 		"another's, unwanted":   {found("w2", 7, 0), false},
 	} {
-		assert.Equal(t, c.want, mine().hasGivenAway(c.row), name)
+		assert.Equal(t, c.want, mine().showsHandover(c.row), name)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestLeasingRemembersUntilWhenANamesakeMayRelyOnTheRow(t *testing.T) {
 		"called directly, unbound":    {unbound, 0},
 	} {
 		assert.Equal(t, c.want, c.leasing.claim(now).namesakeUntil, name)
-		assert.Zero(t, c.leasing.claim(now).asked.Load(), name)
+		assert.Zero(t, c.leasing.claim(now).furthestAsked.Load(), name)
 	}
 }
 

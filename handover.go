@@ -71,7 +71,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	if mine.claim.namesakeUntil >= now { // A namesake may rely on the item.
 		return s.ReleaseLeaseWithContext(ctx, lease)
 	}
-	asked := mine.claim.asked.Load()
+	asked := mine.claim.furthestAsked.Load()
 	w := write{
 		leaseID: lease.LeaseID,
 		condition: ownCondition + " AND #wantedUntil BETWEEN :now AND :horizon " +
@@ -81,7 +81,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	}
 	w.values[":now"] = number(now)
 	w.values[":end"] = number(end)
-	w.values[":horizon"] = number(now + int64(horizon(lease.Request.LeaseDuration())))
+	w.values[":horizon"] = number(now + int64(longestWish(lease.Request.LeaseDuration())))
 	w.values[":nobody"] = text("")
 	w.values[":text"] = text("S")
 	got, err := s.update(ctx, w)
@@ -97,8 +97,8 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	return s.ReleaseLeaseWithContext(ctx, lease) // Nobody wants the item any more, or it was lost.
 }
 
-// hasGivenAway tells that a row was handed over, or freed, in this tenure.
-func (h holder) hasGivenAway(found row) bool {
+// showsHandover tells that a row was handed over, or freed, in this tenure.
+func (h holder) showsHandover(found row) bool {
 	if found.FencingToken != h.token {
 		return false
 	}
@@ -116,7 +116,7 @@ func (h holder) handover(got reply, asked int64) verdict {
 	if got.verdict == applied {
 		return applied
 	}
-	if h.hasGivenAway(got.row) {
+	if h.showsHandover(got.row) {
 		return appliedBefore
 	}
 	return h.refusal(got.row, asked)

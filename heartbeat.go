@@ -35,8 +35,8 @@ func (l *Locker) HeartbeatWithContext(
 	if err != nil {
 		return err
 	}
-	l.enter(t.holding)
-	defer l.leave(t.holding)
+	l.use(t.holding)
+	defer l.unuse(t.holding)
 	return l.heartbeat(ctx, t, heartbeatDuration, heartbeatDuration)
 }
 
@@ -117,7 +117,7 @@ func isCause(failure error) bool {
 
 // renew makes one renewal. ctx is done when the tenure is.
 func (l *Locker) renew(ctx context.Context, t *tenure) error {
-	patience := l.store.patience(t.check().patience(time.Now()))
+	patience := l.store.patience(t.check().renewalTimeout(time.Now()))
 	got, err := await(ctx, patience, func(ctx context.Context) (renewal, error) {
 		return l.sendRenewal(ctx, t)
 	})

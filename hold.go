@@ -116,7 +116,7 @@ func (e holdEnd) isEcho() bool {
 // endHold releases the lease, waits for its heartbeat, and returns the loss of the
 // lease, if it was lost before.
 func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[nothing]) error {
-	defer l.leave(t.holding)
+	defer l.unuse(t.holding)
 	over := t.over()
 	releaseErr := l.release(ctx, t)
 	logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)

@@ -35,13 +35,13 @@ func (i LeaseItem) wantedUntil(now time.Time, duration time.Duration) time.Time 
 		return time.Time{}
 	}
 	until := i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
-	if until.Before(now) || until.Sub(now) > horizon(duration) {
+	if until.Before(now) || until.Sub(now) > longestWish(duration) {
 		return time.Time{}
 	}
 	return until
 }
 
-// horizon is how far ahead a wish may end, for one whose leases last so long.
-func horizon(duration time.Duration) time.Duration {
+// longestWish is how far ahead a wish may end, for one whose leases last so long.
+func longestWish(duration time.Duration) time.Duration {
 	return max(10*(duration/3), 10*time.Minute)
 }

@@ -131,7 +131,7 @@ func TestItemIsReservedWhenItsHolderWantsIt(t *testing.T) {
 }
 
 func TestHorizonOfWishesIsTenMinutesOrTenPeriods(t *testing.T) {
-	assert.Equal(t, 10*time.Minute, horizon(sec))
-	assert.Equal(t, 10*time.Minute, horizon(3*time.Minute))
-	assert.Equal(t, 20*time.Minute, horizon(6*time.Minute))
+	assert.Equal(t, 10*time.Minute, longestWish(sec))
+	assert.Equal(t, 10*time.Minute, longestWish(3*time.Minute))
+	assert.Equal(t, 20*time.Minute, longestWish(6*time.Minute))
 }

@@ -85,7 +85,7 @@ func (l *Lease) FencingToken() int64 {
 // stores, which do so before they free or delete the row. On a bare Lease it does nothing.
 func (l *Lease) Discard() {
 	if !l.isBare() {
-		l.tenure.happen(event{kind: givenAway})
+		l.tenure.happen(event{kind: discardCalled})
 	}
 }
 

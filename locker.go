@@ -76,7 +76,7 @@ type attempt struct {
 	request     requested
 	purpose     purpose
 	predecessor *Lease // that left the row as it was seen; nil: the last one of this Locker
-	evenUnused  bool   // also if this Locker has a live tenure of it, which then ends
+	evenUnrenewed  bool   // also if this Locker has a live tenure of it, which then ends
 }
 
 // allows tells that the attempt may be made on an item of which this Locker makes that use.
@@ -84,8 +84,8 @@ func (a attempt) allows(usage usage) bool {
 	switch usage {
 	case inUse:
 		return false
-	case unused:
-		return a.evenUnused
+	case unrenewed:
+		return a.evenUnrenewed
 	}
 	return true
 }
@@ -95,11 +95,11 @@ func (a attempt) allows(usage usage) bool {
 // ends that.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	h := holding{leaseID: a.seen.LeaseID, lessee: a.request.lessee}
-	usage, last := l.enter(h)
+	usage, last := l.use(h)
 	staysInUse := false
 	defer func() { // also after a panic of the store
 		if !staysInUse {
-			l.leave(h)
+			l.unuse(h)
 		}
 	}()
 	if !a.allows(usage) {

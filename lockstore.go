@@ -218,16 +218,16 @@ func (l *leasing) isAsLeft() bool {
 	if l.seen.FencingToken != l.predecessorToken {
 		return false
 	}
-	return l.seen.LeaseUntil == l.predecessor.asked.Load()
+	return l.seen.LeaseUntil == l.predecessor.furthestAsked.Load()
 }
 
 // noteLostReply notes that the refusal shows what this very call has written.
-func (l *leasing) noteLostReply(got reply, asked *claim) {
+func (l *leasing) noteLostReply(got reply, c *claim) {
 	if !got.resent || got.row.LesseeID != l.request.lessee {
 		return
 	}
-	if got.row.LeaseUntil == asked.asked.Load() {
-		l.predecessor = asked
+	if got.row.LeaseUntil == c.furthestAsked.Load() {
+		l.predecessor = c
 		l.predecessorToken = got.row.FencingToken
 	}
 }
@@ -320,7 +320,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 		return err
 	}
 	lease.Discard()
-	asked := mine.claim.asked.Load()
+	asked := mine.claim.furthestAsked.Load()
 	w := write{
 		leaseID:   lease.LeaseID,
 		condition: ownCondition,

@@ -119,7 +119,7 @@ type pass struct {
 	purpose purpose
 	limit   int               // how many rows the next page is to have; 0 for a full one
 	tried   map[sighting]bool // not again on the word of the same stale read
-	unused  []LeaseItem       // own items with a live tenure of this Locker: tried last
+	unrenewed  []LeaseItem       // own items with a live tenure of this Locker: tried last
 	ending  []LeaseItem       // held items whose leases end before the horizon
 
 	unseen bool // the store shows nothing of its items but that they are there
@@ -139,7 +139,7 @@ func (l *Locker) newPass(request requested, purpose purpose, waits time.Duration
 	const firstLook = 1024 // rows, while one of them may be free: a full page costs more
 	p := &pass{
 		locker:  l,
-		looker:  looker{me: request.lessee, horizon: time.Now().Add(waits)},
+		looker:  looker{me: request.lessee, waitsUntil: time.Now().Add(waits)},
 		request: request,
 		purpose: purpose,
 		tried:   make(map[sighting]bool),
@@ -157,7 +157,7 @@ func (l *Locker) newPass(request requested, purpose purpose, waits time.Duration
 func (p *pass) run(ctx context.Context) (*Lease, error) {
 	p.walk(ctx)
 	if !p.isOver {
-		p.tryUnused(ctx)
+		p.tryUnrenewed(ctx)
 	}
 	p.locker.allHeld.Store(p.lease == nil)
 	return p.lease, p.err
@@ -263,7 +263,7 @@ func (p page) staleAfter(limit int) (races int) {
 func (p *pass) toTry(seen page) []LeaseItem {
 	p.looker.now = time.Now()
 	c := p.looker.choose(seen)
-	p.unused = append(p.unused, c.unused...)
+	p.unrenewed = append(p.unrenewed, c.unrenewed...)
 	p.ending = append(p.ending, c.ending...)
 	return c.inOrder(mathrand.Shuffle)
 }
@@ -297,10 +297,10 @@ func (p *pass) isNew(item LeaseItem) bool {
 	return isNew
 }
 
-// tryUnused tries the items that this Locker holds, and doesn't renew.
-func (p *pass) tryUnused(ctx context.Context) {
-	for _, item := range p.unused {
-		p.try(ctx, attempt{seen: item, evenUnused: true})
+// tryUnrenewed tries the items that this Locker holds, and doesn't renew.
+func (p *pass) tryUnrenewed(ctx context.Context) {
+	for _, item := range p.unrenewed {
+		p.try(ctx, attempt{seen: item, evenUnrenewed: true})
 		if p.isOver {
 			return
 		}

@@ -54,23 +54,23 @@ func (p *planner) room() int { return max(0, p.most-len(p.working)) }
 // pause is a time for which something is left alone.
 type pause struct {
 	until time.Time
-	last  time.Duration // how long the last one was of those that grow
+	grown  time.Duration // how long the last one was of those that grow
 }
 
 func (p pause) isOn(now time.Time) bool { return p.until.After(now) }
 
-// again returns the pause from now on that doesn't grow.
-func (p pause) again(now time.Time, lasts time.Duration) pause {
+// steady returns the pause from now on that doesn't grow.
+func (p pause) steady(now time.Time, lasts time.Duration) pause {
 	p.until = now.Add(lasts)
 	return p
 }
 
-// longer returns the pause from now on after one more failure: twice the last one,
+// growing returns the pause from now on after one more failure: twice the last one,
 // within bounds.
-func (p pause) longer(now time.Time, least, most time.Duration) pause {
-	doubled := min(2*p.last, most)
-	p.last = max(least, doubled)
-	p.until = now.Add(p.last)
+func (p pause) growing(now time.Time, least, most time.Duration) pause {
+	doubled := min(2*p.grown, most)
+	p.grown = max(least, doubled)
+	p.until = now.Add(p.grown)
 	return p
 }
 
@@ -117,7 +117,7 @@ type candidate struct {
 	LeaseItem
 	unseen   bool // nothing is known of it but that it is there
 	wished   bool // this worker has wished for it
-	reserved bool // it is a row of this worker's by a handover, and nobody has leased it since
+	handedToMe bool // it is a row of this worker's by a handover, and nobody has leased it since
 }
 
 // looked begins a round. inUse tells of an item that this Locker uses already.
@@ -134,9 +134,9 @@ func (p *planner) looked(now time.Time, seen page, inUse func(leaseID string) bo
 
 // next returns the next step of the round. answered tells that the store has answered
 // some of the last one's requests.
-func (p *planner) next(now time.Time, answered bool) step {
+func (p *planner) next(now time.Time, storeAnswers bool) step {
 	r := &p.round
-	if batch := r.taking.batch(answered); len(batch) > 0 {
+	if batch := r.taking.batch(storeAnswers); len(batch) > 0 {
 		return step{kind: leaseItems, items: batch}
 	}
 	switch r.stage {
@@ -152,7 +152,7 @@ func (p *planner) next(now time.Time, answered bool) step {
 			return step{kind: makeWishes, items: wanted}
 		}
 	}
-	return step{kind: lookAgain, look: p.lookAt(now)}
+	return step{kind: lookAgain, look: p.nextLook(now)}
 }
 
 // leased notes that this worker works on an item from now on.
@@ -164,15 +164,15 @@ func (p *planner) leased(leaseID string) {
 
 // failed notes that the request to lease an item has failed: it is left alone for a period.
 func (p *planner) failed(now time.Time, leaseID string) {
-	p.resting[leaseID] = p.resting[leaseID].again(now, p.period())
+	p.resting[leaseID] = p.resting[leaseID].steady(now, p.period())
 }
 
 // wished notes a wish. Whether it was written the next look shows.
 func (p *planner) wished(item LeaseItem) { p.wishes[item.LeaseID] = item }
 
-// owner tells who is to have an item: who wants it, else who holds it; "" if it is for
+// heir tells who is to have an item: who wants it, else who holds it; "" if it is for
 // nobody.
-func (p *planner) owner(now time.Time, item LeaseItem) string {
+func (p *planner) heir(now time.Time, item LeaseItem) string {
 	if item.isFree(now) {
 		return ""
 	}
@@ -186,15 +186,15 @@ func (p *planner) owner(now time.Time, item LeaseItem) string {
 func (p *planner) count(now time.Time, items []LeaseItem) map[string]int {
 	counts := map[string]int{p.me: 0}
 	for _, item := range items {
-		counts[p.owner(now, item)]++
+		counts[p.heir(now, item)]++
 	}
 	delete(counts, "")
 	return counts
 }
 
-// lookAt returns when to look again, and remembers the ends of the leases that this
+// nextLook returns when to look again, and remembers the ends of the leases that this
 // look has shown.
-func (p *planner) lookAt(now time.Time) time.Time {
+func (p *planner) nextLook(now time.Time) time.Time {
 	wait := p.wait()
 	next := now.Add(wait - wait/20 + p.upTo(wait/10))
 	ends := make(map[string]int64, len(p.round.items))
@@ -248,9 +248,9 @@ func (p *planner) lookFailed(now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// patience is how long a request to lease or to wish may take: what is late holds up
+// requestTimeout is how long a request to lease or to wish may take: what is late holds up
 // the looks.
-func (p *planner) patience() time.Duration {
+func (p *planner) requestTimeout() time.Duration {
 	return min(max(time.Second, p.duration/6), 5*time.Second)
 }
 
@@ -258,7 +258,7 @@ func (p *planner) patience() time.Duration {
 type workEnd struct {
 	leaseID string
 	lasted  time.Duration
-	asked   bool // to end: as the item is wanted, or this worker is to stop
+	toldToEnd   bool // to end: as the item is wanted, or this worker is to stop
 	wished  bool // this worker had wished for the item
 	failed  bool // the work returned an error
 	lost    bool // the item was lost or retired
@@ -269,22 +269,22 @@ func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
 	const longestRest = 5 * time.Minute
 	id := end.leaseID
 	delete(p.working, id)
-	rest = p.resting[id].again(now, p.period())
+	rest = p.resting[id].steady(now, p.period())
 	if p.isLong(end.lasted) {
-		rest.last = 0
+		rest.grown = 0
 		p.restless = pause{}
 	}
 	if end.lost {
 		return pause{}
 	}
-	if !end.asked && end.failed {
-		rest = rest.longer(now, p.period(), longestRest)
+	if !end.toldToEnd && end.failed {
+		rest = rest.growing(now, p.period(), longestRest)
 	}
 
 	// Others could have gone on with what it wished for and couldn't keep.
-	endsSoon := !end.asked && !p.isLong(end.lasted)
+	endsSoon := !end.toldToEnd && !p.isLong(end.lasted)
 	if end.wished && endsSoon {
-		p.restless = p.restless.longer(now, p.period(), longestRest)
+		p.restless = p.restless.growing(now, p.period(), longestRest)
 	}
 	p.resting[id] = rest
 	return rest

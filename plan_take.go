@@ -57,7 +57,7 @@ func (p *planner) sinceFree(now time.Time, item LeaseItem) time.Time {
 
 // isOwn tells of a row that says that this worker holds it, and is to keep it.
 func (p *planner) isOwn(now time.Time, item LeaseItem) bool {
-	return item.LesseeID == p.me && p.owner(now, item) == p.me
+	return item.LesseeID == p.me && p.heir(now, item) == p.me
 }
 
 // isLongFree tells that an item is anybody's, beyond the share too: others may be at
@@ -73,7 +73,7 @@ func (p *planner) candidate(item LeaseItem) candidate {
 		LeaseItem: item,
 		unseen:    p.round.unseen,
 		wished:    wished,
-		reserved:  isSameTenure && item.LesseeID == p.me,
+		handedToMe:  isSameTenure && item.LesseeID == p.me,
 	}
 }
 
@@ -120,7 +120,7 @@ type taking struct {
 }
 
 // batch returns which candidates to lease now: none when the taking is at its end.
-func (t *taking) batch(answered bool) []candidate {
+func (t *taking) batch(storeAnswers bool) []candidate {
 	const mostBatches = 3
 	n := min(t.want-t.got, len(t.candidates))
 	if n <= 0 {
@@ -129,7 +129,7 @@ func (t *taking) batch(answered bool) []candidate {
 
 	// Of items that were not seen most may be held: they are all tried, while the store
 	// answers.
-	goesOn := answered && t.candidates[0].unseen
+	goesOn := storeAnswers && t.candidates[0].unseen
 	if t.batches >= mostBatches && !goesOn {
 		return nil
 	}

@@ -332,7 +332,7 @@ func TestCandidateSaysThatItWasWishedForAndHandedOver(t *testing.T) {
 		"own, and not wished for": {heldItem("b", "me", sec), false, false},
 	} {
 		got := p.candidate(c.item)
-		want := candidate{LeaseItem: c.item, wished: c.wished, reserved: c.reserved}
+		want := candidate{LeaseItem: c.item, wished: c.wished, handedToMe: c.reserved}
 		assert.Equal(t, want, got, name)
 	}
 }

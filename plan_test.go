@@ -90,7 +90,7 @@ func TestPlannersRoomIsNeverLessThanNothing(t *testing.T) {
 }
 
 func TestPauseIsOverAtItsEnd(t *testing.T) {
-	on := pause{}.again(noon, sec)
+	on := pause{}.steady(noon, sec)
 	assert.True(t, on.isOn(noon.Add(sec-1)))
 	assert.False(t, on.isOn(noon.Add(sec)))
 	assert.False(t, pause{}.isOn(noon))
@@ -99,13 +99,13 @@ func TestPauseIsOverAtItsEnd(t *testing.T) {
 func TestPauseGrowsWithEachFailureWithinBounds(t *testing.T) {
 	var p pause
 	for _, want := range []time.Duration{10 * sec, 20 * sec, 40 * sec, 50 * sec, 50 * sec} {
-		p = p.longer(noon, 10*sec, 50*sec)
-		assert.Equal(t, pause{until: noon.Add(want), last: want}, p)
+		p = p.growing(noon, 10*sec, 50*sec)
+		assert.Equal(t, pause{until: noon.Add(want), grown: want}, p)
 	}
-	p = p.again(noon, sec)
-	assert.Equal(t, pause{until: noon.Add(sec), last: 50 * sec}, p, "again doesn't make it grow")
-	p = pause{}.longer(noon, time.Hour, time.Minute)
-	assert.Equal(t, time.Hour, p.last, "the least counts more than the most")
+	p = p.steady(noon, sec)
+	assert.Equal(t, pause{until: noon.Add(sec), grown: 50 * sec}, p, "again doesn't make it grow")
+	p = pause{}.growing(noon, time.Hour, time.Minute)
+	assert.Equal(t, time.Hour, p.grown, "the least counts more than the most")
 }
 
 func TestPlannerCountsItemsForWhoIsToHaveThem(t *testing.T) {
@@ -338,7 +338,7 @@ func TestPlannersPatienceIsASixthOfALeaseWithinBounds(t *testing.T) {
 		thirty:      5 * sec,
 		time.Minute: 5 * sec,
 	} {
-		assert.Equal(t, want, plannerFor(duration, 0, greatest).patience(), "%v", duration)
+		assert.Equal(t, want, plannerFor(duration, 0, greatest).requestTimeout(), "%v", duration)
 	}
 }
 
@@ -348,7 +348,7 @@ func TestPlannerRestsFromAnItemWhoseWorkHasEnded(t *testing.T) {
 		end := workEnd{
 			leaseID: "a",
 			lasted:  sec,
-			asked:   bits&1 > 0,
+			toldToEnd:   bits&1 > 0,
 			wished:  bits&2 > 0,
 			failed:  bits&4 > 0,
 			lost:    bits&8 > 0,
@@ -360,8 +360,8 @@ func TestPlannerRestsFromAnItemWhoseWorkHasEnded(t *testing.T) {
 		p := unlimited()
 		p.leased("a")
 		p.leased("b")
-		p.resting["a"] = pause{last: 20 * sec} // It has failed before.
-		p.restless = pause{last: 20 * sec, until: noon.Add(sec)}
+		p.resting["a"] = pause{grown: 20 * sec} // It has failed before.
+		p.restless = pause{grown: 20 * sec, until: noon.Add(sec)}
 
 		rest := p.workEnded(noon, end)
 
@@ -376,29 +376,29 @@ func TestPlannerRestsFromAnItemWhoseWorkHasEnded(t *testing.T) {
 }
 
 func wantRest(end workEnd, isLong bool) pause {
-	isFault := end.failed && !end.asked
+	isFault := end.failed && !end.toldToEnd
 	switch {
 	case end.lost:
 		return pause{}
 	case isFault && isLong:
-		return pause{until: noon.Add(10 * sec), last: 10 * sec}
+		return pause{until: noon.Add(10 * sec), grown: 10 * sec}
 	case isFault:
-		return pause{until: noon.Add(40 * sec), last: 40 * sec}
+		return pause{until: noon.Add(40 * sec), grown: 40 * sec}
 	case isLong:
 		return pause{until: noon.Add(10 * sec)}
 	}
-	return pause{until: noon.Add(10 * sec), last: 20 * sec}
+	return pause{until: noon.Add(10 * sec), grown: 20 * sec}
 }
 
 func wantRestless(end workEnd, isLong bool) pause {
-	isForNothing := end.wished && !end.asked
+	isForNothing := end.wished && !end.toldToEnd
 	switch {
 	case isLong:
 		return pause{}
 	case isForNothing && !end.lost:
-		return pause{until: noon.Add(40 * sec), last: 40 * sec}
+		return pause{until: noon.Add(40 * sec), grown: 40 * sec}
 	}
-	return pause{last: 20 * sec, until: noon.Add(sec)}
+	return pause{grown: 20 * sec, until: noon.Add(sec)}
 }
 
 func TestPlannerRestsLongerAfterEachErrorFiveMinutesAtMost(t *testing.T) {
@@ -447,7 +447,7 @@ func TestPlannerForgetsTheRestOfItemsThatAreGone(t *testing.T) {
 	play(p, later, freeItems(1))
 	assert.NotContains(t, p.resting, "gone")
 	rest := p.workEnded(later, workEnd{leaseID: "free-0", failed: true})
-	assert.Equal(t, 20*sec, rest.last, "but not that of others, though it is over")
+	assert.Equal(t, 20*sec, rest.grown, "but not that of others, though it is over")
 }
 
 func TestPlannerRemembersTheRestOfAnItemThatItWorksOn(t *testing.T) {
@@ -456,5 +456,5 @@ func TestPlannerRemembersTheRestOfAnItemThatItWorksOn(t *testing.T) {
 	p.leased("me-0")
 	play(p, noon, heldBy("me", 1))
 	rest := p.workEnded(noon, workEnd{leaseID: "me-0", failed: true})
-	assert.Equal(t, 20*sec, rest.last)
+	assert.Equal(t, 20*sec, rest.grown)
 }

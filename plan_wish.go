@@ -40,7 +40,7 @@ func (p *planner) wishable(now time.Time) (owners []string, of map[string][]Leas
 		if !p.mayWishFor(now, item) {
 			continue
 		}
-		owner := p.owner(now, item)
+		owner := p.heir(now, item)
 		if len(of[owner])+len(atHome[owner]) == 0 {
 			owners = append(owners, owner)
 		}
@@ -59,7 +59,7 @@ func (p *planner) wishable(now time.Time) (owners []string, of map[string][]Leas
 // mayWishFor tells of an item that another worker is to have, and that one holds who
 // heeds wishes.
 func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
-	owner := p.owner(now, item)
+	owner := p.heir(now, item)
 	if owner == "" || owner == p.me {
 		return false
 	}
@@ -87,14 +87,14 @@ func (p *planner) wishUntil(now time.Time, item LeaseItem) time.Time {
 // listen finds out what became of the wishes. A holder that let one run out is deaf: it
 // is passed over, for longer each time.
 func (p *planner) listen(now time.Time, items []LeaseItem) {
-	asked := p.wishes
+	before := p.wishes
 	p.wishes = make(map[string]LeaseItem)
 	for _, item := range items {
-		wish, ok := asked[item.LeaseID]
+		wish, ok := before[item.LeaseID]
 		if !ok {
 			continue
 		}
-		switch p.answer(now, wish, item) {
+		switch p.fateOf(now, wish, item) {
 		case wishGranted:
 			p.wishes[item.LeaseID] = wish
 			delete(p.deaf, wish.LesseeID)
@@ -108,21 +108,21 @@ func (p *planner) listen(now time.Time, items []LeaseItem) {
 
 func (p *planner) passOver(now time.Time, holder string) {
 	if deaf := p.deaf[holder]; !deaf.isOn(now) {
-		p.deaf[holder] = deaf.longer(now, 8*p.period(), 64*p.period())
+		p.deaf[holder] = deaf.growing(now, 8*p.period(), 64*p.period())
 	}
 }
 
-// answer is what became of a wish.
-type answer int
+// wishFate is what became of a wish.
+type wishFate int
 
 const (
-	wishGone    answer = iota // the item was released or leased by another, or another wants it
+	wishGone    wishFate = iota // the item was released or leased by another, or another wants it
 	wishPending               // its holder has it still, and the wish counts
 	wishGranted               // it was handed over to this worker
 	wishUnheard               // its holder has it still, and the wish is over
 )
 
-func (p *planner) answer(now time.Time, wish, item LeaseItem) answer {
+func (p *planner) fateOf(now time.Time, wish, item LeaseItem) wishFate {
 	isSameTenure := item.FencingToken == wish.FencingToken
 	if !isSameTenure {
 		return wishGone

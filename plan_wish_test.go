@@ -219,7 +219,7 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 	const isDeaf = true
 	for name, c := range map[string]struct {
 		items  []LeaseItem
-		answer answer
+		answer wishFate
 		isOut  bool // the wish still is out
 		isDeaf bool
 	}{
@@ -273,7 +273,7 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 		p.wished(wish)
 		p.listen(noon, c.items)
 		for _, item := range c.items {
-			assert.Equal(t, c.answer, p.answer(noon, wish, item), name)
+			assert.Equal(t, c.answer, p.fateOf(noon, wish, item), name)
 		}
 		_, isOut := p.wishes["a"]
 		assert.Equal(t, c.isOut, isOut, name)
@@ -313,7 +313,7 @@ func TestPlannerCountsWishesThatRunOutTogetherOnce(t *testing.T) {
 		items = append(items, wantedBy(item, "me", -1))
 	}
 	p.listen(noon, items)
-	assert.Equal(t, pause{until: noon.Add(80 * sec), last: 80 * sec}, p.deaf["w1"])
+	assert.Equal(t, pause{until: noon.Add(80 * sec), grown: 80 * sec}, p.deaf["w1"])
 }
 
 func TestPlannerForgetsThatAHolderWasDeafWhenItGrantsAWish(t *testing.T) {
@@ -338,7 +338,7 @@ func TestPlannerLeasesWhatWasHandedOverToItAtItsNextLook(t *testing.T) {
 	assert.Equal(t, leaseItems, next.kind)
 	assert.Len(t, next.items, 1)
 	assert.True(t, next.items[0].wished)
-	assert.True(t, next.items[0].reserved)
+	assert.True(t, next.items[0].handedToMe)
 	p.leased(wished[0])
 	assert.Empty(t, p.wishes)
 }

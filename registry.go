@@ -117,7 +117,7 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		return err
 	}
 	lease.Discard()
-	asked := mine.claim.asked.Load()
+	asked := mine.claim.furthestAsked.Load()
 	got, err := s.remove(ctx, write{
 		leaseID:   lease.LeaseID,
 		condition: ownCondition,

@@ -26,8 +26,8 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 
 // release ends the tenure, then frees its row.
 func (l *Locker) release(ctx context.Context, t *tenure) error {
-	l.enter(t.holding) // No sibling is to lease the row meanwhile.
-	defer l.leave(t.holding)
+	l.use(t.holding) // No sibling is to lease the row meanwhile.
+	defer l.unuse(t.holding)
 	is := t.happen(event{kind: givenUp})
 	if is.phase == lost {
 		return LeaseLostError
@@ -47,8 +47,8 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if says(ctx, err, LeaseLostError) {
 		return t.releaseRefused()
 	}
-	isGivenUp := err != nil && timed.Err() != nil
-	if isGivenUp || errors.Is(err, ReleaseUnsupportedError) {
+	isAbandoned := err != nil && timed.Err() != nil
+	if isAbandoned || errors.Is(err, ReleaseUnsupportedError) {
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w",
 			t.leaseID, verb, end, err)
 	}

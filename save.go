@@ -54,7 +54,7 @@ func (s *LockStore) SaveAttributes(
 
 // isPast tells that the row's end is known, and past.
 func (h holder) isPast(now int64) bool {
-	return h.claim != unknownClaim && h.claim.shown.Load() < now
+	return h.claim != unknownClaim && h.claim.furthestShown.Load() < now
 }
 
 // save sends the write; again, if a later write of the same tenure has overtaken it.
@@ -62,12 +62,12 @@ func (s *LockStore) save(
 	ctx context.Context, mine holder, leaseID string, given attributes, names []string,
 ) error {
 	for {
-		end := mine.claim.asked.Load()
+		end := mine.claim.furthestAsked.Load()
 		sets := []string{}
 		if mine.claim != unknownClaim {
 			// Each save moves the row's end on by a nanosecond: a late duplicate must
 			// not undo a later one.
-			end = mine.claim.ask(mine.claim.shown.Add(1))
+			end = mine.claim.ask(mine.claim.furthestShown.Add(1))
 			sets = append(sets, "#until = :until")
 		}
 		w := write{leaseID: leaseID, condition: ownCondition, values: mine.own(end)}

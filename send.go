@@ -106,11 +106,11 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 		found, err := s.parse(leaseID, failed.Item)
 		return reply{verdict: refused, row: found, resent: req.RetryCount > 0}, err
 	}
-	return reply{}, s.describe(ctx, err, req.Operation.Name, leaseID)
+	return reply{}, s.named(ctx, err, req.Operation.Name, leaseID)
 }
 
-// describe names the request in its error, and logs it, unless the caller knows what to do.
-func (s *LockStore) describe(ctx context.Context, err error, operation, leaseID string) error {
+// named names the request in its error, and logs it, unless the caller knows what to do.
+func (s *LockStore) named(ctx context.Context, err error, operation, leaseID string) error {
 	code := errorCode(err)
 	text := fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", operation, leaseID, s.table, s.key)
 	if code == request.CanceledErrorCode && ctx.Err() != nil {

@@ -56,7 +56,7 @@ func (l *Locker) HoldShare(
 		work:    work,
 		plan:    newPlanner(r, most, random),
 		timer:   time.NewTimer(atOnce),
-		answers: make(chan answered),
+		answers: make(chan sent),
 		ended:   make(chan workRun),
 	}
 	defer s.timer.Stop()
@@ -78,7 +78,7 @@ type share struct {
 	running int                 // how many works have not ended
 	looking <-chan result[page] // the look that is under way; nil if none is
 	sending <-chan result[bool] // the step that is under way: did the store answer?
-	answers chan answered       // a request of the step has ended
+	answers chan sent       // a request of the step has ended
 	ended   chan workRun        // a work has ended
 
 	hasLooked bool      // a look has succeeded
@@ -261,7 +261,7 @@ func (s *share) sendWave(
 		start(call, func(r result[*Lease]) {
 			defer all.Done()
 			isAnswered[i] = r.err == nil || errors.Is(r.err, LeaseNotObtainedError)
-			s.answers <- answered{kind: kind, candidate: c, result: r}
+			s.answers <- sent{kind: kind, candidate: c, result: r}
 		})
 	}
 	all.Wait()
@@ -274,11 +274,11 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, LeaseNotObtainedError // nothing to log
 	}
-	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.patience())
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.requestTimeout())
 	defer cancel()
 	a := attempt{seen: c.LeaseItem, unseen: c.unseen, request: s.request, purpose: forWork}
-	if c.reserved {
-		a.predecessor = leftAs(c.LeaseItem, s.request)
+	if c.handedToMe {
+		a.predecessor = madeUpPredecessor(c.LeaseItem, s.request)
 	}
 	return s.lease(lasting, a)
 }
@@ -286,7 +286,7 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 // wishFor asks the holder of an item for it.
 func (s *share) wishFor(ctx context.Context, c candidate) error {
 	until := s.plan.wishUntil(time.Now(), c.LeaseItem)
-	patience := s.store.patience(s.plan.patience())
+	patience := s.store.patience(s.plan.requestTimeout())
 	err := awaitError(ctx, patience, func(ctx context.Context) error {
 		return s.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
 	})
@@ -294,15 +294,15 @@ func (s *share) wishFor(ctx context.Context, c candidate) error {
 	return err
 }
 
-// answered is what came of one request.
-type answered struct {
+// sent is what came of one request.
+type sent struct {
 	kind stepKind // leaseItems or makeWishes
 	candidate
 	result[*Lease]
 }
 
 // heard notes what came of a request, and begins the work on an item that was leased.
-func (s *share) heard(ctx context.Context, a answered) {
+func (s *share) heard(ctx context.Context, a sent) {
 	isLeased := a.kind == leaseItems && a.err == nil && a.panicked == nil
 	hasFailed := a.kind == leaseItems && a.err != nil && !errors.Is(a.err, LeaseNotObtainedError)
 	if isLeased {
@@ -352,7 +352,7 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 	end := workEnd{
 		leaseID: w.LeaseID,
 		lasted:  now.Sub(w.began),
-		asked:   ctx.Err() != nil || is.isWanted(),
+		toldToEnd:   ctx.Err() != nil || is.isWanted(),
 		wished:  w.wished,
 		failed:  err != nil,
 		lost:    isLost || isRetired,
@@ -366,7 +366,7 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		return
 	}
 	s.noteStay(ctx, w.tenure)
-	isAsExpected := end.asked && isEnd(ctx, err)
+	isAsExpected := end.toldToEnd && isEnd(ctx, err)
 	if !isAsExpected {
 		logError("Work Ended", "lessee_id", s.request.lessee, "lease_id", w.LeaseID,
 			"error", err, "rests", rest.until.Sub(now))

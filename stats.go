@@ -136,14 +136,14 @@ func (l *Locker) countLook(ctx context.Context, err error) {
 // countWrite counts a write that isn't a renewal if it failed, and wasn't given up with
 // its context.
 func (l *Locker) countWrite(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil || isAnswer(err) {
+	if err == nil || ctx.Err() != nil || isVerdict(err) {
 		return
 	}
 	l.count(func(s *LockerStats) { s.FailedWrites++ })
 }
 
-// isAnswer tells that an error is what the row, or the kind of the store, has to say.
-func isAnswer(err error) bool {
+// isVerdict tells that an error is what the row, or the kind of the store, has to say.
+func isVerdict(err error) bool {
 	for _, answer := range []error{
 		LeaseLostError, LeaseNotObtainedError, ReleaseUnsupportedError, errors.ErrUnsupported,
 	} {
@@ -162,8 +162,8 @@ func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, err error) {
 	if isTold {
 		return
 	}
-	isGivenUp := ctx.Err() != nil && phase != expired
-	if !isGivenUp {
+	isAbandoned := ctx.Err() != nil && phase != expired
+	if !isAbandoned {
 		l.count(func(s *LockerStats) { s.FailedRenewals++ })
 	}
 }

@@ -34,7 +34,7 @@ func TestStatsCountEachTransitionOnce(t *testing.T) {
 		"lost when it was over": {termAt(expired, notFreed), lossSeen, LockerStats{}},
 		"given up":              {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
 		"given up again":        {termAt(released, notFreed), givenUp, LockerStats{}},
-		"given away":            {termAt(held, notFreed), givenAway, LockerStats{Held: -1}},
+		"given away":            {termAt(held, notFreed), discardCalled, LockerStats{Held: -1}},
 		"released": {
 			termAt(released, notFreed), rowFreed, LockerStats{Released: 1},
 		},
@@ -84,7 +84,7 @@ func TestStatsCountWorkThatIsToEndAsInHandover(t *testing.T) {
 	assert.Equal(t, 1, followed(forWork, isHeld, wishSeen).InHandover)
 	assert.Equal(t, 0, followed(forWork, isWanted, wishSeen).InHandover, "it is counted already")
 	assert.Equal(t, 0, followed(forWork, isWanted, renewed).InHandover)
-	for _, kind := range []eventKind{lossSeen, givenUp, givenAway} {
+	for _, kind := range []eventKind{lossSeen, givenUp, discardCalled} {
 		assert.Equal(t, -1, followed(forWork, isWanted, kind).InHandover, "event %d", kind)
 		assert.Equal(t, 0, followed(forWork, isHeld, kind).InHandover, "event %d", kind)
 	}
@@ -107,10 +107,10 @@ func TestStatsCountNoAnswerAsAFailure(t *testing.T) {
 		LeaseLostError, LeaseExpiredError, LeaseNotObtainedError, ReleaseUnsupportedError,
 		errors.ErrUnsupported, fmt.Errorf("wrapped: %w", LeaseLostError),
 	} {
-		assert.True(t, isAnswer(answer), "%v", answer)
+		assert.True(t, isVerdict(answer), "%v", answer)
 	}
-	assert.False(t, isAnswer(errors.New("out of order")))
-	assert.False(t, isAnswer(LeaseHeldError))
+	assert.False(t, isVerdict(errors.New("out of order")))
+	assert.False(t, isVerdict(LeaseHeldError))
 }
 
 func TestStatsCountFailuresThatWereNotGivenUp(t *testing.T) {

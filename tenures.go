@@ -24,7 +24,7 @@ func (ts *tenures) usage(h holding) usage {
 		return inUse
 	}
 	if last := ts.last[h]; last != nil && last.state().at(time.Now()).live() {
-		return unused
+		return unrenewed
 	}
 	return unheld
 }
@@ -42,9 +42,9 @@ func (ts *tenures) sweep() {
 	ts.sweepAt = 2*len(ts.last) + 16
 }
 
-// enter notes that an item is in use, and returns what it was before, and its last
+// use notes that an item is in use, and returns what it was before, and its last
 // tenure or nil.
-func (l *Locker) enter(h holding) (usage, *tenure) {
+func (l *Locker) use(h holding) (usage, *tenure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	usage := l.tenures.usage(h)
@@ -52,8 +52,8 @@ func (l *Locker) enter(h holding) (usage, *tenure) {
 	return usage, l.tenures.last[h]
 }
 
-// leave takes back what enter noted.
-func (l *Locker) leave(h holding) {
+// unuse takes back what enter noted.
+func (l *Locker) unuse(h holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tenures.uses[h]--

@@ -99,7 +99,7 @@ const (
 	// a reply has shown that the tenure is over, or another of the Locker's has followed
 	lossSeen
 	givenUp       // by its holder, who is about to release it
-	givenAway     // by its holder, to the store's own methods
+	discardCalled     // by its holder, to the store's own methods
 	rowFreed      // its release was applied
 	rowHandedOver // its handover was applied
 	rowTaken      // its release or handover was refused: the row is another's
@@ -133,7 +133,7 @@ func (t term) afterLive(e event) term {
 		t.phase = lost
 	case givenUp:
 		t.phase = released
-	case givenAway:
+	case discardCalled:
 		t.phase = released
 		t.discarded = true
 	}
@@ -209,9 +209,9 @@ func (t term) cause() error {
 // period is a third of the lease: the usual time from one renewal to the next.
 func (t term) period() time.Duration { return t.duration / 3 }
 
-// patience is for how long to wait for the reply to a renewal: so that two more tries
+// renewalTimeout is for how long to wait for the reply to a renewal: so that two more tries
 // may follow.
-func (t term) patience(now time.Time) time.Duration { return t.left(now) / 3 }
+func (t term) renewalTimeout(now time.Time) time.Duration { return t.left(now) / 3 }
 
 // renewedUntil returns which end a renewal asks for. A shorter duration than before
 // doesn't move the row's end back: others rely on it, where renewing is leasing anew.

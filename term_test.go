@@ -94,7 +94,7 @@ var (
 	allPhases = []phase{held, wanted, expired, lost, released}
 	allFates  = []fate{notFreed, freed, handedOver, taken}
 	allEvents = []eventKind{
-		timePassed, renewed, wishSeen, lossSeen, givenUp, givenAway,
+		timePassed, renewed, wishSeen, lossSeen, givenUp, discardCalled,
 		rowFreed, rowHandedOver, rowTaken,
 	}
 )
@@ -110,7 +110,7 @@ func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
 				what := fmt.Sprintf("phase %d, fate %d, event %d", phase, fate, kind)
 				assert.Equal(t, wantPhase(was, kind), is.phase, what)
 				assert.Equal(t, wantFate(was, kind), is.fate, what)
-				assert.Equal(t, was.live() && kind == givenAway, is.discarded, what)
+				assert.Equal(t, was.live() && kind == discardCalled, is.discarded, what)
 				assert.Equal(t, was.live() && kind == renewed, is.end != was.end, what)
 				assert.Equal(t, was.live() && kind == wishSeen, is.wish != was.wish, what)
 			}
@@ -124,7 +124,7 @@ func wantPhase(was term, kind eventKind) phase {
 		wishSeen:  wanted,
 		lossSeen:  lost,
 		givenUp:   released,
-		givenAway: released,
+		discardCalled: released,
 	}
 	is, changes := next[kind]
 	if changes && (was.phase == held || was.phase == wanted) {
@@ -279,8 +279,8 @@ func TestTermSaysWhatIsLeftAndWhenItsRowEnds(t *testing.T) {
 	assert.Zero(t, termAt(released, notFreed).left(noon))
 	assert.Equal(t, noon.Add(thirty), is.rowEnd())
 	assert.Equal(t, 10*sec, is.period())
-	assert.Equal(t, 8*sec, is.patience(noon.Add(3*sec)), "so that two more tries fit")
-	assert.Zero(t, is.patience(noon.Add(time.Hour)))
+	assert.Equal(t, 8*sec, is.renewalTimeout(noon.Add(3*sec)), "so that two more tries fit")
+	assert.Zero(t, is.renewalTimeout(noon.Add(time.Hour)))
 }
 
 func TestTermsRenewalNeverMovesTheRowsEndBack(t *testing.T) {
