@@ -6,26 +6,26 @@ import "time"
 type usage int
 
 const (
-	unheld usage = iota // it has no live tenure
+	unheld    usage = iota // it has no live tenure
 	unrenewed              // it has one, but nothing renews it: a Heartbeat may be about to start
-	inUse               // it is being leased or released, or something renews it
+	inUse                  // it is being leased or released, or something renews it
 )
 
 // looker is who looks for an item to lease.
 type looker struct {
-	me      string
-	now     time.Time
+	me         string
+	now        time.Time
 	waitsUntil time.Time // until when it waits
-	usage   func(leaseID string) usage
+	usage      func(leaseID string) usage
 }
 
 // choice is what there is to lease among some items. Those in use are nowhere in it.
 type choice struct {
-	unseen bool        // nothing is known of the items but that they are there
-	own    []LeaseItem // rows of this worker's: a restarted one goes on with them at once
-	free   []LeaseItem // anybody's
+	unseen    bool        // nothing is known of the items but that they are there
+	own       []LeaseItem // rows of this worker's: a restarted one goes on with them at once
+	free      []LeaseItem // anybody's
 	unrenewed []LeaseItem // of this Locker's live tenures: to be tried when all others are held
-	ending []LeaseItem // others', whose leases end before the horizon
+	ending    []LeaseItem // others', whose leases end before the horizon
 }
 
 // choose sorts items out, each by what it was seen to be.

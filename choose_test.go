@@ -11,10 +11,10 @@ import (
 // lookerWith looks at noon, and waits for 10 seconds. Items are in use as their IDs say.
 func lookerWith(usages map[string]usage) looker {
 	return looker{
-		me:      "me",
-		now:     noon,
+		me:         "me",
+		now:        noon,
 		waitsUntil: noon.Add(10 * sec),
-		usage:   func(leaseID string) usage { return usages[leaseID] },
+		usage:      func(leaseID string) usage { return usages[leaseID] },
 	}
 }
 
@@ -71,10 +71,10 @@ func reverse(n int, swap func(i, j int)) {
 
 func TestChoiceIsTriedOwnRowsFirstThenFreeOnesAtRandom(t *testing.T) {
 	c := choice{
-		own:    heldBy("me", 2),
-		free:   freeItems(3),
+		own:       heldBy("me", 2),
+		free:      freeItems(3),
 		unrenewed: heldBy("w9", 1),
-		ending: heldBy("w1", 1),
+		ending:    heldBy("w1", 1),
 	}
 	want := []string{"me-0", "me-1", "free-2", "free-1", "free-0"}
 	assert.Equal(t, want, idsOf(c.inOrder(reverse)))

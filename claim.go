@@ -11,8 +11,8 @@ import (
 // nanoseconds of the database's clock. Copies of a Lease share it.
 type claim struct {
 	namesakeUntil int64        // until when a namesake may rely on the item; 0: there is none
-	furthestAsked         atomic.Int64 // the furthest end that was asked for
-	furthestShown         atomic.Int64 // the furthest end that a reply has shown
+	furthestAsked atomic.Int64 // the furthest end that was asked for
+	furthestShown atomic.Int64 // the furthest end that a reply has shown
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
@@ -23,8 +23,8 @@ var unknownClaim = func() *claim {
 	return c
 }()
 
-// ask notes that an end is asked for, and returns which: none before a namesake has
-// given up.
+// ask notes that an end is asked for, and returns which: that one, or until when a namesake
+// may rely on the item, if that is later.
 func (c *claim) ask(end int64) int64 {
 	end = max(end, c.namesakeUntil)
 	raise(&c.furthestAsked, end)
@@ -74,7 +74,8 @@ func (l *Lease) claimed() *claim {
 // rely on it.
 func (l *Lease) keptUntil() time.Time { return time.Unix(0, l.claimed().namesakeUntil) }
 
-// madeUpPredecessor is a Lease of this process that has left the row as it was seen.
+// madeUpPredecessor stands for the handover that left the row as it was seen: nobody has
+// leased it since, so that no namesake relies on it.
 func madeUpPredecessor(seen LeaseItem, request requested) *Lease {
 	c := &claim{}
 	c.ask(seen.LeaseUntil)

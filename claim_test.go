@@ -92,7 +92,7 @@ func TestHolderSaysWhatItsWriteCameTo(t *testing.T) {
 		got                                    reply
 		renewal, release, handover, retirement verdict
 	}{
-		"applied": {reply{row: found("w1", 7, 50)}, applied, applied, applied, applied},
+		"applied": {reply{verdict: applied, row: found("w1", 7, 50)}, applied, applied, applied, applied},
 
 		"own, earlier: a condition that isn't of the end": {
 			refusedBy(found("w1", 7, 49)), refused, refused, refused, refused,
@@ -233,7 +233,7 @@ func TestLeasingNotesThatARefusalShowsItsOwnLostReply(t *testing.T) {
 		"another's, the same end": {reply{row: found("w2", 8, 100), resent: true}, false},
 	} {
 		l := leasingOf(LeaseItem{}, 7, unknownClaim)
-		l.noteLostReply(c.reply, asked)
+		l.noteLostReply(c.reply, asked, 100)
 		if c.want {
 			assert.Same(t, asked, l.predecessor, name)
 			assert.Equal(t, int64(8), l.predecessorToken, name)

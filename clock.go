@@ -87,16 +87,16 @@ func (c *clock) observe(sent, received time.Time, header string) {
 	if date, err := http.ParseTime(header); err == nil {
 		c.learn(sent, received, date)
 	}
-	now, before := c.corrected()
+	now, before := c.noteCorrection()
 	c.mu.Unlock()
 	if now != before {
 		logError("Clock Corrected", "clock_error", -now, "previous", -before)
 	}
 }
 
-// corrected returns the correction that is to be logged, and the one that was. They are
-// the same if nothing is to be said. The mutex is held.
-func (c *clock) corrected() (now, before time.Duration) {
+// noteCorrection returns the correction that is to be logged, which it notes, and the one
+// that was. They are the same if nothing is to be said. The mutex is held.
+func (c *clock) noteCorrection() (now, before time.Duration) {
 	before = c.logged
 	least, most := c.sure.correction()
 	middle := least + (most-least)/2
@@ -106,6 +106,8 @@ func (c *clock) corrected() (now, before time.Duration) {
 	return c.logged, before
 }
 
+// learn takes in what a reply says. One that contradicts what is sure is kept as doubt; the
+// next that agrees with the doubt makes that the sure one.
 func (c *clock) learn(sent, received, date time.Time) {
 	for _, e := range []estimate{c.sure, c.doubt} {
 		seen, fits := e.observe(sent, received, date)

@@ -88,13 +88,13 @@ func requestFailure(err error) awserr.RequestFailure {
 	return awserr.NewRequestFailure(sdk, 0, "")
 }
 
-// says tells whether an error is the store's word: the cause of a context that is done
-// may be that of another lease.
-func says(ctx context.Context, err, word error) bool {
-	if err == word {
+// says tells whether a store has answered by that error, bare or wrapped. Once ctx is done
+// only a bare one counts: others may wrap the cause of ctx, which is that of another lease.
+func says(ctx context.Context, err, answer error) bool {
+	if err == answer {
 		return true
 	}
-	return ctx.Err() == nil && errors.Is(err, word)
+	return ctx.Err() == nil && errors.Is(err, answer)
 }
 
 // contextError is the error of a context that is done, with its cause.

@@ -71,12 +71,12 @@ func (l *Locker) checked(ctx context.Context, request LeaseRequest) (requested, 
 
 // attempt is one try to lease an item.
 type attempt struct {
-	seen        LeaseItem
-	unseen      bool // nothing is known of it but that it is there
-	request     requested
-	purpose     purpose
-	predecessor *Lease // that left the row as it was seen; nil: the last one of this Locker
-	evenUnrenewed  bool   // also if this Locker has a live tenure of it, which then ends
+	seen          LeaseItem
+	unseen        bool // nothing is known of it but that it is there
+	request       requested
+	purpose       purpose
+	predecessor   *Lease // that left the row as it was seen; nil: the last one of this Locker
+	evenUnrenewed bool   // also if this Locker has a live tenure of it, which then ends
 }
 
 // allows tells that the attempt may be made on an item of which this Locker makes that use.

@@ -91,8 +91,10 @@ func (s *LockStore) LeaseWithContext(
 // of a namesake: another process of the same name that may still rely on its lease,
 // paused or cut off. The lessee's own live row is leased only as it was seen, by token
 // and end; if it has changed, once more as the refusal shows it. Its end is never moved
-// back, and until then a release keeps the item from others; but not if the row is
-// exactly as the predecessor has left it: a lease that this process has or had, or nil.
+// back, and a release keeps the item from others until then.
+//
+// The latter isn't so if the predecessor, a lease that this process has or had, has left
+// the row exactly as it is. There may be none: nil.
 func (s *LockStore) LeaseAsSeen(
 	ctx context.Context, seen LeaseItem, predecessor *Lease, request LeaseRequest,
 	until time.Time,
@@ -106,130 +108,6 @@ func (s *LockStore) LeaseAsSeen(
 		predecessor:      predecessor.claimed(),
 	}
 	return s.lease(ctx, request, l)
-}
-
-// leasing is a lease of a row that is asked for.
-type leasing struct {
-	request requested
-	leaseID string
-	until   time.Time
-	seen    *LeaseItem // an own live row is leased only as it was seen; nil: if its end moves on
-
-	mindsNamesakes   bool // another process of the name may rely on the end that was seen
-	predecessorToken int64
-	predecessor      *claim // of this process: what it has left there is no namesake's
-}
-
-func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) (*Lease, error) {
-	r, err := checkRequest(request)
-	if err = s.ready(ctx, checkName("lease ID", l.leaseID), err, checkUntil(l.until)); err != nil {
-		return nil, err
-	}
-	l.request = r
-	lease, got, err := s.tryLease(ctx, &l)
-	isOwn := got.verdict == refused && got.row.LesseeID == r.lessee
-	if err == nil && isOwn {
-		found := got.row.LeaseItem
-		l.seen = &found // Once more, as the refusal shows it.
-		lease, got, err = s.tryLease(ctx, &l)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if got.verdict == refused {
-		return nil, LeaseNotObtainedError
-	}
-	return lease, nil
-}
-
-// tryLease sends one write.
-func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, error) {
-	now, end := s.clock.times(l.until)
-	claim := l.claim(now)
-	if l.isOwn(now) { // Its end is never moved back under whoever relies on it.
-		end = max(end, l.seen.LeaseUntil)
-	}
-	w := write{
-		leaseID:   l.leaseID,
-		condition: leaseCondition,
-		update: "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one " +
-			"REMOVE #wantedBy, #wantedUntil",
-		values: attributes{
-			":me":    text(l.request.lessee),
-			":until": number(claim.ask(end)),
-			":now":   number(now),
-			":zero":  number(0),
-			":one":   number(1),
-		},
-	}
-	if l.seen != nil {
-		w.condition = leaseAsSeenCondition
-		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
-		w.values[":seenToken"] = number(l.seen.FencingToken)
-	}
-	got, err := s.update(ctx, w)
-	if err != nil {
-		return nil, got, err
-	}
-	if got.verdict == refused {
-		l.noteLostReply(got, claim)
-		return nil, got, nil
-	}
-	claim.show(got.row.LeaseUntil)
-	return &Lease{
-		LeaseID:         l.leaseID,
-		AttributeValues: got.row.attributes,
-		Request:         l.request.original,
-		Until:           l.until,
-		claim:           claim,
-	}, got, nil
-}
-
-const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until < :until))"
-
-const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
-
-// claim returns that of the tenure which is to begin. It remembers until when a
-// namesake may rely on the row that was seen.
-func (l *leasing) claim(now int64) *claim {
-	c := &claim{}
-	if !l.isOwn(now) {
-		return c
-	}
-	c.namesakeUntil = l.seen.LeaseUntil
-	if l.isAsLeft() {
-		c.namesakeUntil = l.predecessor.namesakeUntil
-	}
-	return c
-}
-
-// isOwn tells that a live row of the lessee's name was seen, on which a namesake may rely.
-func (l *leasing) isOwn(now int64) bool {
-	if !l.mindsNamesakes {
-		return false
-	}
-	return l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now
-}
-
-// isAsLeft tells that the row is exactly as this process's own predecessor has left it.
-func (l *leasing) isAsLeft() bool {
-	if l.seen.FencingToken != l.predecessorToken {
-		return false
-	}
-	return l.seen.LeaseUntil == l.predecessor.furthestAsked.Load()
-}
-
-// noteLostReply notes that the refusal shows what this very call has written.
-func (l *leasing) noteLostReply(got reply, c *claim) {
-	if !got.resent || got.row.LesseeID != l.request.lessee {
-		return
-	}
-	if got.row.LeaseUntil == c.furthestAsked.Load() {
-		l.predecessor = c
-		l.predecessorToken = got.row.FencingToken
-	}
 }
 
 // RenewLease moves the end of the row, but not of a Locker's tenure, to until, and

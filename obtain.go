@@ -113,14 +113,14 @@ func waitAfter(err error, waitPeriod time.Duration) time.Duration {
 
 // pass is one look at all items, page by page, with a try at each item that is to be had.
 type pass struct {
-	locker  *Locker
-	looker  looker
-	request requested
-	purpose purpose
-	limit   int               // how many rows the next page is to have; 0 for a full one
-	tried   map[sighting]bool // not again on the word of the same stale read
-	unrenewed  []LeaseItem       // own items with a live tenure of this Locker: tried last
-	ending  []LeaseItem       // held items whose leases end before the horizon
+	locker    *Locker
+	looker    looker
+	request   requested
+	purpose   purpose
+	limit     int               // how many rows the next page is to have; 0 for a full one
+	tried     map[sighting]bool // not again on the word of the same stale read
+	unrenewed []LeaseItem       // own items with a live tenure of this Locker: tried last
+	ending    []LeaseItem       // held items whose leases end before the horizon
 
 	unseen bool // the store shows nothing of its items but that they are there
 	isOver bool
@@ -181,9 +181,15 @@ func (p *pass) walk(ctx context.Context) {
 		}
 	}
 	landed := p.walkFrom(ctx, rand.Text(), "")
-	if p.isOver || head.has(landed) {
-		return // It has landed on the first page: that and what followed is all.
+	if p.isOver {
+		return
 	}
+	if head.has(landed) {
+		return // That place was on the first page: what was read is all.
+	}
+
+	// If nothing was read before, head is empty, and this begins at the table's start. If
+	// nothing lies behind the random place, landed is "", and this ends at the table's end.
 	p.walkFrom(ctx, head.next, landed)
 }
 

@@ -8,7 +8,7 @@ import (
 
 // planner decides what a HoldShare does: what to lease and to wish for, and when to
 // look again. It is told what came of that, and keeps what is to be remembered from one
-// look to the next. It asks no clock and sends nothing. Only one goroutine may use it.
+// look to the next. It asks no clock and sends nothing. Its methods are for one goroutine.
 type planner struct {
 	me       string        // this worker's LesseeID
 	duration time.Duration // of its leases
@@ -51,29 +51,6 @@ func (p *planner) period() time.Duration { return max(p.duration/3, 1) }
 // room is how many more items it may work on.
 func (p *planner) room() int { return max(0, p.most-len(p.working)) }
 
-// pause is a time for which something is left alone.
-type pause struct {
-	until time.Time
-	grown  time.Duration // how long the last one was of those that grow
-}
-
-func (p pause) isOn(now time.Time) bool { return p.until.After(now) }
-
-// steady returns the pause from now on that doesn't grow.
-func (p pause) steady(now time.Time, lasts time.Duration) pause {
-	p.until = now.Add(lasts)
-	return p
-}
-
-// growing returns the pause from now on after one more failure: twice the last one,
-// within bounds.
-func (p pause) growing(now time.Time, least, most time.Duration) pause {
-	doubled := min(2*p.grown, most)
-	p.grown = max(least, doubled)
-	p.until = now.Add(p.grown)
-	return p
-}
-
 // A round is what follows on a look: own rows are leased, then free ones, then wishes
 // are made.
 type round struct {
@@ -115,9 +92,9 @@ const (
 // candidate is an item to lease or to wish for.
 type candidate struct {
 	LeaseItem
-	unseen   bool // nothing is known of it but that it is there
-	wished   bool // this worker has wished for it
-	handedToMe bool // it is a row of this worker's by a handover, and nobody has leased it since
+	unseen     bool // nothing is known of it but that it is there
+	wished     bool // this worker has wished for it
+	handedToMe bool // by its token it is the tenure that was wished of: nobody has leased it since
 }
 
 // looked begins a round. inUse tells of an item that this Locker uses already.
@@ -132,8 +109,8 @@ func (p *planner) looked(now time.Time, seen page, inUse func(leaseID string) bo
 	return p.next(now, true)
 }
 
-// next returns the next step of the round. answered tells that the store has answered
-// some of the last one's requests.
+// next returns the next step of the round. storeAnswers is false if the last one was given
+// up, as none of a wave of its requests was answered.
 func (p *planner) next(now time.Time, storeAnswers bool) step {
 	r := &p.round
 	if batch := r.taking.batch(storeAnswers); len(batch) > 0 {
@@ -142,7 +119,7 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 	switch r.stage {
 	case takingOwn:
 		r.stage = takingFree
-		r.took = r.taking.got > 0
+		r.took = r.taking.got > 0 // Own rows are in the counts already.
 		r.taking = p.takeFree()
 		return p.next(now, true)
 	case takingFree:
@@ -230,8 +207,8 @@ func (p *planner) wait() time.Duration {
 		return min(p.period()/3, 20*time.Second) // Others' leases may be much shorter.
 	}
 	if workers > largeFleet && len(p.freeSince) == 0 {
-		share := min(p.period(), longestPeriod) / largeFleet
-		return max(p.period(), share*time.Duration(workers))
+		slot := min(p.period(), longestPeriod) / largeFleet
+		return max(p.period(), slot*time.Duration(workers))
 	}
 	return p.period()
 }
@@ -248,49 +225,8 @@ func (p *planner) lookFailed(now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// requestTimeout is how long a request to lease or to wish may take: what is late holds up
-// the looks.
-func (p *planner) requestTimeout() time.Duration {
-	return min(max(time.Second, p.duration/6), 5*time.Second)
-}
-
-// workEnd is how the work on an item came to its end.
-type workEnd struct {
-	leaseID string
-	lasted  time.Duration
-	toldToEnd   bool // to end: as the item is wanted, or this worker is to stop
-	wished  bool // this worker had wished for the item
-	failed  bool // the work returned an error
-	lost    bool // the item was lost or retired
-}
-
-// workEnded leaves an item to others for a while whose work has ended, unless it was lost.
-func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
-	const longestRest = 5 * time.Minute
-	id := end.leaseID
-	delete(p.working, id)
-	rest = p.resting[id].steady(now, p.period())
-	if p.isLong(end.lasted) {
-		rest.grown = 0
-		p.restless = pause{}
-	}
-	if end.lost {
-		return pause{}
-	}
-	if !end.toldToEnd && end.failed {
-		rest = rest.growing(now, p.period(), longestRest)
-	}
-
-	// Others could have gone on with what it wished for and couldn't keep.
-	endsSoon := !end.toldToEnd && !p.isLong(end.lasted)
-	if end.wished && endsSoon {
-		p.restless = p.restless.growing(now, p.period(), longestRest)
-	}
-	p.resting[id] = rest
-	return rest
-}
-
-// isLong tells of work that doesn't end soon.
-func (p *planner) isLong(lasted time.Duration) bool {
-	return lasted >= max(time.Minute, 3*p.duration)
+// requestTimeout is how long a request to lease or to wish may take of a worker whose
+// leases last so long: what is late holds up the looks.
+func requestTimeout(duration time.Duration) time.Duration {
+	return min(max(time.Second, duration/6), 5*time.Second)
 }

@@ -70,10 +70,10 @@ func (p *planner) candidate(item LeaseItem) candidate {
 	wish, wished := p.wishes[item.LeaseID]
 	isSameTenure := wished && wish.FencingToken == item.FencingToken
 	return candidate{
-		LeaseItem: item,
-		unseen:    p.round.unseen,
-		wished:    wished,
-		handedToMe:  isSameTenure && item.LesseeID == p.me,
+		LeaseItem:  item,
+		unseen:     p.round.unseen,
+		wished:     wished,
+		handedToMe: isSameTenure && item.LesseeID == p.me,
 	}
 }
 
@@ -84,14 +84,14 @@ func (p *planner) candidate(item LeaseItem) candidate {
 func (p *planner) takeFree() taking {
 	r := &p.round
 	free := len(r.free)
-	want := free
-	if !r.unseen {
-		share := divideUp(len(r.items), len(r.counts))
-		short := max(0, share-r.counts[p.me]-r.longFree)
-		want = r.longFree + min(free-r.longFree, short)
-		want = min(want, p.batch)
+	room := p.room() - len(p.wishes)
+	if r.unseen {
+		return taking{candidates: r.free, want: min(free, room)}
 	}
-	return taking{candidates: r.free, want: min(want, p.room()-len(p.wishes))}
+	share := divideUp(len(r.items), len(r.counts))
+	mine := r.counts[p.me] + r.longFree // with all that have long been free
+	fresh := min(free-r.longFree, max(0, share-mine))
+	return taking{candidates: r.free, want: min(r.longFree+fresh, p.batch, room)}
 }
 
 func divideUp(n, by int) int { return (n + by - 1) / by }

@@ -330,7 +330,7 @@ func TestPlannerLooksAgainAfterAFailedLook(t *testing.T) {
 	}
 }
 
-func TestPlannersPatienceIsASixthOfALeaseWithinBounds(t *testing.T) {
+func TestPlannersRequestsMayTakeASixthOfALeaseWithinBounds(t *testing.T) {
 	for duration, want := range map[time.Duration]time.Duration{
 		sec:         sec,
 		6 * sec:     sec,
@@ -338,7 +338,7 @@ func TestPlannersPatienceIsASixthOfALeaseWithinBounds(t *testing.T) {
 		thirty:      5 * sec,
 		time.Minute: 5 * sec,
 	} {
-		assert.Equal(t, want, plannerFor(duration, 0, greatest).requestTimeout(), "%v", duration)
+		assert.Equal(t, want, requestTimeout(duration), "%v", duration)
 	}
 }
 
@@ -346,12 +346,12 @@ func TestPlannersPatienceIsASixthOfALeaseWithinBounds(t *testing.T) {
 func TestPlannerRestsFromAnItemWhoseWorkHasEnded(t *testing.T) {
 	for bits := range 1 << 5 {
 		end := workEnd{
-			leaseID: "a",
-			lasted:  sec,
-			toldToEnd:   bits&1 > 0,
-			wished:  bits&2 > 0,
-			failed:  bits&4 > 0,
-			lost:    bits&8 > 0,
+			leaseID:   "a",
+			lasted:    sec,
+			toldToEnd: bits&1 > 0,
+			wished:    bits&2 > 0,
+			failed:    bits&4 > 0,
+			lost:      bits&8 > 0,
 		}
 		isLong := bits&16 > 0
 		if isLong {

@@ -1,66 +1,78 @@
 package lease
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Which items a round wishes for, and what becomes of wishes.
 
-// wish chooses what to wish for: items of who is to have most, as long as that is at
-// least two more than this worker is to have, with the free items that were left.
-func (p *planner) wish(now time.Time, left int) (wanted []candidate) {
+// wish chooses what to wish for: items of who is to have most, as long as those are at
+// least two more than this worker would have with the free items that are left.
+func (p *planner) wish(now time.Time, left int) (chosen []candidate) {
 	if p.restless.isOn(now) {
 		return nil
 	}
-	counts := p.round.counts
-	owners, of := p.wishable(now)
+	counts := maps.Clone(p.round.counts)
+	heirs, of := p.wishable(now)
 	for counts[p.me] < p.most {
-		richest := ""
-		for _, owner := range owners {
-			if len(of[owner]) > 0 && counts[owner] > counts[richest] {
-				richest = owner
-			}
-		}
-		if counts[richest] < counts[p.me]+left+2 {
+		richest, found := richestOf(heirs, of, counts)
+		isLevel := counts[richest] < counts[p.me]+left+2
+		if !found || isLevel {
 			break
 		}
-		wanted = append(wanted, candidate{LeaseItem: of[richest][0]})
+		chosen = append(chosen, candidate{LeaseItem: of[richest][0]})
 		of[richest] = of[richest][1:]
 		counts[richest]--
 		counts[p.me]++
 	}
-	return wanted
+	return chosen
 }
 
-// wishable returns the items that may be wished for by who is to have them: first those
-// that are on their way there, as they move in any case. The owners are in random
-// order, as the items are.
-func (p *planner) wishable(now time.Time) (owners []string, of map[string][]LeaseItem) {
+// richestOf returns who is to have most, among those of whom something may be wished for.
+func richestOf(heirs []string, of map[string][]LeaseItem, counts map[string]int) (richest string, found bool) {
+	for _, heir := range heirs {
+		if len(of[heir]) == 0 {
+			continue
+		}
+		if !found || counts[heir] > counts[richest] {
+			richest = heir
+			found = true
+		}
+	}
+	return richest, found
+}
+
+// wishable returns the items that may be wished for, by their heirs: first those that are
+// on their way to them, as they move in any case. The heirs are in random order, as the
+// items are.
+func (p *planner) wishable(now time.Time) (heirs []string, of map[string][]LeaseItem) {
 	of = make(map[string][]LeaseItem)
 	atHome := make(map[string][]LeaseItem)
 	for _, item := range p.round.items {
 		if !p.mayWishFor(now, item) {
 			continue
 		}
-		owner := p.heir(now, item)
-		if len(of[owner])+len(atHome[owner]) == 0 {
-			owners = append(owners, owner)
+		heir := p.heir(now, item)
+		if len(of[heir])+len(atHome[heir]) == 0 {
+			heirs = append(heirs, heir)
 		}
-		if owner == item.LesseeID {
-			atHome[owner] = append(atHome[owner], item)
+		if heir == item.LesseeID {
+			atHome[heir] = append(atHome[heir], item)
 		} else {
-			of[owner] = append(of[owner], item)
+			of[heir] = append(of[heir], item)
 		}
 	}
-	for _, owner := range owners {
-		of[owner] = append(of[owner], atHome[owner]...)
+	for _, heir := range heirs {
+		of[heir] = append(of[heir], atHome[heir]...)
 	}
-	return owners, of
+	return heirs, of
 }
 
-// mayWishFor tells of an item that another worker is to have, and that one holds who
-// heeds wishes.
+// mayWishFor tells of an item whose heir is another worker, and whose holder heeds wishes.
 func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
-	owner := p.heir(now, item)
-	if owner == "" || owner == p.me {
+	heir := p.heir(now, item)
+	if heir == "" || heir == p.me {
 		return false
 	}
 	if item.LesseeID == "" || item.LesseeID == p.me {
@@ -72,13 +84,14 @@ func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
 	return !p.deaf[item.LesseeID].isOn(now)
 }
 
-// wishUntil returns until when a wish for an item is to count.
-func (p *planner) wishUntil(now time.Time, item LeaseItem) time.Time {
+// wishUntil returns until when a wish for an item is to count, of a worker whose leases last
+// so long.
+func wishUntil(now time.Time, item LeaseItem, duration time.Duration) time.Time {
 	const most = 9 * time.Minute // More would count as a slip.
-	lasts := wishDuration(p.duration)
+	lasts := wishDuration(duration)
 
 	// Its holder renews by the end of its lease, and learns of the wish then.
-	if left := item.Until.Sub(now); left > p.duration {
+	if left := item.Until.Sub(now); left > duration {
 		lasts = left
 	}
 	return now.Add(min(lasts, most))
@@ -117,9 +130,9 @@ type wishFate int
 
 const (
 	wishGone    wishFate = iota // the item was released or leased by another, or another wants it
-	wishPending               // its holder has it still, and the wish counts
-	wishGranted               // it was handed over to this worker
-	wishUnheard               // its holder has it still, and the wish is over
+	wishPending                 // its holder has it still, and the wish counts
+	wishGranted                 // it was handed over to this worker
+	wishUnheard                 // its holder has it still, and the wish is over
 )
 
 func (p *planner) fateOf(now time.Time, wish, item LeaseItem) wishFate {

@@ -203,8 +203,7 @@ func TestWishLastsTwoAndAHalfPeriodsOrAsLongAsALongLease(t *testing.T) {
 		"long leases of all":             {hour, 20 * time.Minute, 9 * time.Minute},
 		"where it would be nine minutes": {648 * sec, sec, 9 * time.Minute},
 	} {
-		p := plannerFor(c.duration, 0, greatest)
-		until := p.wishUntil(noon, heldItem("a", "w1", c.left))
+		until := wishUntil(noon, heldItem("a", "w1", c.left), c.duration)
 		assert.Equal(t, noon.Add(c.want), until, name)
 	}
 }

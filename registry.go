@@ -40,7 +40,7 @@ func (s *LockStore) AddLeaseIDWithContext(
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	})
 	got, err := s.send(ctx, req, leaseID)
-	if got.verdict == applied {
+	if got.verdict != refused {
 		return err
 	}
 

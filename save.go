@@ -66,7 +66,8 @@ func (s *LockStore) save(
 		sets := []string{}
 		if mine.claim != unknownClaim {
 			// Each save moves the row's end on by a nanosecond: a late duplicate must
-			// not undo a later one.
+			// not undo a later one. What it is to show is noted now, so that saves side
+			// by side have different ends.
 			end = mine.claim.ask(mine.claim.furthestShown.Add(1))
 			sets = append(sets, "#until = :until")
 		}

@@ -26,15 +26,16 @@ func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 1
 type verdict int
 
 const (
-	applied       verdict = iota
-	appliedBefore         // a refusal shows what was asked for: the reply was lost
-	overtaken             // a refusal shows a later write of the same tenure
-	refused               // a refusal shows anything else
+	unanswered verdict = iota
+	applied
+	appliedBefore // a refusal shows what was asked for: the reply was lost
+	overtaken     // a refusal shows a later write of the same tenure
+	refused       // a refusal shows anything else
 )
 
 // reply is DynamoDB's to a conditional write.
 type reply struct {
-	verdict verdict // applied or refused
+	verdict verdict // unanswered, with an error; applied or refused
 	row     row     // as it is: after the write, or as it refused it
 	resent  bool    // the SDK has sent the request more than once: the first may have been applied
 }
@@ -99,7 +100,7 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
 	}
 	if err == nil {
-		return reply{}, nil
+		return reply{verdict: applied}, nil
 	}
 	var failed *dynamodb.ConditionalCheckFailedException
 	if errors.As(err, &failed) {

@@ -50,7 +50,7 @@ func (l *Locker) HoldShare(
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &share{
-		Locker:  l,
+		locker:  l,
 		cancel:  cancel,
 		request: r,
 		work:    work,
@@ -68,7 +68,7 @@ func (l *Locker) HoldShare(
 // that called it, but for the requests and the works, which send what came of them. The
 // planner decides.
 type share struct {
-	*Locker
+	locker  *Locker
 	cancel  context.CancelFunc
 	request requested
 	work    func(ctx context.Context, lease *Lease) error
@@ -78,7 +78,7 @@ type share struct {
 	running int                 // how many works have not ended
 	looking <-chan result[page] // the look that is under way; nil if none is
 	sending <-chan result[bool] // the step that is under way: did the store answer?
-	answers chan sent       // a request of the step has ended
+	answers chan sent           // a request of the step has ended
 	ended   chan workRun        // a work has ended
 
 	hasLooked bool      // a look has succeeded
@@ -111,7 +111,9 @@ func (s *share) run(ctx context.Context) error {
 	return s.result(ctx)
 }
 
-// drain ends what is under way where a logger has ended the loop, by leaving its goroutine.
+// drain ends what is under way. That is nothing, unless a logger has left this goroutine,
+// and the loop with it (runtime.Goexit). A lease that arrives then is given to hold, whose
+// work finds its context done, as only hold releases it.
 func (s *share) drain(ctx context.Context) {
 	s.cancel()
 	for s.isBusy() {
@@ -171,7 +173,7 @@ func (s *share) look(ctx context.Context) {
 	s.looking = async(func() (page, error) {
 		var all page
 		for {
-			seen, err := s.scan(ctx, s.request, all.next, 0)
+			seen, err := s.locker.scan(ctx, s.request, all.next, 0)
 			if err != nil {
 				return page{}, err
 			}
@@ -202,15 +204,15 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 		s.cancel()
 		return
 	}
-	s.lookAt(s.plan.lookFailed(time.Now()))
+	s.setTimer(s.plan.lookFailed(time.Now()))
 	logFailure(err, "lessee_id", s.request.lessee)
 }
 
 func (s *share) isUsed(leaseID string) bool {
-	return s.usage(holding{leaseID: leaseID, lessee: s.request.lessee}) == inUse
+	return s.locker.usage(holding{leaseID: leaseID, lessee: s.request.lessee}) == inUse
 }
 
-func (s *share) lookAt(then time.Time) {
+func (s *share) setTimer(then time.Time) {
 	s.timer.Reset(max(minWaitPeriod, time.Until(then)))
 }
 
@@ -218,7 +220,7 @@ func (s *share) lookAt(then time.Time) {
 func (s *share) do(ctx context.Context, next step) {
 	switch next.kind {
 	case lookAgain:
-		s.lookAt(next.look)
+		s.setTimer(next.look)
 	case leaseItems:
 		s.send(next, func(c candidate) (*Lease, error) { return s.leaseFor(ctx, c) })
 	case makeWishes:
@@ -235,8 +237,8 @@ func (s *share) stepped(ctx context.Context, end result[bool]) {
 	}
 }
 
-// send sends a request for each item of a step, 16 at a time, until all of a time have
-// failed.
+// send sends a request for each item of a step, 16 at a time, until all of a
+// wave have failed.
 func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
 	const width = 16
 	s.sending = async(func() (isAnswered bool, err error) {
@@ -274,23 +276,23 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, LeaseNotObtainedError // nothing to log
 	}
-	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.plan.requestTimeout())
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout(s.request.duration))
 	defer cancel()
 	a := attempt{seen: c.LeaseItem, unseen: c.unseen, request: s.request, purpose: forWork}
 	if c.handedToMe {
 		a.predecessor = madeUpPredecessor(c.LeaseItem, s.request)
 	}
-	return s.lease(lasting, a)
+	return s.locker.lease(lasting, a)
 }
 
 // wishFor asks the holder of an item for it.
 func (s *share) wishFor(ctx context.Context, c candidate) error {
-	until := s.plan.wishUntil(time.Now(), c.LeaseItem)
-	patience := s.store.patience(s.plan.requestTimeout())
-	err := awaitError(ctx, patience, func(ctx context.Context) error {
-		return s.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
+	until := wishUntil(time.Now(), c.LeaseItem, s.request.duration)
+	timeout := s.locker.store.patience(requestTimeout(s.request.duration))
+	err := awaitError(ctx, timeout, func(ctx context.Context) error {
+		return s.locker.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
 	})
-	s.countWrite(ctx, err)
+	s.locker.countWrite(ctx, err)
 	return err
 }
 
@@ -322,21 +324,21 @@ func (s *share) heard(ctx context.Context, a sent) {
 // workRun is the work on one item.
 type workRun struct {
 	candidate
-	tenure *tenure // whatever work does to its lease
+	tenure *tenure
 	began  time.Time
 	end    result[nothing]
 }
 
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
-	w := workRun{candidate: c, tenure: lease.tenure, began: time.Now()}
+	t := lease.tenure // whatever work does to its lease
+	began := time.Now()
 	s.running++
 	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
 	hold := func() (nothing, error) {
-		return nothing{}, s.hold(ctx, lease, first, s.work)
+		return nothing{}, s.locker.hold(ctx, lease, first, s.work)
 	}
 	start(hold, func(r result[nothing]) {
-		w.end = r
-		s.ended <- w
+		s.ended <- workRun{candidate: c, tenure: t, began: began, end: r}
 		r.logPanic() // where its stack is known
 	})
 }
@@ -347,15 +349,13 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
-	isLost := is.fate == taken || is.phase != released
-	isRetired := is.discarded && err == nil // What work gave away in error rests.
 	end := workEnd{
-		leaseID: w.LeaseID,
-		lasted:  now.Sub(w.began),
-		toldToEnd:   ctx.Err() != nil || is.isWanted(),
-		wished:  w.wished,
-		failed:  err != nil,
-		lost:    isLost || isRetired,
+		leaseID:   w.LeaseID,
+		lasted:    now.Sub(w.began),
+		toldToEnd: ctx.Err() != nil || is.isWanted(),
+		wished:    w.wished,
+		failed:    err != nil,
+		lost:      is.isGone(err != nil),
 	}
 	rest := s.plan.workEnded(now, end)
 	if w.end.panicked != nil {

@@ -65,8 +65,8 @@ func (g grant) end(now time.Time) time.Time {
 	return now.Add(until.Sub(now) - margin(g.duration))
 }
 
-// margin is how much earlier than others may take its item a holder stops relying on
-// it: how far clocks may be apart.
+// margin is how long before its row's end a holder stops relying on its lease: how far
+// clocks may be apart.
 func margin(duration time.Duration) time.Duration { return duration / 10 }
 
 // timeLeft counts by the monotonic and by the wall clock, and returns what is less: the one
@@ -99,7 +99,7 @@ const (
 	// a reply has shown that the tenure is over, or another of the Locker's has followed
 	lossSeen
 	givenUp       // by its holder, who is about to release it
-	discardCalled     // by its holder, to the store's own methods
+	discardCalled // by its holder, to the store's own methods
 	rowFreed      // its release was applied
 	rowHandedOver // its handover was applied
 	rowTaken      // its release or handover was refused: the row is another's
@@ -190,6 +190,15 @@ func (t term) rowEnd() time.Time { return t.end.Add(margin(t.duration)) }
 // isWanted tells that somebody wanted the item while it was held.
 func (t term) isWanted() bool { return !t.wish.since.IsZero() }
 
+// isGone tells, after a work has ended, that its item isn't this worker's to rest from: it
+// was lost or expired, or it was retired by work that returned no error.
+func (t term) isGone(workFailed bool) bool {
+	if t.phase != released || t.fate == taken {
+		return true
+	}
+	return t.discarded && !workFailed
+}
+
 // isFreed tells that the row was released, one way or the other.
 func (t term) isFreed() bool { return t.fate == freed || t.fate == handedOver }
 
@@ -249,66 +258,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// pulse says when to renew, as a value: at intervals, and after failures in growing pauses.
-type pulse struct {
-	every   time.Duration // from the begin of one renewal to that of the next
-	begun   time.Time     // when the last one was begun
-	failing bool          // it failed
-	pause   time.Duration // after a failure, at most: the next one is twice as long
-	least   time.Duration // the shortest pause
-	most    time.Duration // the longest
-}
-
-// newPulse is that of a lease that lasts so long, whose first renewal comes first after
-// now.
-func newPulse(now time.Time, first, every, duration time.Duration) pulse {
-	least := max(10*time.Millisecond, duration/300)
-	return pulse{
-		every: every,
-		begun: now.Add(first - every),
-		pause: least,
-		least: least,
-		most:  max(time.Second, duration/6),
-	}
-}
-
-// next returns when to renew. random returns a duration from 0 up to its argument.
-func (p pulse) next(now time.Time, t term, random func(time.Duration) time.Duration) time.Time {
-	if p.failing {
-		return now.Add(p.pause/2 + random(p.pause/2))
-	}
-	return p.begun.Add(min(p.every, p.latest(t)))
-}
-
-// latest returns how long after the begin of the last renewal the next may be begun at
-// the latest.
-func (p pulse) latest(t term) time.Duration {
-	row := t.rowEnd().Sub(p.begun)
-
-	// Two thirds leave time for further tries, also where a lease is older than its
-	// Heartbeat.
-	latest := row / 3 * 2
-
-	// But a store that grants less than it is asked for isn't asked much more often for
-	// that.
-	unhurried := max(row-t.period(), t.end.Sub(p.begun)/4)
-	return min(latest, unhurried)
-}
-
-// succeeded returns the pulse after a renewal that was begun then.
-func (p pulse) succeeded(begun time.Time) pulse {
-	p.begun = begun
-	p.failing = false
-	p.pause = 2 * p.least
-	return p
-}
-
-// failed returns the pulse after a renewal that failed, when so much is left of the lease.
-func (p pulse) failed(left time.Duration) pulse {
-	p.failing = true
-	short := max(left/4, p.least)
-	p.pause = min(2*p.pause, p.most, short)
-	return p
 }

@@ -1,0 +1,140 @@
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// leasing is a lease that is asked for. What it minds, and why, is told in docs/protocol.md,
+// under Namesakes and A lost reply.
+type leasing struct {
+	request requested
+	leaseID string
+	until   time.Time
+
+	// seen is the row as it was seen: an own live one is leased only as it was. If nothing
+	// was seen, an own live row is leased if that moves its end on.
+	seen *LeaseItem
+
+	// mindsNamesakes says that a namesake may rely on the end that was seen. It needs seen.
+	mindsNamesakes bool
+
+	// predecessor is a tenure of this process, with its token: where it has left the row as
+	// it was seen, that is no namesake's.
+	predecessor      *claim
+	predecessorToken int64
+}
+
+func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) (*Lease, error) {
+	r, err := checkRequest(request)
+	if err = s.ready(ctx, checkName("lease ID", l.leaseID), err, checkUntil(l.until)); err != nil {
+		return nil, err
+	}
+	l.request = r
+	lease, got, err := s.tryLease(ctx, &l)
+	isOwn := got.verdict == refused && got.row.LesseeID == r.lessee
+	if err == nil && isOwn {
+		found := got.row.LeaseItem
+		l.seen = &found // Once more, as the refusal shows it.
+		lease, got, err = s.tryLease(ctx, &l)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got.verdict == refused {
+		return nil, LeaseNotObtainedError
+	}
+	return lease, nil
+}
+
+// tryLease sends one write.
+func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, error) {
+	now, end := s.clock.times(l.until)
+	claim := l.claim(now)
+	if l.isOwn(now) { // Its end is never moved back under whoever relies on it.
+		end = max(end, l.seen.LeaseUntil)
+	}
+	end = claim.ask(end)
+	w := write{
+		leaseID:   l.leaseID,
+		condition: leaseCondition,
+		update: "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one " +
+			"REMOVE #wantedBy, #wantedUntil",
+		values: attributes{
+			":me":    text(l.request.lessee),
+			":until": number(end),
+			":now":   number(now),
+			":zero":  number(0),
+			":one":   number(1),
+		},
+	}
+	if l.seen != nil {
+		w.condition = leaseAsSeenCondition
+		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
+		w.values[":seenToken"] = number(l.seen.FencingToken)
+	}
+	got, err := s.update(ctx, w)
+	if err != nil {
+		return nil, got, err
+	}
+	if got.verdict == refused {
+		l.noteLostReply(got, claim, end)
+		return nil, got, nil
+	}
+	claim.show(got.row.LeaseUntil)
+	return &Lease{
+		LeaseID:         l.leaseID,
+		AttributeValues: got.row.attributes,
+		Request:         l.request.original,
+		Until:           l.until,
+		claim:           claim,
+	}, got, nil
+}
+
+const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+	"(#holder = :me AND #until < :until))"
+
+const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
+
+// claim returns that of the tenure which is to begin. It remembers until when a
+// namesake may rely on the row that was seen.
+func (l *leasing) claim(now int64) *claim {
+	c := &claim{}
+	if !l.isOwn(now) {
+		return c
+	}
+	c.namesakeUntil = l.seen.LeaseUntil
+	if l.isAsLeft() {
+		c.namesakeUntil = l.predecessor.namesakeUntil
+	}
+	return c
+}
+
+// isOwn tells that a live row of the lessee's name was seen, on which a namesake may rely.
+func (l *leasing) isOwn(now int64) bool {
+	if !l.mindsNamesakes {
+		return false
+	}
+	return l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now
+}
+
+// isAsLeft tells that the row is exactly as this process's own predecessor has left it.
+func (l *leasing) isAsLeft() bool {
+	if l.seen.FencingToken != l.predecessorToken {
+		return false
+	}
+	return l.seen.LeaseUntil == l.predecessor.furthestAsked.Load()
+}
+
+// noteLostReply notes that the refusal shows what this very call has written, so that its
+// second try doesn't take that for a namesake's.
+func (l *leasing) noteLostReply(got reply, c *claim, end int64) {
+	if !got.resent || got.row.LesseeID != l.request.lessee {
+		return
+	}
+	if got.row.LeaseUntil == end {
+		l.predecessor = c
+		l.predecessorToken = got.row.FencingToken
+	}
+}
