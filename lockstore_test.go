@@ -70,15 +70,34 @@ func TestLockStoreFirstLeaseOfAnEndedRowIsOneScanAndOneWrite(t *testing.T) {
 	assert.Zero(t, f.refusals())
 }
 
+func TestLockStoreLearnsTheTimeByAScanOfOneRow(t *testing.T) {
+	t.Parallel()
+	w := &wire{}
+	_, err := w.store(t).Lease("alice", for30s("w1"), time.Now().Add(30*time.Second))
+	require.NoError(t, err)
+	require.Len(t, w.requests, 2)
+	assert.Equal(t, "Scan ProjectionExpression: #key", w.requests[0].String())
+	assert.Equal(t, 1, w.requests[0].Limit)
+}
+
 func TestLockStoreLeaseOfAHeldItemIsRefused(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.put(f.held("a", "other", time.Now().Add(time.Minute)))
-	before := f.get("a")
-	l, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
-	assert.Nil(t, l)
-	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
-	assert.Equal(t, before, f.get("a"))
+	for name, ends := range map[string]time.Duration{
+		"for longer than it would be leased":  time.Hour,
+		"for just as long":                    30 * time.Second,
+		"for a shorter time than it would be": 20 * time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			now := time.Now()
+			f.put(f.held("a", "other", now.Add(ends)))
+			before := f.get("a")
+			l, err := f.Lease("a", for30s("w1"), now.Add(30*time.Second))
+			assert.Nil(t, l)
+			assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+			assert.Equal(t, before, f.get("a"))
+		})
+	}
 }
 
 func TestLockStoreLeaseOfAnEndedOrOwnItemIsObtained(t *testing.T) {
@@ -308,6 +327,28 @@ func TestLockStoreRenewalOfARowWithoutAnEndIsLost(t *testing.T) {
 	_, err = f.RenewLeaseItem(t.Context(), l, time.Now().Add(30*time.Second), time.Time{})
 	assert.True(t, err == lease.LeaseLostError)
 	assert.Equal(t, 1, f.count())
+}
+
+func TestLockStoreRenewalOfALiteralWithoutATokenLeasesAnew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	literal := &lease.Lease{LeaseID: "a", Request: for30s("w1")}
+	now := time.Now()
+	require.NoError(t, f.RenewLease(literal, now.Add(time.Minute)))
+	want := f.held("a", "w1", now.Add(time.Minute))
+	want["FencingToken"] = num(1)
+	assert.Equal(t, want, f.get("a"))
+
+	require.NoError(t, f.RenewLease(literal, now.Add(2*time.Minute)))
+	want["LeaseUntil"] = num(now.Add(2 * time.Minute).UnixNano())
+	want["FencingToken"] = num(2)
+	assert.Equal(t, want, f.get("a"))
+
+	others := f.held("a", "w2", now.Add(time.Minute))
+	f.put(others)
+	err := f.RenewLease(literal, now.Add(time.Hour))
+	assert.True(t, err == lease.LeaseLostError, "got %v", err)
+	assert.Equal(t, others, f.get("a"))
 }
 
 func TestLockStoreRenewalNeverMovesTheEndBack(t *testing.T) {

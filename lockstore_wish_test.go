@@ -1,7 +1,10 @@
 package lease_test
 
 import (
+	"context"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -114,6 +117,107 @@ func TestLockStoreHandoverBeforeAnOlderProcessIsPastIsOneRelease(t *testing.T) {
 	require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(20*time.Second)))
 	assert.Equal(t, 1, f.count())
 	assert.Equal(t, row{"id": str("a"), "LeaseUntil": num(older.Until.UnixNano()), "FencingToken": num(2)}, f.get("a"))
+}
+
+func TestLockStoreHandoverIsOneOnceAnOlderProcessIsPast(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		at   time.Duration // of the handover, after the older process's end
+		want string
+	}{
+		"before its end": {-time.Second, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil"},
+		"at its end":     {0, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil"},
+		"after its end":  {1, "SET #holder = #wantedBy, #until = :end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{}
+				s := w.store(t)
+				end := time.Now().Add(30 * time.Second)
+				older := lease.LeaseItem{LeaseID: "alice", LesseeID: "w1", LeaseUntil: end.UnixNano()}
+				until := end.Add(time.Minute)
+				l, err := s.LeaseAsSeen(t.Context(), older, nil, for30s("w1"), until)
+				require.NoError(t, err)
+				time.Sleep(time.Until(end) + c.at)
+				require.NoError(t, s.HandOverLease(t.Context(), l, until))
+				assert.Equal(t, c.want, w.last().UpdateExpression)
+			})
+		})
+	}
+}
+
+func TestLockStoreHandoverIsForSomebodysLiveWishOnly(t *testing.T) {
+	t.Parallel()
+	const long = time.Hour
+	for name, c := range map[string]struct {
+		lasts  time.Duration // the lease
+		by     string
+		ends   time.Duration // the wish
+		wanted bool
+	}{
+		"live":                               {30 * time.Second, "w2", 9 * time.Minute, true},
+		"over":                               {30 * time.Second, "w2", -time.Second, false},
+		"too far ahead":                      {30 * time.Second, "w2", 11 * time.Minute, false},
+		"as far ahead as long leases allow":  {long, "w2", 3 * long, true},
+		"too far ahead of a long lease, too": {long, "w2", 4 * long, false},
+		"an operator's":                      {30 * time.Second, "", 9 * time.Minute, false},
+		"the holder's own":                   {30 * time.Second, "w1", 9 * time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "a")
+			l, err := f.Lease("a", worker{"w1", c.lasts}, time.Now().Add(c.lasts))
+			require.NoError(t, err)
+			r := f.get("a")
+			r["WantedBy"] = str(c.by)
+			r["WantedUntil"] = num(time.Now().Add(c.ends).UnixNano())
+			f.put(r)
+			until := time.Now().Add(time.Minute)
+			require.NoError(t, f.HandOverLease(t.Context(), l, until))
+			if c.wanted {
+				r["ProcessID"] = str(c.by)
+				r["LeaseUntil"] = num(until.UnixNano())
+				assert.Equal(t, r, f.get("a"))
+				return
+			}
+			free := row{"id": str("a"), "LeaseUntil": num(0), "FencingToken": num(1)}
+			assert.Equal(t, free, f.get("a"))
+		})
+	}
+}
+
+func TestLockStoreEndsALockersTenureBeforeItGivesTheRowAway(t *testing.T) {
+	t.Parallel()
+	for name, give := range map[string]func(s *lease.LockStore, l *lease.Lease) error{
+		"REMOVE #holder": (*lease.LockStore).ReleaseLease,
+		"#holder = #wantedBy": func(s *lease.LockStore, l *lease.Lease) error {
+			return s.HandOverLease(context.Background(), l, time.Now().Add(time.Minute))
+		},
+		"DeleteItem": (*lease.LockStore).RemoveLease,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{}
+				s := w.store(t)
+				locker := lease.NewLocker(s)
+				l, err := locker.ObtainLease(for30s("w1"))
+				require.NoError(t, err)
+				beat := make(chan error, 1)
+				go func() { beat <- locker.Heartbeat(l, 10*time.Second) }()
+				time.Sleep(time.Second)
+
+				w.before = func(sent wireRequest) {
+					gives := strings.Contains(sent.String(), name)
+					assert.True(t, gives, "%s", sent)
+					assert.Equal(t, lease.LeaseReleasedError, context.Cause(l.Context()))
+					assert.False(t, l.Valid())
+				}
+				require.NoError(t, give(s, l))
+				assert.NoError(t, <-beat)
+				w.before = nil
+				assert.NoError(t, locker.ReleaseLease(l))
+			})
+		})
+	}
 }
 
 func TestLockStoreHandoverOfWhatTheOriginalTookIsALoss(t *testing.T) {

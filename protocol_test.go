@@ -90,7 +90,18 @@ const wireKey = "lock.id"
 // wire is a transport that keeps what is sent, and answers as a table would in which all goes well.
 type wire struct {
 	requests []wireRequest
+	before   func(wireRequest) // each request; nil for nothing
 }
+
+// store returns a store of the one row "alice" that sends its requests there.
+func (w *wire) store(t *testing.T) *lease.LockStore {
+	through := func(http.RoundTripper) http.RoundTripper { return w }
+	ddb, _ := newClient(t, "http://127.0.0.1:1", through)
+	return lease.NewLockStore(ddb, "leases", wireKey)
+}
+
+// last returns the last request.
+func (w *wire) last() wireRequest { return w.requests[len(w.requests)-1] }
 
 type wireRequest struct {
 	operation                                                   string
@@ -98,6 +109,7 @@ type wireRequest struct {
 	FilterExpression, KeyConditionExpression                    string
 	ReturnValues, ReturnValuesOnConditionCheckFailure           string
 	ConsistentRead                                              bool
+	Limit                                                       int
 	ExpressionAttributeNames                                    map[string]string
 	ExpressionAttributeValues                                   map[string]map[string]string
 }
@@ -127,6 +139,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := json.Unmarshal(body, &sent); err != nil {
 		return nil, err
 	}
+	if w.before != nil {
+		w.before(sent)
+	}
 	first := !slices.ContainsFunc(w.requests, func(r wireRequest) bool { return r.operation == operation })
 	w.requests = append(w.requests, sent)
 	status, reply := http.StatusOK, "{}"
@@ -147,8 +162,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // callEverything calls every method of a LockStore that sends requests of its own, in every way that changes them.
 func (w *wire) callEverything(t *testing.T) {
-	ddb, _ := newClient(t, "http://127.0.0.1:1", func(http.RoundTripper) http.RoundTripper { return w })
-	s := lease.NewLockStore(ddb, "leases", wireKey)
+	s := w.store(t)
 	ctx, me, until := t.Context(), for30s("w1"), time.Now().Add(30*time.Second)
 	seen := lease.LeaseItem{LeaseID: "alice", LesseeID: "w2", FencingToken: 1, LeaseUntil: until.UnixNano(), Until: until}
 	held := func() *lease.Lease {
