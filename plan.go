@@ -130,7 +130,7 @@ func (p *planner) looked(
 	p.round.counts = p.count(now, items)
 	p.forget(now, items)
 	p.classify(now, inUse)
-	p.round.taking = taking{candidates: p.round.own, want: p.room()}
+	p.round.taking = takingOf(p.round.own, p.room())
 	return p.next(now, true), own
 }
 
@@ -155,7 +155,7 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 		return p.next(now, true)
 	case takingFree:
 		r.stage = wishing
-		p.endTakingFree()
+		p.endTakingFree(now)
 		if wanted := p.wish(now, r.left); len(wanted) > 0 {
 			return step{kind: makeWishes, items: wanted}
 		}
@@ -209,7 +209,7 @@ func (p *planner) heir(now time.Time, item LeaseItem) string {
 		heir = p.me
 	case item.isFree(now):
 		return ""
-	case item.isWanted(now, p.duration):
+	case item.isWanted(now):
 		heir = item.WantedBy
 	}
 	if p.round.dead[heir] {

@@ -102,7 +102,7 @@ func (p *planner) fateOf(now time.Time, wish wishMade, item LeaseItem) wishFate 
 	if item.LesseeID != wish.item.LesseeID {
 		return wishGone
 	}
-	isWanted := item.isWanted(now, p.duration)
+	isWanted := item.isWanted(now)
 	if isWanted && item.WantedBy == p.me {
 		return wishPending
 	}

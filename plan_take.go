@@ -127,24 +127,26 @@ func (p *planner) takeFree() taking {
 	free := len(r.free)
 	room := p.room() - len(p.wishes)
 	if r.unseen {
-		return taking{candidates: r.free, want: min(free, room)}
+		return takingOf(r.free, min(free, room))
 	}
 	share := divideUp(len(r.items), len(r.counts))
 	mine := r.counts[p.me] + r.longFree // with all that have long been free
 	fresh := min(free-r.longFree, max(0, share-mine))
-	return taking{candidates: r.free, want: min(r.longFree+fresh, p.batch, room)}
+	t := takingOf(r.free, min(r.longFree+fresh, room))
+	t.want = min(t.want, p.batch)
+	return t
 }
 
 func divideUp(n, by int) int { return (n + by - 1) / by }
 
 // endTakingFree counts what was leased, or may be in a moment.
-func (p *planner) endTakingFree() {
+func (p *planner) endTakingFree(now time.Time) {
 	const largestBatch = 1 << 20
 	r := &p.round
-	got := r.taking.got + p.pending()
+	got := r.taking.got + p.late()
 	r.counts[p.me] += got
-	r.left = len(r.free) - got
-	r.took = r.took || r.taking.got > 0
+	r.left = p.countLeft(now)
+	r.took = r.took || got > 0
 	if r.took {
 		p.batch = min(2*p.batch, largestBatch)
 	} else {
@@ -152,18 +154,34 @@ func (p *planner) endTakingFree() {
 	}
 }
 
+// countLeft counts the free items that were not leased, but for those that are at rest.
+func (p *planner) countLeft(now time.Time) (left int) {
+	for _, c := range p.round.free {
+		isLeft := !c.unseen && !p.isTaken(c.LeaseID)
+		if isLeft && !p.resting[c.LeaseID].isOn(now) {
+			left++
+		}
+	}
+	return left
+}
+
 // taking is the leasing of some of the candidates, batch after batch: in place of items
 // that others took first, others are tried.
 type taking struct {
-	candidates []candidate // not tried yet
-	want       int
+	candidates []candidate     // not tried yet
+	want       int             // how many to lease
+	most       int             // how many it may come to, with those whose answers are late
 	asked      map[string]bool // those that were tried
 	got        int
 	batches    int
 }
 
-// pending is how many answers the taking still waits for.
-func (p *planner) pending() (n int) {
+func takingOf(candidates []candidate, want int) taking {
+	return taking{candidates: candidates, want: want, most: want, asked: make(map[string]bool)}
+}
+
+// late is how many answers of the taking have not come yet.
+func (p *planner) late() (n int) {
 	for leaseID := range p.round.taking.asked {
 		if p.busy[leaseID] {
 			n++
@@ -174,9 +192,15 @@ func (p *planner) pending() (n int) {
 
 // nextBatch returns which candidates to lease now: none when the taking is at its end.
 func (p *planner) nextBatch(storeAnswers bool) []candidate {
+	batch := p.round.taking.batch(p.late(), storeAnswers)
+	p.ask(batch)
+	return batch
+}
+
+// batch returns the next candidates, when so many answers are late.
+func (t *taking) batch(late int, storeAnswers bool) []candidate {
 	const mostBatches = 3
-	t := &p.round.taking
-	n := min(t.want-t.got-p.pending(), len(t.candidates))
+	n := min(t.want-t.got, t.most-t.got-late, len(t.candidates))
 	if n <= 0 {
 		return nil
 	}
@@ -190,18 +214,13 @@ func (p *planner) nextBatch(storeAnswers bool) []candidate {
 	batch := t.candidates[:n]
 	t.candidates = t.candidates[n:]
 	t.batches++
-	p.ask(batch)
 	return batch
 }
 
 // ask notes that the answers to the requests for these are awaited.
 func (p *planner) ask(batch []candidate) {
-	t := &p.round.taking
-	if t.asked == nil {
-		t.asked = make(map[string]bool)
-	}
 	for _, c := range batch {
-		t.asked[c.LeaseID] = true
+		p.round.taking.asked[c.LeaseID] = true
 		p.busy[c.LeaseID] = true
 	}
 }

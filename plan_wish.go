@@ -1,7 +1,9 @@
 package lease
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -32,7 +34,7 @@ func (p *planner) wish(now time.Time, left int) (chosen []candidate) {
 // wishable are the items that may be wished for.
 type wishable struct {
 	heirs   []string               // in random order, as the items are
-	of      map[string][]LeaseItem // by their heirs: first those that are on their way to them
+	of      map[string][]LeaseItem // by their heirs: first those that are on the move
 	allowed map[string]int         // how many more wishes a holder is to get
 }
 
@@ -71,53 +73,56 @@ func (w wishable) takeOf(heir string) LeaseItem {
 	return item
 }
 
-// wishable returns the items that may be wished for. Those that are on their way come first,
-// as they move in any case.
+// wishable returns the items that may be wished for.
 func (p *planner) wishable(now time.Time) wishable {
 	w := wishable{of: make(map[string][]LeaseItem), allowed: make(map[string]int)}
-	atHome := make(map[string][]LeaseItem)
 	for _, item := range p.round.items {
-		if !p.mayWishFor(now, item) {
+		heir := p.heir(now, item)
+		if !p.mayWishFor(item, heir, now) {
 			continue
 		}
-		heir := p.heir(now, item)
-		if len(w.of[heir])+len(atHome[heir]) == 0 {
+		if len(w.of[heir]) == 0 {
 			w.heirs = append(w.heirs, heir)
 		}
-		if heir == item.LesseeID {
-			atHome[heir] = append(atHome[heir], item)
-		} else {
-			w.of[heir] = append(w.of[heir], item)
-		}
+		w.of[heir] = append(w.of[heir], item)
 		if _, ok := w.allowed[item.LesseeID]; !ok {
 			w.allowed[item.LesseeID] = p.allowance(now, item.LesseeID)
 		}
 	}
-	for _, heir := range w.heirs {
-		w.of[heir] = append(w.of[heir], atHome[heir]...)
+	for heir, items := range w.of {
+		slices.SortStableFunc(items, func(a, b LeaseItem) int {
+			return cmp.Compare(settled(a, heir, now), settled(b, heir, now))
+		})
 	}
 	return w
 }
 
+// settled says how little an item of an heir is on the move.
+func settled(item LeaseItem, heir string, now time.Time) int {
+	if item.LesseeID != heir {
+		return 0 // It moves in any case.
+	}
+	if item.isReserved(now) {
+		return 2 // It has just moved.
+	}
+	return 1
+}
+
 // mayWishFor tells of an item that another worker holds, and is to have.
-func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
-	heir := p.heir(now, item)
-	if heir == "" || heir == p.me {
-		return false
-	}
-	if item.LesseeID == "" || item.LesseeID == p.me {
-		return false
-	}
-	return !item.isReserved(now, p.duration) && !p.resting[item.LeaseID].isOn(now)
+func (p *planner) mayWishFor(item LeaseItem, heir string, now time.Time) bool {
+	isOthers := heir != "" && heir != p.me
+	isHeldByOthers := item.LesseeID != "" && item.LesseeID != p.me
+	return isOthers && isHeldByOthers && !p.resting[item.LeaseID].isOn(now)
 }
 
 // wishUntil returns until when a wish for an item is to count, of a worker whose leases last
 // so long.
 func wishUntil(now time.Time, item LeaseItem, duration time.Duration) time.Time {
-	const most = 9 * time.Minute // More would count as a slip, where a lease is short.
-	left := item.Until.Sub(now)
+	lasts := wishDuration(duration)
 
 	// Its holder renews by the end of its lease, and learns of the wish then.
-	lasts := max(wishDuration(duration), left)
-	return now.Add(min(lasts, max(most, left)))
+	if left := item.left(now); left > duration {
+		lasts = left
+	}
+	return now.Add(min(lasts, item.furthestWish(now)))
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws/request"

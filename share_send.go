@@ -163,7 +163,7 @@ func (s *share) heard(ctx context.Context, a sent) {
 		}
 	case withdrawWishes:
 		if err != nil { // It may be handed over to this worker yet.
-			s.plan.unsure(a.LeaseID, now.Add(max(s.request.period(), longestReservation)))
+			s.plan.unsure(a.LeaseID, now.Add(max(s.request.period(), 30*time.Second)))
 		}
 	}
 	if err != errUnsent {
