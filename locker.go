@@ -117,19 +117,27 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	defer cancel()
 	select {
 	case r := <-answer:
-		if r.value != nil && a.purpose == forCaller {
-			l.unuse(r.value.tenure.holding)
+		isLate := r.err != nil && timed.Err() != nil // It was given up too.
+		if !isLate {
+			return l.heard(a, r)
 		}
-		return r.returned()
 	case <-timed.Done():
 		close(givenUp)
 		if ctx.Err() != nil && a.purpose == forWork {
 			waitAtMost(time.Second, settled)
 		}
-		err := gaveUp(ctx, fmt.Sprintf("leasing %q", a.seen.LeaseID), patience)
-		l.countWrite(ctx, err)
-		return nil, err
 	}
+	err := gaveUp(ctx, fmt.Sprintf("leasing %q", a.seen.LeaseID), patience)
+	l.countWrite(ctx, err)
+	return nil, err
+}
+
+// heard returns the answer to a lease as the caller's.
+func (l *Locker) heard(a attempt, r result[*Lease]) (*Lease, error) {
+	if r.value != nil && a.purpose == forCaller {
+		l.unuse(r.value.tenure.holding)
+	}
+	return r.returned()
 }
 
 // leasePatience is for how long to wait for the answer to a lease of that duration: not so
@@ -142,7 +150,7 @@ func leasePatience(duration time.Duration) time.Duration {
 // its answer: then the item can be tried anew.
 func leaseLife(duration time.Duration) time.Duration {
 	const most = time.Minute
-	return min(most, duration) // Then the row has ended too.
+	return min(most, duration-margin(duration)) // A later answer is of no use to anyone.
 }
 
 // giveBack releases a lease that nobody waits for any more, and that is in use.
