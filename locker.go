@@ -101,6 +101,7 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, contextError(ctx)
 	}
+	begun := time.Now()
 	answer := make(chan result[*Lease])
 	givenUp := make(chan struct{})
 	settled := make(chan struct{})
@@ -117,8 +118,8 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	defer cancel()
 	select {
 	case r := <-answer:
-		isLate := r.err != nil && timed.Err() != nil // It was given up too.
-		if !isLate {
+		isGivenUp := r.err != nil && time.Since(begun) >= patience // by its own context
+		if !isGivenUp {
 			return l.heard(a, r)
 		}
 	case <-timed.Done():
