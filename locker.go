@@ -195,7 +195,8 @@ func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[
 
 // sendLease sends the request, and begins the tenure.
 func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
-	until := time.Now().Add(a.request.duration)
+	begun := time.Now()
+	until := begun.Add(a.request.duration)
 	granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
 	if err != nil {
 		l.countWrite(always, err)
@@ -208,7 +209,7 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := l.obtained(got, a, until)
+	t := l.obtained(got, a, begun)
 	logInfo("Obtained Lease",
 		"lessee_id", t.lessee, "lease_id", t.leaseID, "fencing_token", got.FencingToken())
 	if t.over() != nil {

@@ -14,8 +14,10 @@ type tenure struct {
 	owner      *Locker
 	request    requested
 	purpose    purpose
-	attributes attributes // as they were when it was obtained
-	firstToken int64      // with which it began
+	attributes attributes    // as they were when it was obtained
+	firstToken int64         // with which it began
+	begun      time.Time     // when its lease was asked for
+	took       time.Duration // how long that lease's reply was waited for
 
 	ctx        context.Context // done when the tenure is over
 	cancel     context.CancelCauseFunc
