@@ -48,7 +48,7 @@ func (l *Locker) hold(
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := within(ctx, t.work)
+	workCtx, cancel := t.workContext(ctx)
 	defer cancel()
 
 	// The lease is renewed, and then released, also when ctx is done: until work has
