@@ -111,7 +111,18 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if c.handedToMe {
 		a.predecessor = madeUpPredecessor(c.LeaseItem, s.request)
 	}
-	return s.locker.lease(s.lasting, a)
+	answer := make(chan result[*Lease], 1)
+	s.locker.beginLease(s.lasting, a, func(r result[*Lease]) { answer <- r })
+	r := <-answer
+	isLate := ctx.Err() != nil
+	if isLate && r.value != nil {
+		s.locker.giveBack(r)
+		if r.value.tenure.isSettled() {
+			return nil, errUnsent
+		}
+		return nil, contextError(ctx)
+	}
+	return r.returned()
 }
 
 // giveBackFor releases an item that was handed over to this worker, which can't use it.
