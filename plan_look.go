@@ -34,7 +34,6 @@ func (p *planner) isEnding(now time.Time, item LeaseItem) bool {
 func (p *planner) wait() time.Duration {
 	const largeFleet = 100 // workers
 	const longestSearch = 2 * time.Second
-	const longestHope = 20 * time.Second // Others' leases may be much shorter.
 	workers := len(p.round.counts)
 	wait := p.pace()
 	if isQuiet := len(p.freeSince) == 0; isQuiet && workers > largeFleet {
@@ -44,10 +43,17 @@ func (p *planner) wait() time.Duration {
 		wait = min(wait, p.pace()/2)
 	}
 	if len(p.wishes) > 0 {
-		wait = min(wait, p.period()/3, longestHope)
+		wait = min(wait, p.pace()/3)
 	}
-	if p.round.took {
-		wait = min(p.period()/30+p.upTo(p.period()/30), longestSearch)
+	if p.round.took || p.round.outrun {
+		p.isSearching = true
+		return min(p.period()/30+p.upTo(p.period()/30), longestSearch)
+	}
+
+	// Those that have begun together are not to look together for ever.
+	if p.isSearching {
+		p.isSearching = false
+		wait = wait/2 + p.upTo(wait/2)
 	}
 	return wait
 }

@@ -146,6 +146,7 @@ func (p *planner) endTakingFree(now time.Time) {
 	got := r.taking.got + p.late()
 	r.counts[p.me] += got
 	r.left = p.countLeft(now)
+	r.outrun = r.taking.outrun > 0 && !r.unseen
 	r.took = r.took || got > 0
 	if r.took {
 		p.batch = min(2*p.batch, largestBatch)
@@ -173,6 +174,7 @@ type taking struct {
 	most       int             // how many it may come to, with those whose answers are late
 	asked      map[string]bool // those that were tried
 	got        int
+	outrun     int
 	batches    int
 }
 

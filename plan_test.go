@@ -272,8 +272,8 @@ func TestPlannersLooksWithLongLeases(t *testing.T) {
 		items    []LeaseItem
 		want     time.Duration
 	}{
-		"wishes are out":                   {time.Hour, []LeaseItem{wish}, 20 * sec},
-		"wishes are out, a third is 20 s":  {3 * time.Minute, []LeaseItem{wish}, 20 * sec},
+		"wishes are out":                   {time.Hour, []LeaseItem{wish}, 10 * sec},
+		"wishes are out, a minute":         {time.Minute, []LeaseItem{wish}, 20 * sec / 3},
 		"a minute and a half":              {90 * time.Second, crowd(9), 30 * time.Second},
 		"more":                             {91 * time.Second, crowd(9), 30 * time.Second},
 		"a day":                            {24 * hour, crowd(9), 30 * time.Second},

@@ -17,18 +17,24 @@ const atOnce = time.Nanosecond
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at
 // once (0: no limit), and runs work for each in a goroutine of its own, until ctx is
 // done. What it is short of it wishes for, and who has more hands it over. Call it once
-// for a LesseeID.
+// for a LesseeID, which no other process may have.
 //
-// It looks every third of the lease's duration, more often while items move, less in
-// fleets of over 100. On a store of two methods it takes what is free. work must stop
-// when its context is done: see [Locker.Hold]. An item whose work returns unasked is
-// released, and rests here for a third of the lease's duration, or after errors with
-// backoff up to 5 minutes (or that third); that is logged, as are errors of the store,
-// which are waited out.
+// It looks every third of the lease's duration, 30 seconds at most; more often while items
+// move, less in fleets of over 100. On a store of two methods it takes what is free. work
+// must stop when its context is done: see [Locker.Hold]. An item whose work returns unasked
+// is released, and rests here for as long as from look to look, or after errors with backoff
+// up to 5 minutes; that is logged, as are errors of the store, which are waited out.
 //
 // HoldShare blocks until all works have returned, for however long that takes, and their
-// items are released, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
-// once what is wrong with an argument, or with the store until the first look succeeds.
+// items are released, in 10 seconds at most. Meanwhile its wishes are withdrawn, and what
+// was reserved for it is released. It returns
+//   - the cause of ctx, wrapped if items stay leased or reserved, or may: the error says
+//     how many, and until when;
+//   - at once what is wrong with an argument, or with the store until the first look
+//     succeeds;
+//   - an error that wraps [LesseeIDInUseError], once it finds that another process leases
+//     items under its name.
+//
 // A panic goes through it.
 func (l *Locker) HoldShare(
 	ctx context.Context, request LeaseRequest, most int,
