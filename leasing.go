@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -55,25 +56,7 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 		end = max(end, l.seen.LeaseUntil)
 	}
 	end = claim.ask(end)
-	w := write{
-		leaseID:   l.leaseID,
-		condition: leaseCondition,
-		update: "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one " +
-			"REMOVE #wantedBy, #wantedUntil",
-		values: attributes{
-			":me":    text(l.request.lessee),
-			":until": number(end),
-			":now":   number(now),
-			":zero":  number(0),
-			":one":   number(1),
-		},
-	}
-	if l.seen != nil {
-		w.condition = leaseAsSeenCondition
-		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
-		w.values[":seenToken"] = number(l.seen.FencingToken)
-	}
-	got, err := s.update(ctx, w)
+	got, err := s.update(ctx, l.write(now, end))
 	if err != nil {
 		return nil, got, err
 	}
@@ -91,11 +74,64 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 	}, got, nil
 }
 
-const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until < :until))"
+// write returns the request.
+func (l *leasing) write(now, end int64) write {
+	w := write{
+		leaseID:   l.leaseID,
+		condition: leaseCondition,
+		update:    leaseUpdate + " REMOVE #wantedBy, #wantedUntil",
+		values: attributes{
+			":me":    text(l.request.lessee),
+			":until": number(end),
+			":zero":  number(0),
+			":one":   number(1),
+		},
+	}
+	if l.seen != nil {
+		w.condition = leaseAsSeenCondition
+		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
+		w.values[":seenToken"] = number(l.seen.FencingToken)
+	}
+	if l.keepsWish(now) {
+		w.condition = leaseWantedCondition
+		w.update = leaseUpdate
+		return w
+	}
+	w.values[":now"] = number(now)
+	w.values[":ever"] = number(math.MaxInt64)
+	w.values[":text"] = text("S")
+	return w
+}
 
-const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
+// keepsWish tells that the row was seen to be the lessee's own, and wanted by another,
+// whose wish is to stay: one that vanishes looks as if the holder heeded none.
+func (l *leasing) keepsWish(now int64) bool {
+	if l.seen == nil || l.seen.LesseeID != l.request.lessee {
+		return false
+	}
+	isLive := l.seen.LeaseUntil >= now
+	isAnothers := l.seen.WantedUntil >= now && l.seen.WantedBy != l.request.lessee
+	return isLive && isAnothers
+}
+
+const (
+	leaseUpdate = "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one"
+
+	leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+		"(#holder = :me AND #until < :until AND " + notWanted + "))"
+
+	leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+		"(" + ownAsSeen + " AND " + notWanted + "))"
+
+	leaseWantedCondition = ownAsSeen
+
+	ownAsSeen = "#holder = :me AND #until = :seenUntil AND " +
+		"(#token = :seenToken OR attribute_not_exists(#token))"
+
+	// notWanted tells that nobody else's wish would be removed.
+	notWanted = "(#wantedBy = :me OR NOT attribute_type(#wantedBy, :text) OR " +
+		"NOT #wantedUntil BETWEEN :now AND :ever)"
+)
 
 // claim returns that of the tenure which is to begin. It remembers until when a
 // namesake may rely on the row that was seen.

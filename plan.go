@@ -153,7 +153,7 @@ func (p *planner) heir(now time.Time, item LeaseItem) string {
 	if item.isFree(now) {
 		return ""
 	}
-	if item.isWanted(now, p.duration) {
+	if item.isWanted(now) {
 		return item.WantedBy
 	}
 	return item.LesseeID

@@ -78,7 +78,7 @@ func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
 	if item.LesseeID == "" || item.LesseeID == p.me {
 		return false
 	}
-	if item.isReserved(now, p.duration) || p.resting[item.LeaseID].isOn(now) {
+	if item.isReserved(now) || p.resting[item.LeaseID].isOn(now) {
 		return false
 	}
 	return !p.deaf[item.LesseeID].isOn(now)
@@ -87,7 +87,7 @@ func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
 // wishUntil returns until when a wish for an item is to count, of a worker whose leases last
 // so long.
 func wishUntil(now time.Time, item LeaseItem, duration time.Duration) time.Time {
-	const most = 9 * time.Minute // More would count as a slip.
+	most := item.furthestWish(now) // More would count as a slip.
 	lasts := wishDuration(duration)
 
 	// Its holder renews by the end of its lease, and learns of the wish then.
@@ -147,7 +147,7 @@ func (p *planner) fateOf(now time.Time, wish, item LeaseItem) wishFate {
 	if !isAsWished {
 		return wishGone
 	}
-	if item.isWanted(now, p.duration) {
+	if item.isWanted(now) {
 		return wishPending
 	}
 	return wishUnheard

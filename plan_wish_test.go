@@ -199,9 +199,11 @@ func TestWishLastsTwoAndAHalfPeriodsOrAsLongAsALongLease(t *testing.T) {
 		"a lease as long as mine":        {thirty, 30 * sec, 25 * sec},
 		"a longer one":                   {thirty, 30*sec + 1, 30*sec + 1},
 		"nine minutes":                   {thirty, 9 * time.Minute, 9 * time.Minute},
-		"more":                           {thirty, 9*time.Minute + 1, 9 * time.Minute},
-		"long leases of all":             {hour, 20 * time.Minute, 9 * time.Minute},
+		"more":                           {thirty, 9*time.Minute + 1, 9*time.Minute + 1},
+		"long leases of all":             {24 * hour, 16 * hour, 20 * hour},
+		"a longer lease of the holder's": {hour, 24 * hour, 24 * hour},
 		"where it would be nine minutes": {648 * sec, sec, 9 * time.Minute},
+		"where it would count as a slip": {24 * hour, hour, 2 * hour},
 	} {
 		until := wishUntil(noon, heldItem("a", "w1", c.left), c.duration)
 		assert.Equal(t, noon.Add(c.want), until, name)
