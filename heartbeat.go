@@ -17,7 +17,7 @@ import (
 //     time was up without a failed renewal;
 //   - an error that wraps both LeaseLostError and the last error of the store, when the
 //     lease ended in an outage: throttling, server, connection, timeout and hanging
-//     requests are logged and retried till then;
+//     requests, and credentials that can't be had, are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
@@ -87,7 +87,8 @@ func (t *tenure) goesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	return t.purpose == forWork || transient(err)
+	mayPass := transient(err) || lacksCredentials(err)
+	return t.purpose == forWork || mayPass
 }
 
 // outcome is what a heartbeat returns that ends after that failure, or nil.
