@@ -119,7 +119,9 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 	defer l.unuse(t.holding)
 	over := t.over()
 	releaseErr := l.release(ctx, t)
-	logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	if errors.Is(releaseErr, ReleaseUnsupportedError) {
+		logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	}
 	_, err := (<-beat).returned()
 	if errors.Is(err, LeaseLostError) {
 		return err

@@ -205,7 +205,6 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 		return
 	}
 	s.setTimer(s.plan.lookFailed(time.Now()))
-	logFailure(err, "lessee_id", s.request.lessee)
 }
 
 func (s *share) isUsed(leaseID string) bool {
@@ -291,7 +290,8 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 func (s *share) wishFor(ctx context.Context, c candidate) error {
 	until := wishUntil(time.Now(), c.LeaseItem, s.request.duration)
 	timeout := s.locker.store.patience(requestTimeout(s.request.duration))
-	err := awaitError(ctx, timeout, func(ctx context.Context) error {
+	e := s.locker.errand("wish", c.LeaseID, s.request.lessee)
+	err := askError(ctx, s.locker, e, timeout, func(ctx context.Context) error {
 		return s.locker.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
 	})
 	s.locker.countWrite(ctx, err)
@@ -319,8 +319,7 @@ func (s *share) heard(ctx context.Context, a sent) {
 	if a.kind == makeWishes {
 		s.plan.wished(a.LeaseItem)
 	}
-	_, err := a.returned()
-	logFailure(err, "lessee_id", s.request.lessee, "lease_id", a.LeaseID)
+	_, _ = a.returned()
 }
 
 // workRun is the work on one item.
