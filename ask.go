@@ -51,13 +51,11 @@ func ask[T any](
 	got, err := await(tried, patience, func(ctx context.Context) (T, error) {
 		return observe(ctx, l, e, f)
 	})
-	if err == nil {
-		return got, nil
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return got, e.abandoned(err)
 	}
-	if ctx.Err() != nil {
-		return got, e.abandoned(ctx, err)
-	}
-	if time.Since(begun) >= patience {
+	isOver := err != nil && !isVerdict(err) && time.Since(begun) >= patience
+	if isOver {
 		err = e.unanswered(patience, tries)
 		l.failed(e, err)
 	}
@@ -88,9 +86,14 @@ func observe[T any](
 	})
 	defer timer.Stop()
 	got, err := f(tried)
-	if err == nil || isVerdict(err) {
+	switch {
+	case err == nil:
 		l.answered()
-	} else if ctx.Err() == nil {
+	case ctx.Err() != nil:
+		// Who waits tells of it. What err wraps may be the cause of ctx, and no answer.
+	case isVerdict(err):
+		l.answered()
+	default:
 		l.failed(e, err)
 	}
 	return got, err
@@ -156,12 +159,8 @@ func (e *unansweredError) Error() string {
 func (*unansweredError) Timeout() bool   { return true }
 func (*unansweredError) Temporary() bool { return true }
 
-// abandoned is the error of an errand whose caller's context was done when it ended with
-// err, unless that says something else.
-func (e errand) abandoned(ctx context.Context, err error) error {
-	if !errors.Is(err, ctx.Err()) {
-		return err
-	}
+// abandoned is the error of an errand that ended by that error of its caller's context.
+func (e errand) abandoned(err error) error {
 	return fmt.Errorf("lease: %v was given up: %w", e, err)
 }
 

@@ -114,7 +114,7 @@ func (a attempt) allows(usage usage) bool {
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
 	if ctx.Err() != nil {
-		return nil, e.abandoned(ctx, contextError(ctx))
+		return nil, e.abandoned(contextError(ctx))
 	}
 	a.unanswered = &sync.Once{}
 	lasting, tries := withTries(context.WithoutCancel(ctx))
@@ -149,7 +149,7 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 	if a.purpose == forWork {
 		waitAtMost(time.Second, settled)
 	}
-	return nil, e.abandoned(ctx, contextError(ctx))
+	return nil, e.abandoned(contextError(ctx))
 }
 
 // unanswered counts and tells, once for an attempt, that it wasn't answered.

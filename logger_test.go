@@ -168,3 +168,19 @@ func TestLoggerIsToldTheCauseOfWhatIsNotAnswered(t *testing.T) {
 		assert.LessOrEqual(t, logger.count("error"), 3)
 	})
 }
+
+func TestLoggerIsToldOfNoEndOfAnOutageByThatOfALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		store.SetHang(true)
+		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
+		time.Sleep(time.Minute)
+		assert.NotEmpty(t, logger.named("AWS Error"))
+		assert.Empty(t, logger.named("Outage Over"))
+		store.SetHang(false)
+	})
+}

@@ -540,12 +540,9 @@ func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := leasetest.NewStore("a", "b")
-			hangs := ""
+			var first atomic.Pointer[string]
 			s := &hooked{to: store, hook: func(ctx context.Context, seen lease.LeaseItem) error {
-				if hangs == "" {
-					hangs = seen.LeaseID
-				}
-				if hangs != seen.LeaseID {
+				if !first.CompareAndSwap(nil, &seen.LeaseID) {
 					return nil
 				}
 				select {
@@ -559,6 +556,7 @@ func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
 			locker := lease.NewLocker(s)
 			l, err := locker.ObtainLease(worker{"w1", duration})
 			require.NoError(t, err)
+			hangs := *first.Load()
 			assert.NotEqual(t, hangs, l.LeaseID)
 			assert.Equal(t, most, time.Since(start))
 			assert.EqualValues(t, 1, locker.Stats().FailedWrites)
