@@ -450,3 +450,19 @@ func TestHoldCountsItsFirstRenewalFromWhenItAskedForTheLease(t *testing.T) {
 		assert.Equal(t, []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second}, renewals)
 	})
 }
+
+func TestHoldLogsWhatWasFreedForAnOperatorAsReleased(t *testing.T) {
+	for by, want := range map[string]string{"": "Released Lease", "w2": "Handed Over Lease"} {
+		synctest.Test(t, func(t *testing.T) {
+			logger := record(t)
+			store := leasetest.NewStore("a")
+			time.AfterFunc(time.Second, func() { wish(t, store, "a", by, time.Minute) })
+			_ = lease.NewLocker(store).Hold(t.Context(), for30s("w1"), untilDone)
+			got := logger.named(want)
+			require.Len(t, got, 1, "by %q", by)
+			if by != "" {
+				assert.Equal(t, by, got[0].keyvals["wanted_by"])
+			}
+		})
+	}
+}

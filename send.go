@@ -95,6 +95,10 @@ func (s *LockStore) update(ctx context.Context, w write) (reply, error) {
 // errors, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
 	req.SetContext(ctx)
+	tries := triesOf(ctx)
+	if tries != nil {
+		req.Handlers.CompleteAttempt.PushBack(func(r *request.Request) { tries.failed(r.Error) })
+	}
 	err := req.Send()
 	if isAnswered := req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0; isAnswered {
 		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
@@ -110,7 +114,8 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 	return reply{}, s.named(ctx, err, req.Operation.Name, leaseID)
 }
 
-// named names the request in its error, and logs it, unless the caller knows what to do.
+// named names the request in its error, and logs it, unless the caller knows what to do, or
+// is a Locker, which does so.
 func (s *LockStore) named(ctx context.Context, err error, operation, leaseID string) error {
 	code := errorCode(err)
 	text := fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", operation, leaseID, s.table, s.key)
@@ -125,6 +130,9 @@ func (s *LockStore) named(ctx context.Context, err error, operation, leaseID str
 	if isMissing {
 		text = fmt.Sprintf("lease: table %q does not exist", s.table)
 	}
-	logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
-	return newRequestError(text, true, err)
+	isLockers := triesOf(ctx) != nil
+	if !isLockers {
+		logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
+	}
+	return newRequestError(text, !isLockers, err)
 }
