@@ -21,7 +21,10 @@ func (s *LockStore) WantLease(
 	case "", wantedBy: // It has no holder, or that one wants it already.
 		return LeaseNotObtainedError
 	}
-	now, end := s.clock.times(until)
+	now, end, err := s.times(ctx, until)
+	if err != nil {
+		return err
+	}
 	got, err := s.update(ctx, write{
 		leaseID: seen.LeaseID,
 		condition: "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND " +
@@ -67,7 +70,10 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 		return err
 	}
 	lease.Discard()
-	now, end := s.clock.times(until)
+	now, end, err := s.times(ctx, until)
+	if err != nil {
+		return err
+	}
 	if mine.claim.namesakeUntil >= now { // A namesake may rely on the item.
 		return s.ReleaseLeaseWithContext(ctx, lease)
 	}

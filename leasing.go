@@ -49,7 +49,10 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 
 // tryLease sends one write.
 func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, error) {
-	now, end := s.clock.times(l.until)
+	now, end, err := s.times(ctx, l.until)
+	if err != nil {
+		return nil, reply{}, err
+	}
 	claim := l.claim(now)
 	if l.isOwn(now) { // Its end is never moved back under whoever relies on it.
 		end = max(end, l.seen.LeaseUntil)

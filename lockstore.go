@@ -54,20 +54,39 @@ func (s *LockStore) check(ctx context.Context) error {
 	return nil
 }
 
-// ready returns what is wrong with the store or was found by checks. If nothing is, it
-// learns the clock.
+// ready returns what is wrong with the store or was found by checks.
 func (s *LockStore) ready(ctx context.Context, checks ...error) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	if err := firstOf(checks...); err != nil {
-		return err
+	return firstOf(checks...)
+}
+
+// times returns, in Unix nanoseconds, a moment that the database's clock is past, and what
+// to write for then. It learns that clock by a scan of one row, if it isn't known: again,
+// if this host's clock is stepped meanwhile. No request has times from anywhere else.
+func (s *LockStore) times(ctx context.Context, then time.Time) (past, end int64, err error) {
+	const mostScans = 3
+	for range mostScans {
+		past, end, isKnown := s.clock.times(then)
+		if isKnown {
+			return past, end, nil
+		}
+		if _, _, err := s.page(ctx, "", 1, "#key"); err != nil {
+			return 0, 0, err
+		}
 	}
-	if s.clock.known() {
-		return nil
+	past, end, isKnown := s.clock.times(then)
+	if !isKnown {
+		return 0, 0, &stepError{table: s.table}
 	}
-	_, _, err := s.page(ctx, "", 1, "#key")
-	return err
+	return past, end, nil
+}
+
+// past returns a moment that the database's clock is past, see times.
+func (s *LockStore) past(ctx context.Context) (int64, error) {
+	past, _, err := s.times(ctx, time.Now())
+	return past, err
 }
 
 // Lease acquires the item for the request's lessee until then, by this host's clock, or
@@ -138,7 +157,10 @@ func (s *LockStore) RenewLeaseItem(
 	if mine.token == 0 {
 		return LeaseItem{}, s.renewAnew(ctx, lease, until)
 	}
-	end := s.clock.endAt(until)
+	_, end, err := s.times(ctx, until)
+	if err != nil {
+		return LeaseItem{}, err
+	}
 	end = mine.claim.ask(end)
 	w := write{
 		leaseID:   lease.LeaseID,
@@ -147,7 +169,10 @@ func (s *LockStore) RenewLeaseItem(
 		values:    mine.own(end),
 	}
 	if !wanted.IsZero() {
-		wish := s.clock.endAt(wanted)
+		_, wish, err := s.times(ctx, wanted)
+		if err != nil {
+			return LeaseItem{}, err
+		}
 		w.condition += " AND attribute_exists(#wantedBy)"
 		w.update += ", #wantedUntil = :wanted"
 		w.values[":wanted"] = number(wish)

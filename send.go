@@ -96,9 +96,7 @@ func (s *LockStore) update(ctx context.Context, w write) (reply, error) {
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
 	req.SetContext(ctx)
 	err := req.Send()
-	if isAnswered := req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0; isAnswered {
-		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
-	}
+	s.hear(req, time.Now(), err)
 	if err == nil {
 		return reply{verdict: applied}, nil
 	}
@@ -108,6 +106,24 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 		return reply{verdict: refused, row: found, resent: req.RetryCount > 0}, err
 	}
 	return reply{}, s.named(ctx, err, req.Operation.Name, leaseID)
+}
+
+// hear has the clock learn of a reply. What has no request ID of DynamoDB's isn't its own: a
+// proxy's 503 has the Date of another clock. A success is from what imitates DynamoDB, and
+// tells no time: this host's clock stands.
+func (s *LockStore) hear(req *request.Request, received time.Time, err error) {
+	got := req.HTTPResponse
+	if got == nil {
+		return
+	}
+	isDynamoDBs := got.Header.Get("X-Amzn-Requestid") != ""
+	if isDynamoDBs {
+		s.clock.observe(req.AttemptTime, received, got.Header.Get("Date"))
+		return
+	}
+	if err == nil {
+		s.clock.observe(req.AttemptTime, received, "")
+	}
 }
 
 // named names the request in its error, and logs it, unless the caller knows what to do.
