@@ -91,6 +91,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	w.values[":nobody"] = text("")
 	w.values[":text"] = text("S")
 	got, err := s.update(ctx, w)
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,7 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 	}
 	l.request = r
 	lease, got, err := s.tryLease(ctx, &l)
-	isOwn := got.verdict == refused && got.row.LesseeID == r.lessee
-	if err == nil && isOwn {
+	if err == nil && l.isToBeTriedAgain(got) {
 		found := got.row.LeaseItem
 		l.seen = &found // Once more, as the refusal shows it.
 		lease, got, err = s.tryLease(ctx, &l)
@@ -45,6 +44,20 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 		return nil, LeaseNotObtainedError
 	}
 	return lease, nil
+}
+
+// isToBeTriedAgain tells of a refusal that shows the lessee's own row, or that what was seen
+// as that is free by now.
+func (l *leasing) isToBeTriedAgain(got reply) bool {
+	if got.verdict != refused {
+		return false
+	}
+	if got.row.LesseeID == l.request.lessee {
+		return true
+	}
+	wasOwn := l.seen != nil && l.seen.LesseeID == l.request.lessee
+	isFree := got.row.isThere() && got.row.isFree(time.Now())
+	return wasOwn && isFree
 }
 
 // tryLease sends one write.
@@ -66,16 +79,12 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 		values: attributes{
 			":me":    text(l.request.lessee),
 			":until": number(end),
-			":now":   number(now),
 			":zero":  number(0),
 			":one":   number(1),
 		},
+		holder: l.request.lessee,
 	}
-	if l.seen != nil {
-		w.condition = leaseAsSeenCondition
-		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
-		w.values[":seenToken"] = number(l.seen.FencingToken)
-	}
+	l.bind(&w, now)
 	got, err := s.update(ctx, w)
 	if err != nil {
 		return nil, got, err
@@ -94,11 +103,37 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 	}, got, nil
 }
 
-const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until < :until))"
+// bind gives a write its condition. What was seen as the lessee's own is leased only as
+// that, as the claim remembers its end. What was seen as anybody else's is leased only if
+// it ended by then: whoever has it since is out of reach, however wrong a clock is.
+func (l *leasing) bind(w *write, now int64) {
+	if l.isOwnLive(now) {
+		w.condition = leaseOwnCondition
+		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
+		w.values[":seenToken"] = number(l.seen.FencingToken)
+		return
+	}
+	w.condition = leaseCondition
+	w.values[":now"] = number(now)
+	if l.seen != nil {
+		w.condition = leaseEndedCondition
+		w.values[":seenAfter"] = number(l.seen.after())
+	}
+}
 
-const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
+const (
+	// of a row of which nothing was seen
+	leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR " +
+		"#until < :now OR (#holder = :me AND #until < :until))"
+
+	// of the lessee's own live row, as it was seen
+	leaseOwnCondition = "#holder = :me AND #until = :seenUntil AND " +
+		"(#token = :seenToken OR attribute_not_exists(#token))"
+
+	// of a row of anybody's, if its lease ended when it was seen to end, or before
+	leaseEndedCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR " +
+		"(#until < :now AND #until < :seenAfter))"
+)
 
 // claim returns that of the tenure which is to begin. It remembers until when a
 // namesake may rely on the row that was seen.
@@ -115,8 +150,11 @@ func (l *leasing) claim(now int64) *claim {
 }
 
 // isOwn tells that a live row of the lessee's name was seen, on which a namesake may rely.
-func (l *leasing) isOwn(now int64) bool {
-	if !l.mindsNamesakes {
+func (l *leasing) isOwn(now int64) bool { return l.mindsNamesakes && l.isOwnLive(now) }
+
+// isOwnLive tells that a live row of the lessee's name was seen.
+func (l *leasing) isOwnLive(now int64) bool {
+	if l.seen == nil {
 		return false
 	}
 	return l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now

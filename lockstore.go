@@ -110,7 +110,8 @@ func (s *LockStore) LeaseWithContext(
 // of a namesake: another process of the same name that may still rely on its lease,
 // paused or cut off. The lessee's own live row is leased only as it was seen, by token
 // and end; if it has changed, once more as the refusal shows it. Its end is never moved
-// back, and a release keeps the item from others until then.
+// back, and a release keeps the item from others until then. Another row is leased only if
+// its lease has ended, and no later than it was seen to end.
 //
 // The latter isn't so if the predecessor, a lease that this process has or had, has left
 // the row exactly as it is. There may be none: nil.
@@ -167,6 +168,8 @@ func (s *LockStore) RenewLeaseItem(
 		condition: ownCondition,
 		update:    "SET #until = :until",
 		values:    mine.own(end),
+		holder:    mine.lessee,
+		token:     mine.token,
 	}
 	if !wanted.IsZero() {
 		_, wish, err := s.times(ctx, wanted)
@@ -232,6 +235,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	}
 	w.values[":rest"] = number(mine.claim.namesakeUntil)
 	got, err := s.update(ctx, w)
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}
@@ -240,6 +244,9 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 		return nil
 	case overtaken:
 		return s.ReleaseLeaseWithContext(ctx, lease)
+	}
+	if s.hadGiven(mine, got.row) {
+		return nil
 	}
 	return mine.lost(lease.LeaseID, got.row)
 }

@@ -165,6 +165,8 @@ func (w *wire) callEverything(t *testing.T) {
 	s := w.store(t)
 	ctx, me, until := t.Context(), for30s("w1"), time.Now().Add(30*time.Second)
 	seen := lease.LeaseItem{LeaseID: "alice", LesseeID: "w2", FencingToken: 1, LeaseUntil: until.UnixNano(), Until: until}
+	own := seen
+	own.LesseeID = me.id
 	held := func() *lease.Lease {
 		l, err := s.LeaseWithContext(ctx, "alice", me, until)
 		require.NoError(t, err)
@@ -174,7 +176,11 @@ func (w *wire) callEverything(t *testing.T) {
 		"ListLeaseIDs":   func() error { _, err := s.ListLeaseIDsWithContext(ctx); return err },
 		"ScanLeaseItems": func() error { _, _, err := s.ScanLeaseItemsWithContext(ctx, "", 0); return err },
 		"Lease":          func() error { held(); return nil },
-		"LeaseAsSeen":    func() error { _, err := s.LeaseAsSeen(ctx, seen, nil, me, until); return err },
+		"LeaseAsSeen": func() error {
+			_, err := s.LeaseAsSeen(ctx, seen, nil, me, until)
+			_, ownErr := s.LeaseAsSeen(ctx, own, nil, me, until)
+			return errors.Join(err, ownErr)
+		},
 		"RenewLease":     func() error { return s.RenewLeaseWithContext(ctx, held(), until) },
 		"RenewLeaseItem": func() error { _, err := s.RenewLeaseItem(ctx, held(), until, until); return err },
 		"ReleaseLease":   func() error { return s.ReleaseLeaseWithContext(ctx, held()) },

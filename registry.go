@@ -129,6 +129,7 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		condition: ownCondition,
 		values:    mine.own(asked),
 	})
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}
@@ -137,6 +138,9 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		return nil
 	case overtaken:
 		return s.RemoveLeaseWithContext(ctx, lease)
+	}
+	if s.hadGiven(mine, got.row) {
+		return nil
 	}
 	return mine.lost(lease.LeaseID, got.row)
 }

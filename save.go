@@ -83,7 +83,13 @@ func (s *LockStore) save(
 			end = mine.claim.ask(mine.claim.furthestShown.Add(1))
 			sets = append(sets, "#until = :until")
 		}
-		w := write{leaseID: leaseID, condition: ownCondition, values: mine.own(end)}
+		w := write{
+			leaseID:   leaseID,
+			condition: ownCondition,
+			values:    mine.own(end),
+			holder:    mine.lessee,
+			token:     mine.token,
+		}
 		w.setAll(given, names, sets)
 		got, err := s.update(ctx, w)
 		if err != nil {

@@ -125,6 +125,9 @@ func (s *LockStore) page(
 	if _, err := s.send(ctx, req, ""); err != nil {
 		return nil, "", err
 	}
+	if isEmpty := out.Items == nil && out.Count == nil; isEmpty {
+		return nil, "", s.showsNothing(ctx, req, "")
+	}
 	if err := s.checkPage(ctx, out, after == ""); err != nil {
 		return nil, "", err
 	}
