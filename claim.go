@@ -13,7 +13,7 @@ type claim struct {
 	namesakeUntil int64        // until when a namesake may rely on the item; 0: there is none
 	furthestAsked atomic.Int64 // the furthest end that was asked for
 	furthestShown atomic.Int64 // the furthest end that a reply has shown
-	wasGiven      atomic.Bool  // a request that gives the item away may have been applied
+	mayBeGiven    atomic.Bool  // a request that gives the item away wasn't answered
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
@@ -111,12 +111,11 @@ func (h holder) refusal(found row, asked int64) verdict {
 	return overtaken
 }
 
-// noteGiving notes what came of a request that gives the item away: unless all tries of it
-// were refused, one may have been applied.
+// noteGiving notes that a try of a request that gives the item away wasn't answered.
 func (h holder) noteGiving(got reply) {
-	isRefused := got.verdict == refused && !got.resent
-	if !isRefused && h.claim != unknownClaim {
-		h.claim.wasGiven.Store(true)
+	isUnsure := got.verdict == unanswered || got.resent
+	if isUnsure && h.claim != unknownClaim {
+		h.claim.mayBeGiven.Store(true)
 	}
 }
 
@@ -124,7 +123,7 @@ func (h holder) noteGiving(got reply) {
 // time that the database's clock has not reached yet: who has it now can't have it from
 // its end. The margin is for whose clocks are off. One of the own name needs no end.
 func (h holder) isGivenIn(found row, now int64) bool {
-	if !h.claim.wasGiven.Load() || found.LesseeID == h.lessee {
+	if !h.claim.mayBeGiven.Load() || found.LesseeID == h.lessee {
 		return false
 	}
 	earliest := h.claim.furthestShown.Load() - int64(margin(h.duration))
