@@ -33,6 +33,8 @@ var (
 	// LeaseWantedError is the [context.Cause] of a work's context when it is to give
 	// the item up.
 	LeaseWantedError = errors.New("Lease Wanted")
+	// LesseeIDInUseError says that another process leases items under this worker's name.
+	LesseeIDInUseError = errors.New("Lessee ID In Use")
 	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was
 	// up. It is a LeaseLostError for [errors.Is].
 	LeaseExpiredError error = lostError("Lease Expired")

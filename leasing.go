@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -71,21 +72,7 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 		end = max(end, l.seen.LeaseUntil)
 	}
 	end = claim.ask(end)
-	w := write{
-		leaseID:   l.leaseID,
-		condition: leaseCondition,
-		update: "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one " +
-			"REMOVE #wantedBy, #wantedUntil",
-		values: attributes{
-			":me":    text(l.request.lessee),
-			":until": number(end),
-			":zero":  number(0),
-			":one":   number(1),
-		},
-		holder: l.request.lessee,
-	}
-	l.bind(&w, now)
-	got, err := s.update(ctx, w)
+	got, err := s.update(ctx, l.write(now, end))
 	if err != nil {
 		return nil, got, err
 	}
@@ -103,36 +90,81 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 	}, got, nil
 }
 
-// bind gives a write its condition. What was seen as the lessee's own is leased only as
-// that, as the claim remembers its end. What was seen as anybody else's is leased only if
-// it ended by then: whoever has it since is out of reach, however wrong a clock is.
-func (l *leasing) bind(w *write, now int64) {
-	if l.isOwnLive(now) {
-		w.condition = leaseOwnCondition
-		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
-		w.values[":seenToken"] = number(l.seen.FencingToken)
-		return
+// write returns the request. What was seen as the lessee's own is leased only as that, as
+// the claim remembers its end. What was seen as anybody else's is leased only if it ended
+// by then: whoever has it since is out of reach, however wrong a clock is.
+func (l *leasing) write(now, end int64) write {
+	w := write{
+		leaseID: l.leaseID,
+		update:  leaseUpdate + " REMOVE #wantedBy, #wantedUntil",
+		values: attributes{
+			":me":    text(l.request.lessee),
+			":until": number(end),
+			":zero":  number(0),
+			":one":   number(1),
+		},
+		holder: l.request.lessee,
 	}
-	w.condition = leaseCondition
+	if l.isOwnLive(now) {
+		l.asOwn(&w, now)
+		return w
+	}
 	w.values[":now"] = number(now)
 	if l.seen != nil {
 		w.condition = leaseEndedCondition
 		w.values[":seenAfter"] = number(l.seen.after())
+		return w
 	}
+	w.condition = leaseCondition
+	w.addWishValues()
+	return w
+}
+
+// asOwn makes a write that of a live row which was seen to be the lessee's own.
+func (l *leasing) asOwn(w *write, now int64) {
+	w.values[":seenUntil"] = number(l.seen.LeaseUntil)
+	w.values[":seenToken"] = number(l.seen.FencingToken)
+	if l.isWantedElsewhere(now) {
+		// The wish stays: one that vanishes looks as if the holder heeded none.
+		w.condition = leaseWantedCondition
+		w.update = leaseUpdate
+		return
+	}
+	w.condition = leaseOwnCondition
+	w.values[":now"] = number(now)
+	w.addWishValues()
+}
+
+// addWishValues adds the constants of notWanted.
+func (w *write) addWishValues() {
+	w.values[":ever"] = number(math.MaxInt64)
+	w.values[":text"] = text("S")
+}
+
+// isWantedElsewhere tells that the row was seen to be wanted by another.
+func (l *leasing) isWantedElsewhere(now int64) bool {
+	return l.seen.WantedUntil >= now && l.seen.WantedBy != l.request.lessee
 }
 
 const (
+	leaseUpdate = "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one"
+
 	// of a row of which nothing was seen
-	leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR " +
-		"#until < :now OR (#holder = :me AND #until < :until))"
+	leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+		"(#holder = :me AND #until < :until AND " + notWanted + "))"
 
-	// of the lessee's own live row, as it was seen
-	leaseOwnCondition = "#holder = :me AND #until = :seenUntil AND " +
-		"(#token = :seenToken OR attribute_not_exists(#token))"
-
-	// of a row of anybody's, if its lease ended when it was seen to end, or before
+	// of a row whose lease has ended, no later than it was seen to end
 	leaseEndedCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR " +
 		"(#until < :now AND #until < :seenAfter))"
+
+	// of the lessee's own live row, as it was seen: wanted by another, and not
+	leaseWantedCondition = "#holder = :me AND #until = :seenUntil AND " +
+		"(#token = :seenToken OR attribute_not_exists(#token))"
+	leaseOwnCondition = leaseWantedCondition + " AND " + notWanted
+
+	// notWanted tells that nobody else's wish would be removed.
+	notWanted = "(#wantedBy = :me OR NOT attribute_type(#wantedBy, :text) OR " +
+		"NOT #wantedUntil BETWEEN :now AND :ever)"
 )
 
 // claim returns that of the tenure which is to begin. It remembers until when a

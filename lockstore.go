@@ -92,9 +92,10 @@ func (s *LockStore) past(ctx context.Context) (int64, error) {
 // Lease acquires the item for the request's lessee until then, by this host's clock, or
 // renews what it holds. Each call begins a new tenure; an older one of the same lessee
 // learns of that at its next renewal. The error is bare [LeaseNotObtainedError], and
-// the Lease nil, when someone else holds the item or there is none. It costs one write,
-// also when it fails, and a second one if the lessee's own row refused the first: after
-// a lost reply, or to shorten the lease.
+// the Lease nil, when someone else holds the item or there is none. A wish for the item is
+// removed, but not another's for one that the lessee holds. It costs one write, also when
+// it fails, and a second one if the lessee's own row refused the first: after a lost
+// reply, to shorten the lease, or because another wants the item.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(always, leaseID, request, until)
 }
