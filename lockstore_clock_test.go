@@ -194,7 +194,7 @@ func (f *fixture) stepped(hostError time.Duration) (*lease.LockStore, *meter) {
 	store, m := f.through(dated(hostError)), &meter{requests: make(map[string]int)}
 	m.attach(store.DynamoDB)
 	var isOver atomic.Bool
-	store.Handlers.Send.PushFront(func(r *request.Request) {
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
 		if !isOver.Swap(true) {
 			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
 		}
@@ -290,7 +290,7 @@ func TestLockStoreClockIsLearntForAPageThatSpansAStep(t *testing.T) {
 	f.put(f.held("live", "other", time.Now().Add(-hostError).Add(2*time.Minute)))
 	store := f.through(dated(hostError))
 	var isOver atomic.Bool
-	store.Handlers.Send.PushFront(func(r *request.Request) {
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
 		if !isOver.Swap(true) {
 			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
 		}
@@ -305,7 +305,7 @@ func TestLockStoreClockThatIsSteppedDuringEachRequestIsAnError(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	store := f.through(nil)
-	store.Handlers.Send.PushFront(func(r *request.Request) {
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
 		r.AttemptTime = lease.Slept(r.AttemptTime, time.Minute)
 	})
 	_, err := store.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
@@ -322,7 +322,7 @@ func TestLockStoreClockIsLearntBetweenTheTriesOfALease(t *testing.T) {
 	f.put(f.held("a", "w1", time.Now().Add(-hostError).Add(time.Hour)))
 	store, m := f.stepped(hostError)
 	var isOver atomic.Bool
-	store.Handlers.Send.PushFront(func(r *request.Request) {
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
 		if r.Operation.Name == "UpdateItem" && !isOver.Swap(true) {
 			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
 		}
