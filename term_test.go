@@ -21,6 +21,9 @@ func slept(t time.Time, d time.Duration) time.Time {
 	return t
 }
 
+// Slept is slept for the tests from without.
+var Slept = slept
+
 func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 	now := time.Now()
 	end := now.Add(10 * time.Second)
