@@ -164,7 +164,7 @@ func TestDeliveryStopsWhenTheLeaseIsStolen(t *testing.T) {
 		locker := lease.NewLocker(store)
 		stopped := make(chan error)
 		go func() {
-			stopped <- locker.Hold(t.Context(), Worker{ID: lease.UniqueLesseeID()}, func(ctx context.Context, l *lease.Lease) error {
+			stopped <- locker.Hold(t.Context(), Worker{ID: "host-1:4711"}, func(ctx context.Context, l *lease.Lease) error {
 				return deliver(ctx, l.LeaseID)
 			})
 		}()
