@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime/debug"
 	"time"
@@ -86,6 +87,30 @@ func await[T any](
 	}
 }
 
+// unansweredError says that a store hasn't answered for as long as this package waits. It
+// isn't the error of a context: the caller's may be fine.
+type unansweredError struct {
+	what   string
+	waited time.Duration
+}
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("lease: %s: no answer within %v", e.what, e.waited)
+}
+
+// Timeout makes it a net.Error, which another try may mend.
+func (*unansweredError) Timeout() bool   { return true }
+func (*unansweredError) Temporary() bool { return true }
+
+// gaveUp is the error of a call that was given up: with its caller's context, or because
+// it wasn't answered for so long.
+func gaveUp(ctx context.Context, what string, waited time.Duration) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("lease: %s was given up: %w", what, contextError(ctx))
+	}
+	return &unansweredError{what: what, waited: waited}
+}
+
 // nothing is the value of a call that returns an error only.
 type nothing struct{}
 
@@ -110,4 +135,14 @@ func sleepUntil(ctx context.Context, then time.Time) bool {
 		<-ctx.Done()
 	}
 	return ctx.Err() == nil
+}
+
+// waitAtMost waits for so long, or until done is closed.
+func waitAtMost(longest time.Duration, done <-chan struct{}) {
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }

@@ -129,9 +129,21 @@ func transient(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
+// lacksCredentials tells that a request wasn't sent, as nobody gave credentials for it: these
+// are the codes of the SDK's providers, and sdkv2's. A service that gives them may be away
+// for a moment.
+func lacksCredentials(err error) bool {
+	switch errorCode(err) {
+	case "NoCredentialProviders", "EC2RoleRequestError", "CredentialsEndpointError",
+		"WebIdentityErr", "ProcessProviderExecutionError", "SharedCredsLoad":
+		return true
+	}
+	return false
+}
+
 func isTransientStatus(status int) bool {
 	switch status {
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
 		return true
 	case http.StatusNotImplemented:
 		return false

@@ -17,7 +17,7 @@ import (
 //     time was up without a failed renewal;
 //   - an error that wraps both LeaseLostError and the last error of the store, when the
 //     lease ended in an outage: throttling, server, connection, timeout and hanging
-//     requests are logged and retried till then;
+//     requests, and credentials that can't be had, are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
@@ -37,18 +37,20 @@ func (l *Locker) HeartbeatWithContext(
 	}
 	l.use(t.holding)
 	defer l.unuse(t.holding)
-	return l.heartbeat(ctx, t, heartbeatDuration, heartbeatDuration)
+	return l.heartbeat(ctx, t, time.Now().Add(heartbeatDuration), heartbeatDuration)
 }
 
-// heartbeat renews a lease, the first time after first.
-func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Duration) error {
+// heartbeat renews a lease, the first time when that is due.
+func (l *Locker) heartbeat(
+	ctx context.Context, t *tenure, due time.Time, every time.Duration,
+) error {
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
 	if longest := t.request.duration / 3 * 2; every > longest {
 		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID,
 			"heartbeat_duration", every, "used", longest)
 	}
-	pulse := newPulse(time.Now(), first, every, t.request.duration)
+	pulse := newPulse(due, every, t.request.duration, t.took)
 	var failure error // since the last renewal
 	for {
 		next := pulse.next(time.Now(), t.state().term, mathrand.N[time.Duration])
@@ -57,10 +59,11 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			return t.outcome(ctx, failure)
 		}
 		begun := time.Now()
-		err := l.renew(both, t)
+		patience := pulse.patience(t.left())
+		err := l.renew(both, t, patience)
 		if err == nil {
 			failure = nil
-			pulse = pulse.succeeded(begun)
+			pulse = pulse.succeeded(begun, time.Since(begun))
 			continue
 		}
 		saysMore := !errors.Is(err, LeaseExpiredError) // than that the time is up
@@ -71,7 +74,7 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			return t.outcome(ctx, failure)
 		}
 		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-		pulse = pulse.failed(t.left())
+		pulse = pulse.failed(patience, t.left())
 	}
 }
 
@@ -84,7 +87,8 @@ func (t *tenure) goesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	return t.purpose == forWork || transient(err)
+	mayPass := transient(err) || lacksCredentials(err)
+	return t.purpose == forWork || mayPass
 }
 
 // outcome is what a heartbeat returns that ends after that failure, or nil.
@@ -116,9 +120,8 @@ func isCause(failure error) bool {
 }
 
 // renew makes one renewal. ctx is done when the tenure is.
-func (l *Locker) renew(ctx context.Context, t *tenure) error {
-	patience := l.store.patience(t.check().renewalTimeout(time.Now()))
-	got, err := await(ctx, patience, func(ctx context.Context) (renewal, error) {
+func (l *Locker) renew(ctx context.Context, t *tenure, patience time.Duration) error {
+	got, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (renewal, error) {
 		return l.sendRenewal(ctx, t)
 	})
 	err = l.renewed(ctx, t, got, err)

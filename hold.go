@@ -42,20 +42,20 @@ func (l *Locker) Hold(
 }
 
 // hold runs work under a lease that was obtained for it, and so is in use; it ends both.
-// The first renewal comes after first.
+// The first renewal comes that long after the lease was asked for.
 func (l *Locker) hold(
 	ctx context.Context, lease *Lease, first time.Duration,
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := within(ctx, t.work)
+	workCtx, cancel := t.workContext(ctx)
 	defer cancel()
 
 	// The lease is renewed, and then released, also when ctx is done: until work has
 	// returned.
 	lasting := context.WithoutCancel(ctx)
 	beat := async(func() (nothing, error) {
-		return nothing{}, l.heartbeat(lasting, t, first, t.request.period())
+		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(first), t.request.period())
 	})
 	hasReturned := false
 	defer func() {

@@ -422,3 +422,34 @@ func TestHoldProlongsAWishForSomeTime(t *testing.T) {
 		})
 	}
 }
+
+func TestHoldKeepsItsLeaseWhereEachReplyIsLate(t *testing.T) {
+	t.Parallel()
+	for _, percent := range []int{12, 15, 20, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			late := 30 * time.Second * time.Duration(percent) / 100
+			s := answeredLate(leasetest.NewStore("a"), late)
+			s.renewed = func(*lease.Lease) { time.Sleep(late) }
+			err := lease.NewLocker(s).Hold(within(t, 10*time.Minute), for30s("w1"),
+				func(ctx context.Context, l *lease.Lease) error {
+					<-ctx.Done()
+					assert.True(t, l.Valid())
+					return context.Cause(ctx)
+				})
+			assert.Equal(t, context.DeadlineExceeded, err, "%d %%", percent)
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+func TestHoldCountsItsFirstRenewalFromWhenItAskedForTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var renewals []time.Duration
+		start := time.Now()
+		s := answeredLate(leasetest.NewStore("a"), 4*time.Second)
+		s.renewed = func(*lease.Lease) { renewals = append(renewals, time.Since(start)) }
+		_ = lease.NewLocker(s).Hold(within(t, 35*time.Second), for30s("w1"), untilDone)
+		assert.Equal(t, []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second}, renewals)
+	})
+}

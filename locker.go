@@ -90,45 +90,117 @@ func (a attempt) allows(usage usage) bool {
 	return true
 }
 
-// lease tries to lease an item. The error is LeaseNotObtainedError, too, if this Locker
-// uses it. A lease that was obtained for work stays in use: who gets it calls hold, which
-// ends that.
+// lease tries to lease an item, and waits for the answer: until ctx is done, or for as long
+// as for a scan's. The error is LeaseNotObtainedError, too, if this Locker uses the item.
+//
+// A write that was given up so is still watched: a lease that it has obtained all the same
+// is released. One for work is waited for a second longer, as the process may end then.
+//
+// A lease that was obtained for work stays in use: who gets it calls hold, which ends that.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
+	if ctx.Err() != nil {
+		return nil, contextError(ctx)
+	}
+	begun := time.Now()
+	answer := make(chan result[*Lease])
+	givenUp := make(chan struct{})
+	settled := make(chan struct{})
+	l.beginLease(context.WithoutCancel(ctx), a, func(late result[*Lease]) {
+		defer close(settled)
+		select {
+		case answer <- late:
+		case <-givenUp:
+			l.giveBack(late)
+		}
+	})
+	patience := l.store.patience(leasePatience(a.request.duration))
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case r := <-answer:
+		isGivenUp := r.err != nil && time.Since(begun) >= patience // by its own context
+		if !isGivenUp {
+			return l.heard(a, r)
+		}
+	case <-timed.Done():
+		close(givenUp)
+		if ctx.Err() != nil && a.purpose == forWork {
+			waitAtMost(time.Second, settled)
+		}
+	}
+	err := gaveUp(ctx, fmt.Sprintf("leasing %q", a.seen.LeaseID), patience)
+	l.countWrite(ctx, err)
+	return nil, err
+}
+
+// heard returns the answer to a lease as the caller's.
+func (l *Locker) heard(a attempt, r result[*Lease]) (*Lease, error) {
+	if r.value != nil && a.purpose == forCaller {
+		l.unuse(r.value.tenure.holding)
+	}
+	return r.returned()
+}
+
+// leasePatience is for how long to wait for the answer to a lease of that duration: not so
+// long that nothing would be left of it.
+func leasePatience(duration time.Duration) time.Duration {
+	return min(scanPatience(duration), duration-margin(duration))
+}
+
+// leaseLife is how long the write of a lease of that duration may go on, whoever waits for
+// its answer: then the item can be tried anew.
+func leaseLife(duration time.Duration) time.Duration {
+	const most = time.Minute
+	return min(most, duration-margin(duration)) // A later answer is of no use to anyone.
+}
+
+// giveBack releases a lease that nobody waits for any more, and that is in use.
+func (l *Locker) giveBack(late result[*Lease]) {
+	if late.value == nil {
+		late.logPanic()
+		return
+	}
+	t := late.value.tenure
+	defer l.unuse(t.holding)
+	err := l.release(always, t)
+	logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
+}
+
+// beginLease begins to lease an item, and returns at once. The write goes on until ctx is
+// done, or for its leaseLife. deliver is called once, in another goroutine, with what came
+// of it, whenever that is. Until then the item is in use. A lease stays in use: who gets it
+// calls hold or giveBack, which end that, or unuse.
+func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[*Lease])) {
 	h := holding{leaseID: a.seen.LeaseID, lessee: a.request.lessee}
 	usage, last := l.use(h)
-	staysInUse := false
-	defer func() { // also after a panic of the store
-		if !staysInUse {
-			l.unuse(h)
-		}
-	}()
-	if !a.allows(usage) {
-		return nil, LeaseNotObtainedError
-	}
 	if last != nil && a.predecessor == nil {
 		a.predecessor = last.lease()
 	}
-	got, err := l.sendLease(ctx, a)
-	if err != nil {
-		return nil, err
+	life := l.store.patience(leaseLife(a.request.duration))
+	lasting, cancel := context.WithTimeout(ctx, life)
+	send := func() (*Lease, error) {
+		if !a.allows(usage) {
+			return nil, LeaseNotObtainedError
+		}
+		return l.sendLease(lasting, a)
 	}
-	logInfo("Obtained Lease",
-		"lessee_id", h.lessee, "lease_id", h.leaseID, "fencing_token", got.FencingToken())
-	staysInUse = a.purpose == forWork
-	return got, nil
+	start(send, func(r result[*Lease]) {
+		cancel()
+		if r.value == nil {
+			l.unuse(h)
+		}
+		deliver(r)
+	})
 }
 
 // sendLease sends the request, and begins the tenure.
 func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
-	duration := a.request.duration
-	until := time.Now().Add(duration)
-	patience := duration - margin(duration) // A later reply is of no use to anyone.
-	granted, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (*Lease, error) {
-		return l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
-	})
+	begun := time.Now()
+	until := begun.Add(a.request.duration)
+	granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
 	if err != nil {
-		l.countWrite(ctx, err)
-		if says(ctx, err, LeaseNotObtainedError) && !a.unseen {
+		l.countWrite(always, err)
+		if errors.Is(err, LeaseNotObtainedError) && !a.unseen {
 			l.count(func(s *LockerStats) { s.RacesLost++ })
 		}
 		return nil, err
@@ -137,10 +209,12 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := l.obtained(got, a, until)
+	t := l.obtained(got, a, begun)
+	logInfo("Obtained Lease",
+		"lessee_id", t.lessee, "lease_id", t.leaseID, "fencing_token", got.FencingToken())
 	if t.over() != nil {
 		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained",
-			got.LeaseID, duration)
+			got.LeaseID, a.request.duration)
 	}
 	lease := *got // What the tenure keeps is not the caller's.
 	lease.tenure = t
@@ -170,10 +244,8 @@ func complete(granted *Lease, leaseID string, request requested, until time.Time
 func (l *Locker) scan(
 	ctx context.Context, request requested, after string, limit int,
 ) (page, error) {
-	const least = 10 * time.Second // A connection may hang.
-	const most = 30 * time.Second
-	patience := min(max(request.duration, least), most)
-	got, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (page, error) {
+	patience := l.store.patience(scanPatience(request.duration))
+	got, err := await(ctx, patience, func(ctx context.Context) (page, error) {
 		return l.store.scan(ctx, after, limit)
 	})
 	l.countLook(ctx, err)
@@ -181,6 +253,13 @@ func (l *Locker) scan(
 		return page{}, err
 	}
 	return got, nil
+}
+
+// scanPatience is for how long to wait for a scan's answer, of one whose leases last so long.
+func scanPatience(duration time.Duration) time.Duration {
+	const least = 10 * time.Second // A connection may hang.
+	const most = 30 * time.Second
+	return min(max(duration, least), most)
 }
 
 // SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It

@@ -21,8 +21,8 @@ const (
 // but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
 // different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write;
 // more where races are lost or pages are all held. It blocks for as long as the store
-// takes: up to 30 seconds for a scan that hangs, and nine tenths of the lease's duration
-// for a write. The error is bare [LeaseNotObtainedError] if every item is held. Any other
+// takes: up to 30 seconds for a scan that hangs, and for a write, of which it gives up three
+// at most; one that was applied all the same is undone. The error is bare [LeaseNotObtainedError] if every item is held. Any other
 // of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
@@ -121,6 +121,8 @@ type pass struct {
 	tried     map[sighting]bool // not again on the word of the same stale read
 	unrenewed []LeaseItem       // own items with a live tenure of this Locker: tried last
 	ending    []LeaseItem       // held items whose leases end before the horizon
+
+	unanswered int // how many writes were given up without an answer
 
 	unseen bool // the store shows nothing of its items but that they are there
 	isOver bool
@@ -327,8 +329,27 @@ func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
 		logFailure(err, "lease_id", a.seen.LeaseID)
 		return false
 	}
+	if p.isPatientWith(err) {
+		logFailure(err, "lease_id", a.seen.LeaseID)
+		return false
+	}
 	p.end(lease, err)
 	return false
+}
+
+// isPatientWith tells that the pass goes on with the next item, as a write wasn't answered.
+// Where several weren't, it is the store that hangs.
+func (p *pass) isPatientWith(err error) bool {
+	const most = 3
+	var unanswered *unansweredError
+	if !errors.As(err, &unanswered) {
+		return false
+	}
+	p.unanswered++
+	if p.err == LeaseNotObtainedError { // what the pass ends with, if nothing better comes
+		p.err = err
+	}
+	return p.unanswered < most
 }
 
 // isOfRow tells of an error that other items need not have: a row is too large, say.

@@ -455,7 +455,8 @@ func TestObtainLeaseGivesUpARequestWhoseReplyWouldBeOfNoUse(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := lease.NewLocker(&hooked{to: leasetest.NewStore("a"), hook: hook}).ObtainLease(for30s("w1"))
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.EqualError(t, err, `lease: leasing "a": no answer within 27s`)
+		assert.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is fine")
 		assert.Equal(t, 27*time.Second, time.Since(start))
 	})
 }
@@ -475,6 +476,92 @@ func TestObtainLeaseGivesUpALookThatHangs(t *testing.T) {
 			_, err := lease.NewLocker(store).ObtainLease(worker{"w1", duration})
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, most, time.Since(start), "with leases of %v", duration)
+		})
+	}
+}
+
+func TestObtainLeaseThatIsGivenUpWhileItsWriteIsUnderWayFreesTheItem(t *testing.T) {
+	t.Parallel()
+	obtain := map[string]func(context.Context, *lease.Locker) error{
+		"ObtainLease": func(ctx context.Context, l *lease.Locker) error {
+			_, err := l.ObtainLeaseWithContext(ctx, for30s("w1"))
+			return err
+		},
+		"WaitUntilLeaseObtained": func(ctx context.Context, l *lease.Locker) error {
+			_, err := l.WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), time.Second)
+			return err
+		},
+		"Hold": func(ctx context.Context, l *lease.Locker) error {
+			return l.Hold(ctx, for30s("w1"), untilDone)
+		},
+	}
+	for name, obtain := range obtain {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			locker := lease.NewLocker(answeredLate(store, 5*time.Second))
+			start := time.Now()
+			err := obtain(within(t, 2*time.Second), locker)
+			assert.ErrorIs(t, err, context.DeadlineExceeded, name)
+			assert.LessOrEqual(t, time.Since(start), 3*time.Second, name)
+			assert.Equal(t, "w1", asSeen(t, store, "a").LesseeID, "%s: the write is under way", name)
+
+			time.Sleep(4 * time.Second)
+			assert.Empty(t, asSeen(t, store, "a").LesseeID, name)
+			assert.Zero(t, locker.Stats().Held, name)
+			_, err = lease.NewLocker(store).ObtainLease(for30s("w2"))
+			assert.NoError(t, err, name)
+		})
+	}
+}
+
+// The process may end when Hold returns.
+func TestHoldThatIsGivenUpWaitsASecondForTheAnswerToItsWrite(t *testing.T) {
+	t.Parallel()
+	for late, want := range map[time.Duration]time.Duration{
+		2500 * time.Millisecond: 2500 * time.Millisecond,
+		time.Minute:             3 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			start := time.Now()
+			err := lease.NewLocker(answeredLate(store, late)).Hold(within(t, 2*time.Second), for30s("w1"), untilDone)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, want, time.Since(start))
+			assert.Equal(t, late > want, asSeen(t, store, "a").LesseeID == "w1")
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
+	t.Parallel()
+	for duration, most := range map[time.Duration]time.Duration{
+		20 * time.Second: 18 * time.Second,
+		24 * time.Hour:   30 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a", "b")
+			hangs := ""
+			s := &hooked{to: store, hook: func(ctx context.Context, seen lease.LeaseItem) error {
+				if hangs == "" {
+					hangs = seen.LeaseID
+				}
+				if hangs == seen.LeaseID {
+					time.Sleep(40 * time.Second)
+				}
+				return nil
+			}}
+			start := time.Now()
+			locker := lease.NewLocker(s)
+			l, err := locker.ObtainLease(worker{"w1", duration})
+			require.NoError(t, err)
+			assert.NotEqual(t, hangs, l.LeaseID)
+			assert.Equal(t, most, time.Since(start))
+			assert.EqualValues(t, 1, locker.Stats().FailedWrites)
+
+			time.Sleep(time.Minute) // The late write is applied, if at all, and undone.
+			assert.Empty(t, asSeen(t, store, hangs).LesseeID)
+			assert.LessOrEqual(t, locker.Stats().Held, 1)
 		})
 	}
 }

@@ -354,3 +354,19 @@ func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) { // -race s
 		saved["y"] = num(i)
 	}
 }
+
+// Work that has been told so by a save must not go on for a moment.
+func TestSaveAttributesThatShowsTheLossHasEndedTheWorksContext(t *testing.T) {
+	t.Parallel()
+	for range 300 {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		_ = locker.Hold(t.Context(), for30s("w"), func(ctx context.Context, l *lease.Lease) error {
+			store.Steal("a", "other", time.Minute)
+			err := locker.SaveAttributes(ctx, l, row{"x": num(1)})
+			assert.True(t, err == lease.LeaseLostError)
+			assert.True(t, errors.Is(context.Cause(ctx), lease.LeaseLostError), "%v", context.Cause(ctx))
+			return nil
+		})
+	}
+}

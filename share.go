@@ -282,7 +282,9 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if c.handedToMe {
 		a.predecessor = madeUpPredecessor(c.LeaseItem, s.request)
 	}
-	return s.locker.lease(lasting, a)
+	answer := make(chan result[*Lease], 1)
+	s.locker.beginLease(lasting, a, func(r result[*Lease]) { answer <- r })
+	return (<-answer).returned()
 }
 
 // wishFor asks the holder of an item for it.

@@ -201,13 +201,19 @@ func item(id, lessee string, ends time.Duration) lease.LeaseItem {
 // NewLocker is to take it whole.
 type hooked struct {
 	to      *leasetest.Store
-	hook    func(ctx context.Context, seen lease.LeaseItem) error
-	renewed func(l *lease.Lease) // nil for nothing
+	hook    func(ctx context.Context, seen lease.LeaseItem) error // nil for nothing
+	applied func(ctx context.Context, seen lease.LeaseItem)       // the same, after the write
+	renewed func(l *lease.Lease)                                  // nil for nothing
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	if err := s.hook(ctx, seen); err != nil {
-		return nil, err
+	if s.hook != nil {
+		if err := s.hook(ctx, seen); err != nil {
+			return nil, err
+		}
+	}
+	if s.applied != nil {
+		defer s.applied(ctx, seen)
 	}
 	return s.to.LeaseAsSeen(ctx, seen, older, r, until)
 }
@@ -336,4 +342,10 @@ func delayed(s *leasetest.Store) *hooked {
 func wish(t *testing.T, s *leasetest.Store, id, by string, until time.Duration) {
 	t.Helper()
 	require.NoError(t, s.WantLease(t.Context(), asSeen(t, s, id), by, time.Now().Add(until)))
+}
+
+// answeredLate is a store in memory that applies leases at once, and answers so much later,
+// whatever becomes of the context.
+func answeredLate(s *leasetest.Store, late time.Duration) *hooked {
+	return &hooked{to: s, applied: func(context.Context, lease.LeaseItem) { time.Sleep(late) }}
 }

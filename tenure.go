@@ -14,13 +14,16 @@ type tenure struct {
 	owner      *Locker
 	request    requested
 	purpose    purpose
-	attributes attributes // as they were when it was obtained
-	firstToken int64      // with which it began
+	attributes attributes    // as they were when it was obtained
+	firstToken int64         // with which it began
+	begun      time.Time     // when its lease was asked for
+	took       time.Duration // how long that lease's reply was waited for
 
 	ctx        context.Context // done when the tenure is over
 	cancel     context.CancelCauseFunc
 	work       context.Context // done when ctx is, or when the item is wanted
 	cancelWork context.CancelCauseFunc
+	endWork    context.CancelCauseFunc // of Hold's work; nil without one. The owner's mutex guards it
 
 	current atomic.Pointer[tenureState] // written with the owner's mutex held
 }
@@ -87,7 +90,27 @@ func (t *tenure) apply(e event, granted *Lease) (was, is term) {
 	} else if after.phase == wanted {
 		t.cancelWork(LeaseWantedError)
 	}
+	t.tellWork()
 	return before.term, after.term
+}
+
+// workContext returns the context of the work that Hold runs: it is done with ctx, and at
+// once when t.work is, so that no caller is told of the end before work is. A tenure has
+// one.
+func (t *tenure) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	both, cancel := context.WithCancelCause(ctx)
+	t.owner.mu.Lock()
+	defer t.owner.mu.Unlock()
+	t.endWork = cancel
+	t.tellWork()
+	return both, func() { cancel(nil) }
+}
+
+// tellWork ends the work's context if t.work is done. The owner's mutex is held.
+func (t *tenure) tellWork() {
+	if t.endWork != nil && t.work.Err() != nil {
+		t.endWork(context.Cause(t.work))
+	}
 }
 
 // log tells of a transition, after the owner's mutex was given back: the logger is the

@@ -218,10 +218,6 @@ func (t term) cause() error {
 // period is a third of the lease: the usual time from one renewal to the next.
 func (t term) period() time.Duration { return t.duration / 3 }
 
-// renewalTimeout is for how long to wait for the reply to a renewal: so that two more tries
-// may follow.
-func (t term) renewalTimeout(now time.Time) time.Duration { return t.left(now) / 3 }
-
 // renewedUntil returns which end a renewal asks for. A shorter duration than before
 // doesn't move the row's end back: others rely on it, where renewing is leasing anew.
 func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {

@@ -279,8 +279,6 @@ func TestTermSaysWhatIsLeftAndWhenItsRowEnds(t *testing.T) {
 	assert.Zero(t, termAt(released, notFreed).left(noon))
 	assert.Equal(t, noon.Add(thirty), is.rowEnd())
 	assert.Equal(t, 10*sec, is.period())
-	assert.Equal(t, 8*sec, is.renewalTimeout(noon.Add(3*sec)), "so that two more tries fit")
-	assert.Zero(t, is.renewalTimeout(noon.Add(time.Hour)))
 }
 
 func TestTermsRenewalNeverMovesTheRowsEndBack(t *testing.T) {
