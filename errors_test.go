@@ -51,6 +51,8 @@ func TestErrorsOfBadInputSayWhatAndNothingIsSent(t *testing.T) {
 		{"2049 bytes", leaseOf(long, good, soon)},
 		{"LeaseDuration is 0s", leaseOf("a", worker{"w1", 0}, soon)},
 		{"LeaseDuration is -1s", leaseOf("a", worker{"w1", -time.Second}, soon)},
+		{"LeaseDuration is 30ns; want a millisecond", leaseOf("a", worker{"w1", 30}, soon)},
+		{"LeaseDuration is 999.999µs", leaseOf("a", worker{"w1", time.Millisecond - 1}, soon)},
 		{"between 1970 and 2262", leaseOf("a", worker{"w1", 1<<63 - 1}, soon)},
 		{"between 1970 and 2262", leaseOf("a", good, time.Time{})},
 		{"between 1970 and 2262", leaseOf("a", good, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))},

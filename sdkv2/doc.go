@@ -74,6 +74,12 @@
 // would anyhow; and no quota: in an outage it is soon used up, by other traffic of the client
 // too, and requests then fail at their first error. See the example of NewFromConfig.
 //
+// # Connections
+//
+// v2 keeps 10 idle connections to a host. A worker with more leases renews them side by side,
+// and opens a connection, with its TLS handshake, for most of the others each time. Set
+// MaxIdleConnsPerHost to the number of leases, up to 100: see the package's example.
+//
 // # Versions
 //
 // It works with releases of github.com/aws/aws-sdk-go-v2/service/dynamodb from v1.61.0 (of July
