@@ -325,3 +325,17 @@ func TestReleaseAfterTheEndTakesASecondAtMost(t *testing.T) {
 		assert.Equal(t, time.Second, time.Since(start), "nobody waits for the item any more")
 	})
 }
+
+func TestReleaseIsSentOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		for range 2 {
+			assert.NoError(t, locker.ReleaseLease(l))
+		}
+		assert.Equal(t, 1, store.Counts().Releases)
+	})
+}
