@@ -127,9 +127,6 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 	if loss == nil && releaseErr == LeaseLostError {
 		return releaseErr
 	}
-	if loss == nil {
-		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-	}
 	return loss
 }
 

@@ -552,3 +552,14 @@ func TestHoldWhoseHeartbeatLeavesItsGoroutine(t *testing.T) {
 		assert.Equal(t, !isLost, strings.Contains(logger.text(), "left its goroutine"), logger.text())
 	}
 }
+
+func TestHoldLogsThatItsStoreCannotRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		err := lease.NewLocker(newScript("a")).Hold(t.Context(), for30s("w1"),
+			func(context.Context, *lease.Lease) error { return nil })
+		assert.NoError(t, err)
+		assert.Contains(t, logger.text(), lease.ReleaseUnsupportedError.Error())
+		assert.Empty(t, logger.named("Outage Over"))
+	})
+}

@@ -172,12 +172,17 @@ func TestLoggerIsToldTheCauseOfWhatIsNotAnswered(t *testing.T) {
 func TestLoggerIsToldOfNoEndOfAnOutageByThatOfALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger := record(t)
-		store := leasetest.NewStore("a")
+		store := leasetest.NewStore("a", "b")
 		locker := lease.NewLocker(store)
 		l, err := locker.ObtainLease(for30s("w1"))
 		require.NoError(t, err)
 		store.SetHang(true)
 		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
+
+		other, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(5*time.Second, func() { cancel(lease.LeaseLostError) })
+		_, err = locker.ObtainLeaseWithContext(other, for30s("w1"))
+		assert.ErrorIs(t, err, lease.LeaseLostError)
 		time.Sleep(time.Minute)
 		assert.NotEmpty(t, logger.named("AWS Error"))
 		assert.Empty(t, logger.named("Outage Over"))
