@@ -22,7 +22,10 @@ func (s *LockStore) WantLease(
 	case "", wantedBy: // It has no holder, or that one wants it already.
 		return LeaseNotObtainedError
 	}
-	now, end := s.clock.times(until)
+	now, end, err := s.times(ctx, until)
+	if err != nil {
+		return err
+	}
 	got, err := s.update(ctx, write{
 		leaseID: seen.LeaseID,
 		condition: "#holder = :holder AND (#token = :token OR attribute_not_exists(#token)) AND " +
@@ -67,7 +70,10 @@ func (s *LockStore) WithdrawWish(
 	if err != nil {
 		return LeaseItem{}, err
 	}
-	end := s.clock.endAt(until)
+	_, end, err := s.times(ctx, until)
+	if err != nil {
+		return LeaseItem{}, err
+	}
 	got, err := s.withdraw(ctx, seen.LeaseID, wantedBy, end)
 
 	// The holder has prolonged it, or this host's clock is corrected otherwise by now.
@@ -123,7 +129,10 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 		return err
 	}
 	lease.Discard()
-	now, end := s.clock.times(until)
+	now, end, err := s.times(ctx, until)
+	if err != nil {
+		return err
+	}
 	if mine.claim.namesakeUntil >= now { // A namesake may rely on the item.
 		return s.ReleaseLeaseWithContext(ctx, lease)
 	}
@@ -141,6 +150,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 	w.values[":nobody"] = text("")
 	w.values[":text"] = text("S")
 	got, err := s.update(ctx, w)
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,10 @@ type LeaseItem struct {
 // isFree tells that anybody may lease the item.
 func (i LeaseItem) isFree(now time.Time) bool { return i.Until.Before(now) }
 
+// after is the first nanosecond after the end that the row shows, of which a fraction isn't
+// read.
+func (i LeaseItem) after() int64 { return min(i.LeaseUntil, math.MaxInt64-1) + 1 }
+
 // isReserved tells that the item was handed over to its holder, and not leased by it
 // yet. That is for people to see, and for planning: no lease may depend on it.
 func (i LeaseItem) isReserved(now time.Time) bool {

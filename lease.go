@@ -14,8 +14,8 @@ type LeaseRequest interface {
 	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of
 	// one worker, and of no other.
 	LesseeID() string
-	// LeaseDuration is how long a lease lasts: over 0, at most 100 years. Each renewal
-	// asks for it again.
+	// LeaseDuration is how long a lease lasts: from 1 millisecond to 100 years, and
+	// better 20 seconds or more. Each renewal asks for it again.
 	LeaseDuration() time.Duration
 }
 

@@ -170,8 +170,9 @@ func (w *wire) callEverything(t *testing.T) {
 		require.NoError(t, err)
 		return l
 	}
-	wanted := seen
-	wanted.LesseeID = "w1"
+	own := seen
+	own.LesseeID = me.id
+	wanted := own
 	wanted.WantedBy = "w2"
 	wanted.WantedUntil = until.UnixNano()
 	leaseAsSeen := func(seen lease.LeaseItem) error {
@@ -182,7 +183,9 @@ func (w *wire) callEverything(t *testing.T) {
 		"ListLeaseIDs":   func() error { _, err := s.ListLeaseIDsWithContext(ctx); return err },
 		"ScanLeaseItems": func() error { _, _, err := s.ScanLeaseItemsWithContext(ctx, "", 0); return err },
 		"Lease":          func() error { held(); return nil },
-		"LeaseAsSeen":    func() error { return errors.Join(leaseAsSeen(seen), leaseAsSeen(wanted)) },
+		"LeaseAsSeen": func() error {
+			return errors.Join(leaseAsSeen(seen), leaseAsSeen(own), leaseAsSeen(wanted))
+		},
 		"RenewLease":     func() error { return s.RenewLeaseWithContext(ctx, held(), until) },
 		"RenewLeaseItem": func() error { _, err := s.RenewLeaseItem(ctx, held(), until, until); return err },
 		"ReleaseLease":   func() error { return s.ReleaseLeaseWithContext(ctx, held()) },

@@ -46,6 +46,7 @@ func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
 		"LeaseRequest is nil":     func() error { return good.HoldShare(ctx, nil, 0, work) },
 		"LesseeID is empty":       func() error { return good.HoldShare(ctx, for30s(""), 0, work) },
 		"LeaseDuration is 0s":     func() error { return good.HoldShare(ctx, worker{"w1", 0}, 0, work) },
+		"LeaseDuration is 30ns":   func() error { return good.HoldShare(ctx, worker{"w1", 30}, 0, work) },
 		"no store":                func() error { return of(nil).HoldShare(ctx, w1, 0, work) },
 		"NewLocker":               func() error { return (&lease.Locker{}).HoldShare(ctx, w1, 0, work) },
 		`hash key "other"`:        func() error { return of(misfit.LockStore).HoldShare(ctx, w1, 0, work) },

@@ -57,9 +57,10 @@ func isNil(request lease.LeaseRequest) bool {
 }
 
 func checkDuration(duration time.Duration) error {
+	const least = time.Millisecond
 	const most = 100 * 365 * 24 * time.Hour
-	if duration <= 0 {
-		return fmt.Errorf("leasetest: LeaseDuration is %v; want more than 0", duration)
+	if duration < least {
+		return fmt.Errorf("leasetest: LeaseDuration is %v; want a millisecond or more", duration)
 	}
 	if duration > most {
 		return fmt.Errorf("leasetest: LeaseDuration is %v; "+

@@ -113,8 +113,8 @@ func (r *row) lease(lessee string, end, now int64) outcome {
 	return applied
 }
 
-// leaseAsSeen is lease, but an own live row must be as it was seen, and keeps its end if that
-// is later. The new tenure remembers that end, as a namesake may rely on it.
+// leaseAsSeen is lease, but a row that has ended must have done so no later than it was seen
+// to, and an own live row must be as it was seen, and keeps its end if that is later. The new tenure remembers that end, as a namesake may rely on it.
 func (r *row) leaseAsSeen(
 	lessee string, seen lease.LeaseItem, predecessor *lease.Lease, end, now int64,
 ) outcome {
@@ -122,6 +122,9 @@ func (r *row) leaseAsSeen(
 		return refused
 	}
 	if !r.isLive(now) {
+		if r.holder != lessee && r.until > seen.LeaseUntil {
+			return refused // Somebody has had it since.
+		}
 		r.wish = wish{}
 		r.begin(lessee, end, 0)
 		return applied

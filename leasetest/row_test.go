@@ -115,7 +115,15 @@ func TestRowLeaseAsSeen(t *testing.T) {
 			freeRow, leaseAs("w2", lease.LeaseItem{}, nil, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
-		"a row that has ended since, whatever was seen": {
+		"another's row that has ended later than it was seen to": {
+			endedRow, leaseAs("w2", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
+			refused, endedRow,
+		},
+		"an own row that has ended later than it was seen to": {
+			endedRow, leaseAs("w1", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
+			applied, row{holder: "w1", token: 6, until: nextEnd},
+		},
+		"a row that has ended since, whatever its token was": {
 			endedRow, leaseAs("w2", newer, nil, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},

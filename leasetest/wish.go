@@ -86,11 +86,7 @@ func (s *Store) HandOverLease(ctx context.Context, l *lease.Lease, until time.Ti
 	l.Discard()
 	t := tenureOf(l)
 
-	result, err := s.write(ctx, &s.counts.Handovers, l.LeaseID, func(r *row, now int64) outcome {
+	return s.give(ctx, &s.counts.Handovers, l, func(r *row, now int64) outcome {
 		return r.handOver(t, s.hostTime(until), now)
 	})
-	if err != nil {
-		return err
-	}
-	return result.orElse(lease.LeaseLostError)
 }
