@@ -100,7 +100,8 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		least, most := c.correction()
 		assert.Zero(t, least)
 		assert.Zero(t, most)
-		assert.True(t, c.known(), "the host's clock stands")
+		_, _, isKnown := c.times(time.Now())
+		assert.True(t, isKnown, "the host's clock stands")
 
 		now := time.Now()
 		c.observe(now, now, now.Add(-time.Minute).UTC().Format(http.TimeFormat))
@@ -111,7 +112,8 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		assert.Equal(t, right, least, header)
 	}
 	var c clock
-	assert.False(t, c.known(), "before the first exchange")
+	_, _, isKnown := c.times(time.Now())
+	assert.False(t, isKnown, "before the first exchange")
 }
 
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
@@ -133,6 +135,51 @@ func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
 	after, ok := e.observe(later, during, during)
 	assert.True(t, ok)
 	assert.Equal(t, e, after, "a step during a request proves nothing")
+}
+
+func TestClockKnowsNothingByAReplyThatSpansAStep(t *testing.T) {
+	for _, step := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		var c clock
+		now := time.Now()
+		date := now.UTC().Format(http.TimeFormat)
+		c.observe(slept(now, -step), now, date)
+		_, _, isKnown := c.times(now)
+		assert.False(t, isKnown, "what knows must have learned")
+		c.observe(now, now, date)
+		_, _, isKnown = c.times(now)
+		assert.True(t, isKnown)
+		c.observe(slept(now, -step), now, date)
+		_, _, isKnown = c.times(now)
+		assert.True(t, isKnown, "another reply has come since the step")
+	}
+}
+
+func TestClockForgetsAtAStep(t *testing.T) {
+	var c clock
+	before := slept(time.Now(), time.Minute)
+	c.observe(before, before, before.UTC().Format(http.TimeFormat))
+	_, _, isKnown := c.times(time.Now())
+	assert.False(t, isKnown)
+}
+
+// TestClockWritesTheEndOfATimeThatWasReadBeforeAStep: how long that time is ahead is what the
+// caller meant.
+func TestClockWritesTheEndOfATimeThatWasReadBeforeAStep(t *testing.T) {
+	for _, step := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		var c clock
+		now := time.Now()
+		c.observe(now, now, now.UTC().Format(http.TimeFormat))
+		then := slept(now, -step).Add(30 * time.Second)
+		_, end, _ := c.times(then)
+		assert.InDelta(t, 30, time.Unix(0, end).Sub(now.Round(0)).Seconds(), 1)
+	}
+	var c clock
+	now := time.Now()
+	c.observe(now, now, now.UTC().Format(http.TimeFormat))
+	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0)} {
+		_, end, _ := c.times(then)
+		assert.Equal(t, then.UnixNano(), end, "to the nanosecond if there was no step")
+	}
 }
 
 // TestOneWrongDateTeachesNothing: a exchange that contradicts what was proved makes others' rows look longer

@@ -58,6 +58,7 @@ var fullStoreMethods = []methodFinder{
 	func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("SaveAttributes") },
 	func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ScanLeaseItemsWithContext") },
 	func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("WantLease") },
+	func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("WithdrawWish") },
 }
 
 type methodFinder func(reflect.Type) (reflect.Method, bool)

@@ -202,7 +202,7 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 
 // heed notes that somebody else wants the item, if it is so.
 func (t *tenure) heed(item LeaseItem) {
-	until := item.wantedUntil(time.Now(), t.state().duration)
+	until := item.wantedUntil(time.Now())
 	if until.IsZero() || item.WantedBy == t.lessee {
 		return
 	}

@@ -80,7 +80,7 @@ func TestPulsesPausesGrowWithinBounds(t *testing.T) {
 	fresh := p.succeeded(at, ms).failed(0, time.Minute)
 	assert.Equal(t, at.Add(200*ms), fresh.next(at, is, fullJitter), "they grow anew")
 
-	p = p.failed(0, 8 * sec)
+	p = p.failed(0, 8*sec)
 	assert.Equal(t, at.Add(2*sec), p.next(at, is, fullJitter), "a quarter of what is left")
 	p = p.failed(0, 0)
 	assert.Equal(t, at.Add(100*ms), p.next(at, is, fullJitter), "but no less than the least")

@@ -263,7 +263,7 @@ func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
 		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
 		time.Sleep(time.Minute)
 		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
-		assert.True(t, stop() == context.Canceled)
+		assert.ErrorIs(t, stop(), context.Canceled) // wrapped, as any of the leases may have been written
 	})
 }
 

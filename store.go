@@ -29,6 +29,9 @@ type fullStore interface {
 	RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	WithdrawWish(
+		ctx context.Context, seen LeaseItem, wantedBy string, until time.Time,
+	) (LeaseItem, error)
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
@@ -41,6 +44,9 @@ type store interface {
 	) (*Lease, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	WithdrawWish(
+		ctx context.Context, seen LeaseItem, wantedBy string, until time.Time,
+	) (LeaseItem, error)
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes attributes) error
 

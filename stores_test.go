@@ -159,6 +159,12 @@ func (s *scanScript) RenewLeaseItem(context.Context, *lease.Lease, time.Time, ti
 
 func (s *scanScript) WantLease(context.Context, lease.LeaseItem, string, time.Time) error { return nil }
 
+func (s *scanScript) WithdrawWish(
+	_ context.Context, seen lease.LeaseItem, _ string, _ time.Time,
+) (lease.LeaseItem, error) {
+	return seen, nil
+}
+
 func (s *scanScript) HandOverLease(context.Context, *lease.Lease, time.Time) error { return nil }
 
 func (s *scanScript) SaveAttributes(context.Context, *lease.Lease, map[string]*dynamodb.AttributeValue) error {
@@ -245,6 +251,12 @@ func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) er
 
 func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
 	return s.to.WantLease(ctx, seen, by, until)
+}
+
+func (s *hooked) WithdrawWish(
+	ctx context.Context, seen lease.LeaseItem, by string, until time.Time,
+) (lease.LeaseItem, error) {
+	return s.to.WithdrawWish(ctx, seen, by, until)
 }
 
 func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {

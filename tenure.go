@@ -164,6 +164,12 @@ func (t *tenure) tick() {
 	time.AfterFunc(min(left, nap, time.Second), t.tick)
 }
 
+// isSettled tells that what becomes of the row is known, or its holder's business.
+func (t *tenure) isSettled() bool {
+	is := t.state()
+	return is.discarded || is.fate != notFreed
+}
+
 // handsOver tells that the item is to be handed over when it is released: its work was
 // told to end for somebody who wants it.
 func (t *tenure) handsOver() bool {

@@ -263,3 +263,28 @@ func TestStoreSwitchesMayBeUsedAtAnyTime(t *testing.T) {
 		assert.NotZero(b, b.Counts().Faulty)
 	})
 }
+
+// A release whose reply was lost is no loss, though another has the item by then.
+func TestStoreReleaseWhoseReplyWasLostIsNoLoss(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		l := b.obtain("w1")
+		b.SetLoseReplies(true)
+		assert.ErrorIs(b, b.locker.ReleaseLease(l), leasetest.ConnectionError)
+		b.SetLoseReplies(false)
+		_, err := b.Store.Lease("a", for30s("w2"), time.Now().Add(30*time.Second))
+		require.NoError(b, err)
+		assert.NoError(b, b.locker.ReleaseLease(l))
+		assert.Zero(b, b.locker.Stats().Lost)
+	})
+	inBubble(t, func(b *bubble) {
+		l := b.obtain("w1")
+		b.SetLoseReplies(true)
+		assert.ErrorIs(b, b.locker.ReleaseLease(l), leasetest.ConnectionError)
+		b.SetLoseReplies(false)
+		b.Steal("a", "w1", 30*time.Second)
+		assert.True(b, b.locker.ReleaseLease(l) == lease.LeaseLostError, "of the own name")
+		b.Steal("a", "w2", 30*time.Second)
+		b.sleepUntil(28 * time.Second)
+		assert.True(b, b.locker.ReleaseLease(l) == lease.LeaseLostError, "at its end")
+	})
+}
