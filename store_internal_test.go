@@ -63,10 +63,12 @@ func (*wrapsAll) RenewLeaseItem(
 }
 func (*wrapsAll) ReleaseLeaseWithContext(context.Context, *Lease) error         { return nil }
 func (*wrapsAll) WantLease(context.Context, LeaseItem, string, time.Time) error { return nil }
-func (*wrapsAll) WithdrawWish(context.Context, LeaseItem, string, time.Time) (LeaseItem, error) {
+func (*wrapsAll) HandOverLease(context.Context, *Lease, time.Time) error        { return nil }
+func (*wrapsAll) WithdrawWish(
+	context.Context, LeaseItem, string, time.Time,
+) (LeaseItem, error) {
 	return LeaseItem{}, nil
 }
-func (*wrapsAll) HandOverLease(context.Context, *Lease, time.Time) error { return nil }
 func (w *wrapsAll) SaveAttributes(c context.Context, l *Lease, a attributes) error {
 	return w.LockStore.SaveAttributes(c, l, a)
 }
@@ -93,10 +95,12 @@ func (wrapsValue) RenewLeaseItem(
 }
 func (wrapsValue) ReleaseLeaseWithContext(context.Context, *Lease) error         { return nil }
 func (wrapsValue) WantLease(context.Context, LeaseItem, string, time.Time) error { return nil }
-func (wrapsValue) WithdrawWish(context.Context, LeaseItem, string, time.Time) (LeaseItem, error) {
+func (wrapsValue) HandOverLease(context.Context, *Lease, time.Time) error        { return nil }
+func (wrapsValue) WithdrawWish(
+	context.Context, LeaseItem, string, time.Time,
+) (LeaseItem, error) {
 	return LeaseItem{}, nil
 }
-func (wrapsValue) HandOverLease(context.Context, *Lease, time.Time) error { return nil }
 func (w wrapsValue) SaveAttributes(c context.Context, l *Lease, a attributes) error {
 	return w.LockStoreMethods.SaveAttributes(c, l, a)
 }
