@@ -124,6 +124,10 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 	}
 	_, err := (<-beat).returned()
 	loss := lossOf(t.leaseID, over, err)
+	isUntold := loss == nil && err == errLeft // What fails of a store, the Locker has told of.
+	if isUntold {
+		logError("Heartbeat Ended", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err)
+	}
 	if loss == nil && releaseErr == LeaseLostError {
 		return releaseErr
 	}

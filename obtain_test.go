@@ -611,6 +611,7 @@ func TestObtainLeaseEndsAWriteThatHangsAfterAMinute(t *testing.T) {
 		time.Sleep(29 * time.Second)
 		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})
 		assert.True(t, err == lease.LeaseNotObtainedError, "the item is busy, got %v", err)
+		synctest.Wait()
 		s.hook = nil
 		time.Sleep(2 * time.Second)
 		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})

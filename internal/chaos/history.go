@@ -67,8 +67,7 @@ func NewRecorder(dir, name string) (*Recorder, error) {
 	return &Recorder{file: file}, err
 }
 
-// Add appends an event. It panics if it can't: a history with holes proves nothing. What comes
-// after Close, by what a worker left in the background, is of no tenure's work.
+// Add appends an event. It panics if it can't: a history with holes proves nothing.
 func (r *Recorder) Add(e Event) {
 	line, err := json.Marshal(e)
 	if err == nil {
@@ -76,7 +75,7 @@ func (r *Recorder) Add(e Event) {
 		defer r.mu.Unlock()
 		_, err = r.file.Write(append(line, '\n'))
 	}
-	if err != nil && !errors.Is(err, os.ErrClosed) {
+	if err != nil {
 		panic(fmt.Sprintf("chaos: can't record %+v: %v", e, err))
 	}
 }
