@@ -107,6 +107,7 @@ type run struct {
 	locker        *lease.Locker
 	asked         sync.Map // when the last write that leases was first sent, by item
 	watching      sync.WaitGroup
+	underWay      atomic.Int32 // requests
 	stopping      <-chan struct{}
 
 	mu   sync.Mutex // guards:
@@ -124,6 +125,7 @@ func (w worker) run(ctx context.Context) error {
 	defer transport.CloseIdleConnections()
 	r := newRun(w, history, transport)
 	r.stopping = ctx.Done()
+	defer r.waitForQuiet()
 	defer r.watching.Wait()
 	if w.ClockError != 0 {
 		r.settleClock(ctx)
@@ -134,6 +136,18 @@ func (w worker) run(ctx context.Context) error {
 		r.sleep(ctx, r.rest())
 	}
 	return nil
+}
+
+// waitForQuiet waits for what goes on in the background: writes whose caller gave them up, and
+// the releases of what they obtained all the same.
+func (r *run) waitForQuiet() {
+	const looks = 10
+	for quiet := 0; quiet < looks; quiet++ {
+		if r.underWay.Load() > 0 {
+			quiet = 0
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // rest is how long it lets others have what it had, at the most.
@@ -150,6 +164,8 @@ func newRun(w worker, history *chaos.Recorder, transport *http.Transport) *run {
 	config := aws.NewConfig().WithHTTPClient(client).WithMaxRetries(w.Retries)
 	r.guard = ddblocal.NewClient(w.Guards, config, aws.NewConfig().WithMaxRetries(0))
 	r.leases = ddblocal.NewClient(w.Endpoint, config)
+	r.leases.Handlers.Validate.PushFront(func(*request.Request) { r.underWay.Add(1) })
+	r.leases.Handlers.Complete.PushBack(func(*request.Request) { r.underWay.Add(-1) })
 	r.leases.Handlers.Send.PushFront(r.sending)
 	r.leases.Handlers.Complete.PushBack(r.completed)
 	r.store = lease.NewLockStore(r.leases, w.Table, "id")
