@@ -243,3 +243,10 @@ func TestShiftGoesDeep(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"Items":[{"LeaseUntil":{"N":"1700000001000000000"}},{"M":{"L":[{"N":"1700000001000000001"}]}}],"N":{"S":"x"}}`, string(got))
 }
+
+// TestShiftLeavesForeverAlone: a sum would be before all times, and the request senseless.
+func TestShiftLeavesForeverAlone(t *testing.T) {
+	value := map[string]any{"N": "9223372036854775807"}
+	shift(value, time.Minute)
+	assert.Equal(t, map[string]any{"N": "9223372036854775807"}, value)
+}
