@@ -107,6 +107,7 @@ func TestEachFault(t *testing.T) {
 		Throttled:        {400, 0, 0},
 		Failed:           {500, 0, 0},
 		FailedAfter:      {500, 1, 1},
+		Foreign:          {503, 0, 0},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			u := newUpstream(t)
@@ -129,6 +130,10 @@ func TestEachFault(t *testing.T) {
 				assert.Equal(t, want.status, got.StatusCode)
 				date, err := http.ParseTime(got.Header.Get("Date"))
 				assert.NoError(t, err)
+				if fault == Foreign {
+					date = date.Add(-foreignClock)
+					assert.Empty(t, got.Header.Get("X-Amzn-Requestid"))
+				}
 				assert.WithinRange(t, date, asked.Add(-time.Second), time.Now())
 			}
 			p.Calm()
@@ -138,7 +143,7 @@ func TestEachFault(t *testing.T) {
 			assert.Equal(t, "A", recorded[0].Lessee)
 		})
 	}
-	assert.Len(t, AnyFault, 12)
+	assert.Len(t, AnyFault, 13)
 }
 
 func TestErrorsAreDynamoDBs(t *testing.T) {
