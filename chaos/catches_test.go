@@ -75,9 +75,6 @@ var variants = []variant{
 		"a reply that spans a step of the clock counts as heard", 1, chaos.Overlap,
 		stepped(worker{Step: isMistaken}),
 		stepped(worker{Step: isNoticed, ClockError: 40 * time.Millisecond}),
-	}, {
-		"a proxy's answer teaches the clock", 1, chaos.Overlap,
-		answeredForDynamoDB(true), answeredForDynamoDB(false),
 	},
 }
 
