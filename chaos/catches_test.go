@@ -137,12 +137,6 @@ func stepped(w worker) circumstances {
 	}
 }
 
-// answeredForDynamoDB are workers behind a proxy that often answers itself.
-func answeredForDynamoDB(forged bool) circumstances {
-	o := chaos.Options{Rate: 0.5, Faults: []string{chaos.Foreign}, Forged: forged}
-	return several(3, worker{}, o)
-}
-
 // darkened is a worker in black holes that are longer than its lease, and another.
 func darkened(how string) circumstances {
 	return func(f *fleet) {

@@ -125,9 +125,6 @@ const foreignClock = 10 * time.Minute
 // answerForDynamoDB is what a load balancer does that finds no server.
 func (x *exchange) answerForDynamoDB() {
 	x.setDate(x.w, time.Now().Add(foreignClock))
-	if x.opt.Forged {
-		x.setRequestID(x.w)
-	}
 	x.w.WriteHeader(http.StatusServiceUnavailable)
 	io.WriteString(x.w, "no server is available")
 }

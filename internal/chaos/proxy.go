@@ -31,9 +31,6 @@ type Options struct {
 	// that is.
 	OwnDate bool
 
-	// Forged gives request IDs to the fault Foreign, as DynamoDB's own answers have.
-	Forged bool
-
 	// Rewrite, if set, may change the body of a request of that operation.
 	Rewrite func(operation string, body map[string]any)
 
@@ -246,13 +243,9 @@ func (p *Proxy) answer(w http.ResponseWriter, reply *reply) {
 func (p *Proxy) refuse(w http.ResponseWriter, status int, code string) {
 	p.setDate(w, time.Now())
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	p.setRequestID(w)
+	w.Header().Set("X-Amzn-Requestid", fmt.Sprintf("chaos-%016x", rand.Uint64()))
 	w.WriteHeader(status)
 	fmt.Fprintf(w, `{"__type":%q,"message":"made by the chaos proxy"}`, code)
-}
-
-func (p *Proxy) setRequestID(w http.ResponseWriter) {
-	w.Header().Set("X-Amzn-Requestid", fmt.Sprintf("chaos-%016x", rand.Uint64()))
 }
 
 func (p *Proxy) setDate(w http.ResponseWriter, date time.Time) {
