@@ -2,8 +2,10 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -450,4 +452,121 @@ func several(prefix string, n int) (ids []string) {
 		ids = append(ids, fmt.Sprintf("%s-%d", prefix, i))
 	}
 	return ids
+}
+
+// TestShareOfWorkThatTakesMinutesToReturnIsAskedForOnce: its wish is prolonged for as long as the
+// work is ending, so that the wisher doesn't ask elsewhere too.
+func TestShareOfWorkThatTakesMinutesToReturnIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	simulate(t, 50, func(f *simulation) {
+		f.startAll(1, 0, slowly(5*time.Minute))
+		f.until("held", 2*time.Minute, f.held)
+		time.Sleep(time.Minute)
+		f.moved()
+		f.startSome(1, 1, 0, slowly(5*time.Minute))
+		time.Sleep(4 * time.Hour)
+		of, _ := f.counts()
+		moves := f.moved()
+		f.Logf("%v after %d moves", of, moves)
+		assert.Equal(f, 25, of["w1"])
+		assert.Equal(f, 25, moves)
+	})
+}
+
+// slowly is a worker whose work takes just so long to return, unless its lease ends.
+func slowly(returns time.Duration) func(w *sharer) {
+	return func(w *sharer) {
+		w.work = func(ctx context.Context, l *lease.Lease) error {
+			w.begin(l)
+			defer w.end(l)
+			<-ctx.Done()
+			select {
+			case <-time.After(returns):
+			case <-l.Context().Done():
+			case <-w.over:
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// staying returns how a share ends that was started on that store, and stopped after a while.
+func staying(t *testing.T, store *hooked, most int, after time.Duration, before func()) error {
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- lease.NewLocker(store).HoldShare(ctx, for30s("w1"), most, untilDone) }()
+	time.Sleep(after)
+	before()
+	stop()
+	return <-done
+}
+
+func TestHoldShareNamesWhatStaysLeasedToIt(t *testing.T) {
+	t.Parallel()
+	end := func() {}
+	for name, c := range map[string]struct {
+		want string // "" for nothing
+		run  func(t *testing.T, s *leasetest.Store) error
+	}{
+		"nothing": {"", func(t *testing.T, s *leasetest.Store) error {
+			return staying(t, &hooked{to: s}, 0, time.Minute, end)
+		}},
+		"what it had before a restart, beyond its limit": {"2 items", func(t *testing.T, s *leasetest.Store) error {
+			before := lease.NewLocker(s)
+			for range 3 {
+				_, err := before.ObtainLease(worker{"w1", time.Hour})
+				require.NoError(t, err)
+			}
+			return staying(t, &hooked{to: s}, 1, 5*time.Minute, end)
+		}},
+		"nothing that it leased too late": {"", func(t *testing.T, s *leasetest.Store) error {
+			lost := &hooked{to: s, applied: func(ctx context.Context, seen lease.LeaseItem) {
+				if seen.LeaseID == "a" {
+					<-ctx.Done()
+				}
+			}}
+			defer func() {
+				items, _, err := s.ScanLeaseItems("", 0)
+				assert.NoError(t, err)
+				for _, item := range items {
+					assert.Empty(t, item.LesseeID, "%+v", item)
+				}
+			}()
+			return staying(t, lost, 0, 2*time.Second, end)
+		}},
+		"what it could not release before": {"1 items", func(t *testing.T, s *leasetest.Store) error {
+			client := s.NewClient()
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			var once sync.Once
+			work := func(ctx context.Context, l *lease.Lease) error {
+				isFirst := false
+				once.Do(func() { isFirst = true })
+				if !isFirst {
+					return untilDone(ctx, l)
+				}
+				time.Sleep(10 * time.Second)
+				client.SetError(leasetest.AccessDeniedError)
+				time.AfterFunc(time.Second, func() { client.SetError(nil) })
+				return errors.New("broken")
+			}
+			go func() { done <- lease.NewLocker(client).HoldShare(ctx, for30s("w1"), 0, work) }()
+			time.Sleep(12 * time.Second)
+			stop()
+			return <-done
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := c.run(t, leasetest.NewStore("a", "b", "c"))
+				assert.ErrorIs(t, err, context.Canceled)
+				if c.want == "" {
+					assert.Equal(t, context.Canceled, err)
+					return
+				}
+				assert.ErrorContains(t, err, c.want)
+				time.Sleep(2 * time.Minute)
+			})
+		})
+	}
 }

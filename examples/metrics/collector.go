@@ -52,6 +52,10 @@ var (
 		"races_lost_total",
 		"Items that another worker took first, or that had gone.",
 	)
+	namesakes = desc(
+		"namesakes_total",
+		"Shares that met another process of their name.",
+	)
 	looks          = desc("looks_total", "Looks at the table that succeeded.")
 	failedRenewals = desc(
 		"failed_renewals_total",
@@ -101,6 +105,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	f.count(lost, s.Lost)
 	f.count(expired, s.Expired)
 	f.count(racesLost, s.RacesLost)
+	f.count(namesakes, s.Namesakes)
 	f.count(looks, s.Looks)
 	f.count(failedRenewals, s.FailedRenewals)
 	f.count(failedLooks, s.FailedLooks)
