@@ -97,6 +97,7 @@ func (f *fleet) crew() {
 	wrongRestarted := wrongSharing
 	wrongRestarted.Restarted = true
 	f.child(slow, wrongRestarted)
+	lastName := f.children[len(f.children)-1].settings.Lessee
 	f.later(f.weather, worker{How: isSharing})
 	f.start(fast, wrongSharing)
 	f.start(f.weather, worker{How: isSharing, Most: 1})
@@ -107,6 +108,7 @@ func (f *fleet) crew() {
 	for range 3 {
 		f.start(f.weather, worker{})
 	}
+	f.double = f.worker(f.weather, worker{How: isSharing, Lessee: lastName, Restarted: true})
 }
 
 // storm makes faults for as long as was asked for, and until all sorts of things have happened.
@@ -122,6 +124,7 @@ func (f *fleet) storm(server *server) {
 	}
 	faults.Go(func() { f.crash(ctx, server, f.random(300)) })
 	faults.Go(func() { f.operate(ctx, f.random(400)) })
+	faults.Go(func() { f.haunt(ctx, f.random(500)) })
 
 	begin := time.Now()
 	sleep(ctx, *duration)
@@ -148,7 +151,7 @@ func (f *fleet) missing() []string {
 		"guarded write refused": report.Refused,
 	}
 	kinds := slices.Concat(chaos.AnyFault, []string{
-		chaos.BlackHole, killed, terminated, stopped, operated, crashed, clockStepped,
+		chaos.BlackHole, killed, terminated, stopped, operated, crashed, clockStepped, doubled,
 	})
 	for _, kind := range kinds {
 		counts[kind] = report.Faults[kind]

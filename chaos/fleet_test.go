@@ -46,6 +46,7 @@ type fleet struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	steady   atomic.Bool // locals that share stay
+	double   worker      // has the name of another
 
 	mu      sync.Mutex // guards:
 	lessees []string   // of all workers so far

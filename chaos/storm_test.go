@@ -28,6 +28,7 @@ const (
 	crashed    = "DynamoDB Local killed and started again"
 
 	clockStepped = "clock stepped during a request"
+	doubled      = "a second worker of one name"
 )
 
 // darken puts a proxy into a black hole from time to time.
@@ -203,5 +204,18 @@ func (s *server) start(ctx context.Context) (err error) {
 func (s *server) stop() {
 	if s.running != nil { // else it could not be started again
 		assert.NoError(s.t, s.running.Stop())
+	}
+}
+
+// haunt has a worker with the name of another come and go. Each of the two finds that out, and
+// ends its share.
+func (f *fleet) haunt(ctx context.Context, r *rand.Rand) {
+	lease := f.template.Duration
+	double := &local{settings: f.double}
+	for pause(ctx, r, lease, 3*lease) {
+		f.fault(f.double.Lessee, doubled)
+		double = double.again(f, lease)
+		pause(ctx, r, lease, 3*lease)
+		double.stop()
 	}
 }
