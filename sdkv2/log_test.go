@@ -28,7 +28,8 @@ func TestLogOfV2IsEmptyWhereNothingIsWrong(t *testing.T) {
 	})
 	client := &http.Client{Transport: newTransport(t)}
 	ddb := sdkv2.NewFromConfig(configOf(client, s.URL), func(o *v2.Options) { o.Logger = logger })
-	for range 3 {
+	const requests = 20
+	for range requests {
 		require.NoError(t, list(ddb))
 	}
 	if line := said.Load(); line != nil {
@@ -38,5 +39,7 @@ func TestLogOfV2IsEmptyWhereNothingIsWrong(t *testing.T) {
 	for _, r := range s.all() {
 		from[r.RemoteAddr] = true
 	}
-	assert.Len(t, from, 1, "connections")
+
+	// The next request may come a moment before the connection of the last one is idle.
+	assert.Less(t, len(from), requests/2, "connections")
 }
