@@ -83,7 +83,7 @@ func (p *planner) isFreed(item LeaseItem) bool {
 func (p *planner) noteEnd(end workEnd) {
 	token := p.working[end.leaseID]
 	p.ended[end.leaseID] = ended{token: token, freed: end.freed, taken: end.lost && token != 0}
-	isLeft := !end.freed && !end.lost
+	isLeft := !end.freed && !end.rowEnd.IsZero()
 	if isLeft {
 		p.stays[end.leaseID] = end.rowEnd
 	}
@@ -111,12 +111,14 @@ func (p *planner) staying(now time.Time) (n int, last time.Time) {
 	return n, last
 }
 
-// leave returns the last step of a worker that ends: it withdraws its wishes.
+// leave returns the last step of a worker that ends: it withdraws its wishes, and forgets
+// them.
 func (p *planner) leave() step {
 	last := step{kind: withdrawWishes}
 	for _, wish := range p.wishes {
 		c := candidate{LeaseItem: wish.item, wishUntil: wish.until}
 		last.items = append(last.items, c)
 	}
+	clear(p.wishes)
 	return last
 }

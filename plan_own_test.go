@@ -117,8 +117,12 @@ func TestPlannerSaysWhatStaysLeasedToIt(t *testing.T) {
 		}, time.Time{}},
 		"nothing that was lost": {func(p *planner) {
 			works(p)
-			p.workEnded(noon, workEnd{leaseID: "a", lost: true, rowEnd: end})
+			p.workEnded(noon, workEnd{leaseID: "a", lost: true})
 		}, time.Time{}},
+		"what it no longer relied on, but couldn't release": {func(p *planner) {
+			works(p)
+			p.workEnded(noon, workEnd{leaseID: "a", lost: true, rowEnd: end})
+		}, end},
 		"what may have been leased": {func(p *planner) { p.failed(noon, "a") }, noon.Add(thirty)},
 		"not if a look shows that it wasn't": {func(p *planner) {
 			p.failed(noon, "a")
@@ -153,6 +157,7 @@ func TestPlannerThatLeavesWithdrawsItsWishes(t *testing.T) {
 	assert.Len(t, last.items, 1)
 	assert.Equal(t, was.wished[0], last.items[0].LeaseID)
 	assert.Equal(t, noon.Add(25*sec), last.items[0].wishUntil, "as it was written")
+	assert.Empty(t, p.leave().items, "once")
 }
 
 func TestPlannerGivesBackWhatWasHandedOverAndIsOfNoUse(t *testing.T) {

@@ -20,12 +20,8 @@ func (s *share) stop(ctx context.Context) {
 	}
 }
 
-// leave withdraws the wishes, once.
+// leave withdraws the wishes that are noted, each once.
 func (s *share) leave(ctx context.Context) {
-	if s.hasLeft {
-		return
-	}
-	s.hasLeft = true
 	if last := s.plan.leave(); len(last.items) > 0 {
 		s.do(ctx, last)
 	}
