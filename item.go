@@ -30,6 +30,10 @@ func (i LeaseItem) isReserved(now time.Time) bool {
 	return i.WantedBy == i.LesseeID && !i.wishEnd().Before(now)
 }
 
+// isHandedOver tells of a row that its holder has not leased yet since it was handed over to
+// it: its lease would have removed the wish.
+func (i LeaseItem) isHandedOver() bool { return i.WantedUntil > 0 && i.WantedBy == i.LesseeID }
+
 // isWanted tells that somebody's wish for the item counts now.
 func (i LeaseItem) isWanted(now time.Time) bool { return !i.wantedUntil(now).IsZero() }
 

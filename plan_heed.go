@@ -6,7 +6,7 @@ import "time"
 
 // wishMade is a wish of this worker.
 type wishMade struct {
-	item    LeaseItem // as it was when it was wished for
+	item    LeaseItem // as it was when it was wished for, but for a later token of its holder's
 	at      time.Time // when
 	until   time.Time // until when it was to count
 	sure    bool      // it was written
@@ -52,6 +52,9 @@ func (p *planner) listen(now time.Time, items []LeaseItem) {
 		}
 		switch p.fateOf(now, wish, item) {
 		case wishPending:
+			if item.WantedBy == p.me { // Its holder may have been restarted: that is a new tenure.
+				wish.item.FencingToken = item.FencingToken
+			}
 			p.wishes[item.LeaseID] = wish
 		case wishGranted:
 			if !wish.granted {

@@ -14,8 +14,9 @@ type ended struct {
 
 // news is what a look has shown of the own rows.
 type news struct {
-	wanted   []LeaseItem // that this worker works on, as others may want them
-	namesake *LeaseItem  // that another process of this worker's name has leased; nil: none
+	wanted []LeaseItem // that this worker works on, as others may want them
+	// that another process of this worker's name has leased, or another part of this one
+	namesakes []LeaseItem
 }
 
 // compare compares what a look has shown with what this worker has and had.
@@ -40,7 +41,7 @@ func (p *planner) compareOwn(item LeaseItem, seen *news) {
 	token, works := p.working[item.LeaseID]
 	switch {
 	case p.isNamesakes(item):
-		seen.namesake = &item
+		seen.namesakes = append(seen.namesakes, item)
 	case works && item.FencingToken == token:
 		seen.wanted = append(seen.wanted, item)
 	case !works && !p.isFreed(item):
@@ -62,6 +63,9 @@ func (p *planner) forgetEnded(items []LeaseItem) {
 // isNamesakes tells of an own row that a later tenure has than this worker's, which it
 // works under or which was taken from it.
 func (p *planner) isNamesakes(item LeaseItem) bool {
+	if item.isHandedOver() { // by who took it from this worker
+		return false
+	}
 	if token, works := p.working[item.LeaseID]; works {
 		return token != 0 && item.FencingToken > token
 	}
@@ -79,7 +83,7 @@ func (p *planner) isFreed(item LeaseItem) bool {
 func (p *planner) noteEnd(end workEnd) {
 	token := p.working[end.leaseID]
 	p.ended[end.leaseID] = ended{token: token, freed: end.freed, taken: end.lost && token != 0}
-	isLeft := !end.freed && !end.lost
+	isLeft := !end.freed && !end.rowEnd.IsZero()
 	if isLeft {
 		p.stays[end.leaseID] = end.rowEnd
 	}
@@ -107,12 +111,14 @@ func (p *planner) staying(now time.Time) (n int, last time.Time) {
 	return n, last
 }
 
-// leave returns the last step of a worker that ends: it withdraws its wishes.
+// leave returns the last step of a worker that ends: it withdraws its wishes, and forgets
+// them.
 func (p *planner) leave() step {
 	last := step{kind: withdrawWishes}
 	for _, wish := range p.wishes {
 		c := candidate{LeaseItem: wish.item, wishUntil: wish.until}
 		last.items = append(last.items, c)
 	}
+	clear(p.wishes)
 	return last
 }

@@ -20,19 +20,23 @@ func TestPlannerFindsNamesakesByLaterTokens(t *testing.T) {
 		works(p)
 		p.workEnded(noon, workEnd{leaseID: "a", lost: true})
 	}
+	handed := ofToken(wantedBy(mine, "me", sec), 8)
+	longHanded := ofToken(wantedBy(mine, "me", -1), 8)
 	for name, c := range map[string]struct {
 		before func(p *planner)
 		item   LeaseItem
 		want   bool
 	}{
-		"of an item that it works on":            {works, ofToken(mine, 8), true},
-		"not by its own token":                   {works, ofToken(mine, 7), false},
-		"not by an older look":                   {works, ofToken(mine, 6), false},
-		"not of another's":                       {works, ofToken(heldItem("a", "w1", sec), 8), false},
-		"not of one that has ended":              {works, ofToken(heldItem("a", "me", -1), 8), false},
-		"of an item that was taken from it":      {wasTaken, ofToken(mine, 8), true},
-		"not of one that it may try to get back": {wasTaken, ofToken(mine, 7), false},
-		"not of one that it never had":           {func(*planner) {}, ofToken(mine, 8), false},
+		"of an item that it works on":                          {works, ofToken(mine, 8), true},
+		"not by its own token":                                 {works, ofToken(mine, 7), false},
+		"not by an older look":                                 {works, ofToken(mine, 6), false},
+		"not of another's":                                     {works, ofToken(heldItem("a", "w1", sec), 8), false},
+		"not of one that has ended":                            {works, ofToken(heldItem("a", "me", -1), 8), false},
+		"of an item that was taken from it":                    {wasTaken, ofToken(mine, 8), true},
+		"not of one that it may try to get back":               {wasTaken, ofToken(mine, 7), false},
+		"not of one that was handed over to it by who took it": {wasTaken, handed, false},
+		"nor when the wish for that is over":                   {wasTaken, longHanded, false},
+		"not of one that it never had":                         {func(*planner) {}, ofToken(mine, 8), false},
 		"not of one that it released": {func(p *planner) {
 			works(p)
 			p.workEnded(noon, workEnd{leaseID: "a", freed: true})
@@ -56,7 +60,7 @@ func TestPlannerFindsNamesakesByLaterTokens(t *testing.T) {
 		p := unlimited()
 		c.before(p)
 		_, own := p.looked(noon, pageOf([]LeaseItem{c.item}), nothingUsed)
-		assert.Equal(t, c.want, own.namesake != nil, name)
+		assert.Equal(t, c.want, len(own.namesakes) > 0, name)
 	}
 }
 
@@ -113,8 +117,12 @@ func TestPlannerSaysWhatStaysLeasedToIt(t *testing.T) {
 		}, time.Time{}},
 		"nothing that was lost": {func(p *planner) {
 			works(p)
-			p.workEnded(noon, workEnd{leaseID: "a", lost: true, rowEnd: end})
+			p.workEnded(noon, workEnd{leaseID: "a", lost: true})
 		}, time.Time{}},
+		"what it no longer relied on, but couldn't release": {func(p *planner) {
+			works(p)
+			p.workEnded(noon, workEnd{leaseID: "a", lost: true, rowEnd: end})
+		}, end},
 		"what may have been leased": {func(p *planner) { p.failed(noon, "a") }, noon.Add(thirty)},
 		"not if a look shows that it wasn't": {func(p *planner) {
 			p.failed(noon, "a")
@@ -149,6 +157,7 @@ func TestPlannerThatLeavesWithdrawsItsWishes(t *testing.T) {
 	assert.Len(t, last.items, 1)
 	assert.Equal(t, was.wished[0], last.items[0].LeaseID)
 	assert.Equal(t, noon.Add(25*sec), last.items[0].wishUntil, "as it was written")
+	assert.Empty(t, p.leave().items, "once")
 }
 
 func TestPlannerGivesBackWhatWasHandedOverAndIsOfNoUse(t *testing.T) {

@@ -36,7 +36,7 @@ type workEnd struct {
 	failed    bool      // the work returned an error
 	lost      bool      // the item was lost or retired
 	freed     bool      // the item was released
-	rowEnd    time.Time // until when its row stays leased, if it wasn't
+	rowEnd    time.Time // until when its row stays leased otherwise; zero: it isn't this worker's
 }
 
 // workEnded leaves an item to others for a while whose work has ended, unless it was lost.

@@ -125,13 +125,16 @@ func (p *planner) endTakingOwn() []candidate {
 func (p *planner) takeFree() taking {
 	r := &p.round
 	free := len(r.free)
-	room := p.room() - len(p.wishes)
 	if r.unseen {
-		return takingOf(r.free, min(free, room))
+		return takingOf(r.free, min(free, p.room()))
 	}
 	share := divideUp(len(r.items), len(r.counts))
 	mine := r.counts[p.me] + r.longFree // with all that have long been free
 	fresh := min(free-r.longFree, max(0, share-mine))
+
+	// Room is kept for what was wished for. But who heeds no wish keeps no item free.
+	kept := p.room() - len(p.wishes)
+	room := max(kept, min(r.longFree, p.room()))
 	t := takingOf(r.free, min(r.longFree+fresh, room))
 	t.want = min(t.want, p.batch)
 	return t
@@ -184,8 +187,8 @@ func takingOf(candidates []candidate, want int) taking {
 
 // late is how many answers of the taking have not come yet.
 func (p *planner) late() (n int) {
-	for leaseID := range p.round.taking.asked {
-		if p.busy[leaseID] {
+	for leaseID := range p.busy {
+		if p.round.taking.asked[leaseID] {
 			n++
 		}
 	}

@@ -378,3 +378,36 @@ func TestSharesAreRoundedUp(t *testing.T) {
 		assert.Equal(t, want, divideUp(n, 3))
 	}
 }
+
+func TestPlannerLeasesWhatHasLongBeenFreeWhateverIsWishedFor(t *testing.T) {
+	t.Parallel()
+	p := plannerOf(1, greatest)
+	items := heldBy("deaf", 3)
+	items[0] = wantedBy(items[0], "me", 10*sec)
+	noteWish(p, noon, items[0])
+	items = append(items, LeaseItem{LeaseID: "free"})
+	assert.Empty(t, play(p, noon, items).leased, "its room is for what it wished for")
+	was := play(p, noon.Add(4*sec), items)
+	assert.Equal(t, [][]string{{"free"}}, was.leased, "who was asked may be deaf")
+}
+
+func TestPlannerTriesItemsThatItHasNotSeenOneByOneAtNoGrowingCost(t *testing.T) {
+	t.Parallel()
+	p := plannerOf(1, greatest)
+	seen := page{unseen: true}
+	for _, item := range heldBy("w1", 100_000) {
+		seen.items = append(seen.items, LeaseItem{LeaseID: item.LeaseID})
+	}
+	start := time.Now()
+	next, _ := p.looked(noon, seen, nothingUsed)
+	tried := 0
+	for next.kind != lookAgain {
+		tried += len(next.items)
+		for _, c := range next.items {
+			p.outrun(c.LeaseID)
+		}
+		next = p.next(noon, true)
+	}
+	assert.Equal(t, 100_000, tried)
+	assert.Less(t, time.Since(start), 20*time.Second, "it took a minute when each step went through all")
+}

@@ -92,15 +92,14 @@ type share struct {
 	ended   chan workRun        // a work has ended
 
 	hasLooked bool  // a look has succeeded
-	hasLeft   bool  // the last step has begun
 	failure   error // what ends the share, whatever ctx says
 	panicked  any   // what one of the caller's functions panicked with
 }
 
-// run is the loop. It ends when ctx is done, and nothing is under way.
+// run is the loop. It ends when the share was stopped, and nothing is under way.
 func (s *share) run(ctx context.Context) error {
 	done := ctx.Done()
-	for ctx.Err() == nil || s.isBusy() {
+	for done != nil || s.isBusy() {
 		select {
 		case <-s.timer.C:
 			s.look(ctx)
@@ -249,7 +248,9 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		failed:    err != nil,
 		lost:      is.isGone(err != nil),
 		freed:     w.tenure.isSettled(),
-		rowEnd:    w.tenure.freeAt(),
+	}
+	if is.phase != lost {
+		end.rowEnd = w.tenure.freeAt()
 	}
 	rest := s.plan.workEnded(now, end)
 	if w.end.panicked != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,12 +20,8 @@ func (s *share) stop(ctx context.Context) {
 	}
 }
 
-// leave withdraws the wishes, once.
+// leave withdraws the wishes that are noted, each once.
 func (s *share) leave(ctx context.Context) {
-	if s.hasLeft {
-		return
-	}
-	s.hasLeft = true
 	if last := s.plan.leave(); len(last.items) > 0 {
 		s.do(ctx, last)
 	}
@@ -51,15 +48,26 @@ func (s *share) heed(own news) {
 	for _, item := range own.wanted {
 		s.works[item.LeaseID].heed(item)
 	}
-	if own.namesake == nil || s.failure != nil {
+	i := slices.IndexFunc(own.namesakes, s.isNamesakes)
+	if i < 0 || s.failure != nil {
 		return
 	}
+	namesake := own.namesakes[i]
 	s.locker.count(func(stats *LockerStats) { stats.Namesakes++ })
 	logError("Lessee ID In Use", "lessee_id", s.request.lessee,
-		"lease_id", own.namesake.LeaseID, "fencing_token", own.namesake.FencingToken)
+		"lease_id", namesake.LeaseID, "fencing_token", namesake.FencingToken)
 	s.failure = fmt.Errorf("lease: another process leases items as %q, %q for one: %w",
-		s.request.lessee, own.namesake.LeaseID, LesseeIDInUseError)
+		s.request.lessee, namesake.LeaseID, LesseeIDInUseError)
 	s.cancel()
+}
+
+// isNamesakes tells of an own row whose tenure isn't one of this Locker's, which may be in
+// use beside this share: by ObtainLease, say.
+func (s *share) isNamesakes(item LeaseItem) bool {
+	_, works := s.works[item.LeaseID]
+	isTried := !works && s.isUsed(item.LeaseID)
+	h := holding{leaseID: item.LeaseID, lessee: s.request.lessee}
+	return !isTried && s.locker.lastToken(h) < item.FencingToken
 }
 
 // result is what HoldShare returns, or panics with.

@@ -173,6 +173,10 @@ func (s *share) heard(ctx context.Context, a sent) {
 		if !isRefused {
 			s.plan.wished(now, a.candidate, err == nil)
 		}
+		isLate := ctx.Err() != nil && s.sending == nil
+		if isLate { // The others may be withdrawn by now.
+			s.leave(ctx)
+		}
 	case withdrawWishes:
 		if err != nil { // It may be handed over to this worker yet.
 			s.plan.unsure(a.LeaseID, now.Add(max(s.request.period(), 30*time.Second)))

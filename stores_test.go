@@ -210,6 +210,7 @@ type hooked struct {
 	hook    func(ctx context.Context, seen lease.LeaseItem) error // nil for nothing
 	applied func(ctx context.Context, seen lease.LeaseItem)       // the same, after the write
 	renewed func(l *lease.Lease)                                  // nil for nothing
+	wished  func(ctx context.Context) error                       // after a wish; nil for nothing
 	save    func()                                                // before a save, which its context doesn't end; nil for nothing
 }
 
@@ -251,7 +252,11 @@ func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) er
 }
 
 func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
-	return s.to.WantLease(ctx, seen, by, until)
+	err := s.to.WantLease(ctx, seen, by, until)
+	if s.wished != nil && err == nil {
+		return s.wished(ctx)
+	}
+	return err
 }
 
 func (s *hooked) WithdrawWish(

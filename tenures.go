@@ -68,6 +68,17 @@ func (l *Locker) usage(h holding) usage {
 	return l.tenures.usage(h)
 }
 
+// lastToken is that of the last tenure of a holding; 0 if there is none.
+func (l *Locker) lastToken(h holding) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.tenures.last[h]
+	if last == nil {
+		return 0
+	}
+	return last.state().token
+}
+
 // obtained begins a tenure of a lease that was asked for at that time.
 func (l *Locker) obtained(granted *Lease, a attempt, begun time.Time) *tenure {
 	l.mu.Lock()

@@ -1,0 +1,140 @@
+package lease_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
+)
+
+// calling is a logger that calls a function with each event.
+type calling func(event string)
+
+func (c calling) LogInfoMessage(event string, _ ...interface{})  { c(event) }
+func (c calling) LogErrorMessage(event string, _ ...interface{}) { c(event) }
+
+// TestHoldShareThatEndsWhileItLogsWithdrawsItsWishes: nothing else is under way then.
+func TestHoldShareThatEndsWhileItLogsWithdrawsItsWishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore(ids(6)...)
+		original := store.NewClient()
+		for _, id := range ids(6)[1:] {
+			_, err := original.Lease(id, worker{"deaf", time.Hour}, time.Now().Add(time.Hour))
+			require.NoError(t, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		lease.SetLogger(calling(func(event string) {
+			if event == "Work Ended" {
+				cancel()
+			}
+		}))
+		defer lease.SetLogger(nil)
+		client := store.NewClient()
+		locker := lease.NewLocker(client)
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			time.Sleep(time.Minute)
+			return nil
+		}
+		err := locker.HoldShare(ctx, worker{"brief", shareD}, 0, work)
+		assert.True(t, err == context.Canceled, "got %v", err)
+		assert.Equal(t, 1, client.Counts().Wishes)
+		items, _, err := store.ScanLeaseItems("", 0)
+		require.NoError(t, err)
+		for _, item := range items {
+			assert.Empty(t, item.WantedBy, item.LeaseID)
+		}
+	})
+}
+
+func TestHoldShareThatEndsWithdrawsAWishThatWasNotAnswered(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore(ids(6)...)
+			for _, id := range ids(6) {
+				_, err := store.Lease(id, worker{"deaf", time.Hour}, time.Now().Add(time.Hour))
+				require.NoError(t, err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			client := &hooked{to: store.NewClient(), wished: func(ctx context.Context) error {
+				time.AfterFunc(time.Second, cancel)
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+			err := lease.NewLocker(client).HoldShare(ctx, worker{"brief", shareD}, 0, untilDone)
+			items, _, _ := store.ScanLeaseItems("", 0)
+			wished := 0
+			for _, item := range items {
+				if item.WantedBy == "brief" {
+					wished++
+				}
+			}
+			if err == context.Canceled {
+				assert.Zero(t, wished, "wishes stay, and the error is %v", err)
+			}
+		})
+	}
+}
+
+// TestHoldShareNamesWhatStaysLeasedAfterItsTenureWasOver: its row ends a tenth of the lease later.
+func TestHoldShareNamesWhatStaysLeasedAfterItsTenureWasOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		stop := sharing(lease.NewLocker(store), worker{"w1", time.Hour}, 0, untilDone)
+		time.Sleep(time.Minute)
+		end := asSeen(t, store, "a").Until
+		store.SetHang(true)
+		time.Sleep(time.Until(end) - 3*time.Minute)
+		err := stop()
+		require.True(t, time.Now().Before(end))
+		assert.ErrorContains(t, err, `1 items of "w1" stay leased until`)
+	})
+}
+
+// TestHoldShareBesideALeaseOfItsOwnLockerFindsNoNamesake: who lost an item may hold it again by
+// another method.
+func TestHoldShareBesideALeaseOfItsOwnLockerFindsNoNamesake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		r := worker{"w1", shareD}
+		stop := sharing(locker, r, 0, untilDone)
+		time.Sleep(time.Minute)
+		store.Steal("a", "thief", 15*time.Second)
+		time.Sleep(11 * time.Second) // It has learned of that.
+		l, err := locker.WaitUntilLeaseObtainedWithContext(t.Context(), r, 10*time.Millisecond)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, shareP), context.DeadlineExceeded)
+		require.NoError(t, locker.ReleaseLease(l))
+		assert.Zero(t, locker.Stats().Namesakes)
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+// TestHoldShareTakesBackWhatItLostByAHandover: no namesake has leased it.
+func TestHoldShareTakesBackWhatItLostByAHandover(t *testing.T) {
+	t.Parallel()
+	simulate(t, 12, func(f *simulation) {
+		f.startAll(2, 0)
+		f.until("level", time.Minute, f.level)
+		time.Sleep(time.Minute)
+		f.workers["w0"].client.OutageFor(45 * time.Second)
+		f.until("all w1's", time.Minute, func() bool { return f.has("w1") == 12 })
+		f.until("level", 3*time.Minute, f.level)
+		time.Sleep(5 * time.Minute)
+		assert.Zero(f, f.workers["w0"].locker.Stats().Namesakes)
+		assert.True(f, f.level())
+	})
+}
