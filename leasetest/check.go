@@ -138,7 +138,7 @@ func checkAttribute(leaseID, name string, value *dynamodb.AttributeValue) error 
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is nil", name, leaseID)
 	}
 	if !isToken {
-		return nil
+		return checkValue(leaseID, name, value)
 	}
 	if _, err := parseToken(value); err != nil {
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is no good: %w",
@@ -154,6 +154,15 @@ func checkAttributeName(leaseID, name string) error {
 			name, leaseID)
 	case "":
 		return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)
+	}
+	const longest = 65535 // bytes, as in DynamoDB
+	if len(name) > longest {
+		return fmt.Errorf("leasetest: an attribute of lease ID %q has a name of %d bytes; "+
+			"want at most %d", leaseID, len(name), longest)
+	}
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("leasetest: the attribute %q of lease ID %q has a name that is "+
+			"not valid UTF-8", name, leaseID)
 	}
 	return nil
 }

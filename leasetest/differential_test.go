@@ -1,0 +1,432 @@
+package leasetest_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/leasetest"
+)
+
+var (
+	differentialFor = flag.Duration("differential.for", 3*time.Second,
+		"how long to compare leasetest's store with LockStore")
+	differentialSeed = flag.Uint64("differential.seed", 0,
+		"the seed to begin with; 0: the time")
+)
+
+// TestStoreDoesWhatLockStoreDoes sends random requests to both, and compares what they answer,
+// and the rows. It takes longer with -differential.for.
+func TestStoreDoesWhatLockStoreDoes(t *testing.T) {
+	t.Parallel()
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := ddblocal.ForTest(t).Client(&aws.Config{HTTPClient: &http.Client{Transport: transport}})
+	seed := *differentialSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	ends := time.Now().Add(*differentialFor)
+	rounds := 0
+	for ; rounds == 0 || time.Now().Before(ends); rounds++ {
+		if !newComparison(t, client, seed).run(50) {
+			return
+		}
+		seed++
+	}
+	t.Logf("%d rounds", rounds)
+}
+
+// both is what one call has to do with, on either store.
+type both[T any] struct{ memory, table T }
+
+// comparison is a round of requests, on a table of its own. What they are is up to the seed.
+type comparison struct {
+	*testing.T
+	*rand.Rand
+	seed   uint64
+	start  time.Time
+	memory *leasetest.Store
+	table  *lease.LockStore
+	name   string // of the table
+
+	leases []both[*lease.Lease]
+	seen   []both[lease.LeaseItem]
+	token  int // with which the last item was registered
+	said   []string
+}
+
+func newComparison(t *testing.T, client *dynamodb.DynamoDB, seed uint64) *comparison {
+	name := fmt.Sprintf("differential-%d-%d", time.Now().UnixNano(), tables.Add(1))
+	c := &comparison{
+		T:      t,
+		Rand:   rand.New(rand.NewPCG(seed, 0)),
+		seed:   seed,
+		start:  time.Now().Round(0),
+		memory: leasetest.NewStore(),
+		table:  lease.NewLockStore(client, name, leasetest.HashKey),
+		name:   name,
+	}
+	require.NoError(t, c.table.EnsureTable())
+	t.Cleanup(func() { client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name}) })
+	return c
+}
+
+// run sends so many requests, until one does other things to the two.
+func (c *comparison) run(requests int) (areOne bool) {
+	c.add()
+	c.add()
+	kinds := []func(){
+		c.scan, c.scan, c.lease, c.lease, c.leaseAsSeen, c.leaseAsSeen, c.leaseAsSeen,
+		c.renew, c.renew, c.release, c.handOver, c.handOver, c.save, c.save, c.want, c.want,
+		c.withdraw, c.add, c.retire, c.retireOwn, c.makeLiteral,
+	}
+	for range requests {
+		one(c, kinds)()
+		if !c.compareRows() {
+			c.Errorf("with -differential.seed=%d:\n%s", c.seed, strings.Join(c.said, "\n"))
+			return false
+		}
+	}
+	return true
+}
+
+// one returns any of them.
+func one[T any](c *comparison, of []T) T { return of[c.IntN(len(of))] }
+
+func (c *comparison) item() string   { return one(c, []string{"a", "b", "c"}) }
+func (c *comparison) lessee() string { return one(c, []string{"w1", "w1", "w2", "w3"}) }
+
+// end returns one that stays ahead, or past, for the whole round.
+func (c *comparison) end() time.Time {
+	minutes := one(c, []int{-500, -10, 11, 11, 23, 23, 47, 47, 97, 301, 1900})
+	return c.start.Add(time.Duration(minutes) * time.Minute)
+}
+
+func (c *comparison) request() terms {
+	durations := []time.Duration{time.Minute, 30 * time.Minute, 10 * time.Hour}
+	return terms{lessee: c.lessee(), duration: one(c, durations)}
+}
+
+// terms are a LeaseRequest.
+type terms struct {
+	lessee   string
+	duration time.Duration
+}
+
+func (t terms) LesseeID() string             { return t.lessee }
+func (t terms) LeaseDuration() time.Duration { return t.duration }
+
+// anyLease returns a lease that was obtained, or made up.
+func (c *comparison) anyLease() both[*lease.Lease] {
+	if len(c.leases) == 0 {
+		return both[*lease.Lease]{}
+	}
+	recent := c.leases[max(0, len(c.leases)-6):]
+	return one(c, recent)
+}
+
+// anyGranted returns a lease that was obtained.
+func (c *comparison) anyGranted() both[*lease.Lease] {
+	l := c.anyLease()
+	if l.memory == nil || l.memory.AttributeValues[leasetest.HashKey] == nil {
+		return both[*lease.Lease]{}
+	}
+	return l
+}
+
+// anySeen returns what a scan has shown, now or some time ago.
+func (c *comparison) anySeen() both[lease.LeaseItem] {
+	if len(c.seen) == 0 || c.IntN(3) > 0 {
+		c.scan()
+	}
+	if len(c.seen) == 0 {
+		nothing := lease.LeaseItem{LeaseID: "a"}
+		return both[lease.LeaseItem]{nothing, nothing}
+	}
+	recent := c.seen[max(0, len(c.seen)-8):]
+	return one(c, recent)
+}
+
+// says notes a request and what it came to, and compares that.
+func (c *comparison) says(inMemory, inTable answer, format string, args ...any) {
+	memory := inMemory.String()
+	table := inTable.String()
+	line := fmt.Sprintf(format, args...) + " = " + memory
+	if memory != table {
+		line += ", and of LockStore " + table
+		c.Errorf("%s", line)
+	}
+	c.said = append(c.said, line)
+}
+
+// answer is what a call returned. A bare Lease is compared by its fields.
+type answer struct {
+	what any
+	err  error
+}
+
+func (a answer) String() string {
+	if a.err != nil {
+		return verdict(a.err)
+	}
+	switch what := a.what.(type) {
+	case *lease.Lease:
+		return fmt.Sprintf("%s %v %v %s", what.LeaseID, what.Request, what.Until, show(what.AttributeValues))
+	case lease.LeaseItem:
+		return fmt.Sprintf("%+v", what)
+	}
+	return "done"
+}
+
+// show writes a row in one line.
+func show(r row) string { return strings.Join(strings.Fields(fmt.Sprint(r)), " ") }
+
+// verdict names an error. Of those without a name the texts differ.
+func verdict(err error) string {
+	switch err {
+	case lease.LeaseLostError, lease.LeaseNotObtainedError:
+		return err.Error()
+	}
+	for _, known := range []error{lease.LeaseIDExistsError, lease.LeaseHeldError} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "an error"
+}
+
+func (c *comparison) scan() {
+	limit := c.IntN(4)
+	pages := func(s leasetest.StoreInterface) (all []lease.LeaseItem) {
+		for after := ""; ; {
+			items, next, err := s.ScanLeaseItems(after, limit)
+			require.NoError(c, err)
+			all = append(all, items...)
+			if next == "" {
+				break
+			}
+			after = next
+		}
+		slices.SortFunc(all, func(a, b lease.LeaseItem) int {
+			return strings.Compare(a.LeaseID, b.LeaseID)
+		})
+		return all
+	}
+	memory, table := pages(c.memory), pages(c.table)
+	require.Equal(c, table, memory, "with -differential.seed=%d: %s", c.seed, c.said)
+	for i := range memory {
+		c.seen = append(c.seen, both[lease.LeaseItem]{memory[i], table[i]})
+	}
+}
+
+func (c *comparison) keep(memory, table *lease.Lease) {
+	if memory != nil && table != nil {
+		c.leases = append(c.leases, both[*lease.Lease]{memory, table})
+	}
+}
+
+func (c *comparison) lease() {
+	id, request, end := c.item(), c.request(), c.end()
+	memory, err := c.memory.Lease(id, request, end)
+	table, tableErr := c.table.Lease(id, request, end)
+	c.says(answer{memory, err}, answer{table, tableErr}, "Lease(%s, %v, %v)", id, request, end)
+	c.keep(memory, table)
+}
+
+func (c *comparison) leaseAsSeen() {
+	seen, request, end := c.anySeen(), c.request(), c.end()
+	var predecessor both[*lease.Lease]
+	if c.IntN(2) == 0 {
+		predecessor = c.anyGranted()
+	}
+	ctx := c.Context()
+	memory, err := c.memory.LeaseAsSeen(ctx, seen.memory, predecessor.memory, request, end)
+	table, tableErr := c.table.LeaseAsSeen(ctx, seen.table, predecessor.table, request, end)
+	c.says(answer{memory, err}, answer{table, tableErr}, "LeaseAsSeen(%+v, %s, %v, %v)",
+		seen.memory, tenureOf(predecessor.memory), request, end)
+	c.keep(memory, table)
+}
+
+// tenureOf names a lease's tenure.
+func tenureOf(l *lease.Lease) string {
+	if l == nil || l.Request == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s %s %d", l.LeaseID, l.Request.LesseeID(), l.FencingToken())
+}
+
+// makeLiteral makes a Lease as a caller may, of one that there is.
+func (c *comparison) makeLiteral() {
+	like := c.anyLease()
+	if like.memory == nil {
+		return
+	}
+	token := like.memory.FencingToken()
+	if c.IntN(4) == 0 {
+		token = 0
+	}
+	made := func(l *lease.Lease) *lease.Lease {
+		literal := &lease.Lease{LeaseID: l.LeaseID, Request: l.Request, Until: l.Until}
+		return withToken(literal, token)
+	}
+	c.keep(made(like.memory), made(like.table))
+}
+
+func (c *comparison) renew() {
+	l, end := c.anyLease(), c.end()
+	wanted := one(c, []time.Time{{}, c.end()})
+	memory, err := c.memory.RenewLeaseItem(c.Context(), l.memory, end, wanted)
+	table, tableErr := c.table.RenewLeaseItem(c.Context(), l.table, end, wanted)
+	c.says(answer{memory, err}, answer{table, tableErr}, "RenewLeaseItem(%s, %v, %v)",
+		tenureOf(l.memory), end, wanted)
+}
+
+func (c *comparison) release() {
+	l := c.anyLease()
+	err, tableErr := c.memory.ReleaseLease(l.memory), c.table.ReleaseLease(l.table)
+	c.says(answer{err: err}, answer{err: tableErr}, "ReleaseLease(%s)", tenureOf(l.memory))
+}
+
+func (c *comparison) handOver() {
+	l, end := c.anyLease(), c.end()
+	err := c.memory.HandOverLease(c.Context(), l.memory, end)
+	tableErr := c.table.HandOverLease(c.Context(), l.table, end)
+	c.says(answer{err: err}, answer{err: tableErr}, "HandOverLease(%s, %v)",
+		tenureOf(l.memory), end)
+}
+
+// attributes returns some of the user's own, one in four of which DynamoDB refuses.
+func (c *comparison) attributes() (attributes row, isGood bool) {
+	good := []row{
+		nil,
+		{"n": num(c.IntN(9))},
+		{"n": num(c.IntN(9)), "gone": nil},
+		{"gone": {S: aws.String("")}},
+		{"deep": {M: row{"x": {L: []*dynamodb.AttributeValue{{NULL: aws.Bool(true)}}}}}},
+		{"set": {SS: aws.StringSlice([]string{"x", "y"})}},
+	}
+	bad := []row{
+		{"n": {}},
+		{"n": {N: aws.String("abc")}},
+		{"n": {N: aws.String("1e200")}},
+		{"n": {N: aws.String("")}},
+		{"n": {NULL: aws.Bool(false)}},
+		{"n": {S: aws.String("x"), N: aws.String("1")}},
+		{"n": {M: row{"x": {}}}},
+		{"n": {M: row{"x": nil}}},
+		{"n": {L: []*dynamodb.AttributeValue{{N: aws.String("x")}}}},
+		{"n": {NS: aws.StringSlice([]string{"1", "x"})}},
+		{"n": {NS: aws.StringSlice([]string{"1", "1.0"})}},
+		{"n": {SS: []*string{}}},
+		{"n": {SS: aws.StringSlice([]string{"x", "x"})}},
+		{"\xff": num(1)},
+		{"": num(1)},
+		{strings.Repeat("x", 65536): num(1)},
+	}
+	if c.IntN(4) == 0 {
+		return one(c, bad), false
+	}
+	return one(c, good), true
+}
+
+func num(n int) *dynamodb.AttributeValue {
+	return &dynamodb.AttributeValue{N: aws.String(fmt.Sprint(n))}
+}
+
+type row = map[string]*dynamodb.AttributeValue
+
+func (c *comparison) save() {
+	l := c.anyLease()
+	attributes, isGood := c.attributes()
+	err := c.memory.SaveAttributes(c.Context(), l.memory, attributes)
+	tableErr := c.table.SaveAttributes(c.Context(), l.table, attributes)
+	areRefused := err != nil && tableErr != nil
+	if !isGood && areRefused { // What is wrong with them, or that the lease is over, is said first.
+		err = tableErr
+	}
+	c.says(answer{err: err}, answer{err: tableErr}, "SaveAttributes(%s, %.100s)",
+		tenureOf(l.memory), show(attributes))
+}
+
+func (c *comparison) wisher() string { return one(c, []string{"", "w1", "w2", "w3"}) }
+
+func (c *comparison) want() {
+	seen, by, end := c.anySeen(), c.wisher(), c.end()
+	err := c.memory.WantLease(c.Context(), seen.memory, by, end)
+	tableErr := c.table.WantLease(c.Context(), seen.table, by, end)
+	c.says(answer{err: err}, answer{err: tableErr}, "WantLease(%+v, %q, %v)",
+		seen.memory, by, end)
+}
+
+func (c *comparison) withdraw() {
+	seen, by, end := c.anySeen(), c.wisher(), c.end()
+	memory, err := c.memory.WithdrawWish(c.Context(), seen.memory, by, end)
+	table, tableErr := c.table.WithdrawWish(c.Context(), seen.table, by, end)
+	c.says(answer{memory, err}, answer{table, tableErr}, "WithdrawWish(%+v, %q, %v)",
+		seen.memory, by, end)
+}
+
+// add registers an item. Its token is greater than any before.
+func (c *comparison) add() {
+	c.token += 1000
+	id := c.item()
+	attributes := row{"FencingToken": num(c.token)}
+	given, _ := c.attributes()
+	for name, value := range given {
+		if value != nil {
+			attributes[name] = value
+		}
+	}
+	err := c.memory.AddLeaseID(id, maps.Clone(attributes))
+	tableErr := c.table.AddLeaseID(id, attributes)
+	c.says(answer{err: err}, answer{err: tableErr}, "AddLeaseID(%s, %.100s)", id, show(attributes))
+}
+
+func (c *comparison) retire() {
+	if c.IntN(3) > 0 {
+		return // There would be few.
+	}
+	id := c.item()
+	err, tableErr := c.memory.RemoveLeaseID(id), c.table.RemoveLeaseID(id)
+	c.says(answer{err: err}, answer{err: tableErr}, "RemoveLeaseID(%s)", id)
+}
+
+func (c *comparison) retireOwn() {
+	if c.IntN(3) > 0 {
+		return
+	}
+	l := c.anyLease()
+	err, tableErr := c.memory.RemoveLease(l.memory), c.table.RemoveLease(l.table)
+	c.says(answer{err: err}, answer{err: tableErr}, "RemoveLease(%s)", tenureOf(l.memory))
+}
+
+// compareRows tells whether all is as it should be so far, rows included.
+func (c *comparison) compareRows() bool {
+	for _, id := range []string{"a", "b", "c"} {
+		got, err := c.table.GetItem(&dynamodb.GetItemInput{
+			TableName:      &c.name,
+			Key:            row{leasetest.HashKey: {S: &id}},
+			ConsistentRead: aws.Bool(true),
+		})
+		require.NoError(c, err)
+		memory, _ := c.memory.Row(id)
+		if a, b := show(memory), show(got.Item); a != b {
+			c.Errorf("the row of %s = %s; of LockStore %s", id, a, b)
+		}
+	}
+	return !c.Failed()
+}
