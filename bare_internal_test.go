@@ -66,7 +66,7 @@ func TestContextOfABareLeaseIsOneThatContextsAreMadeOf(t *testing.T) {
 		time.Sleep(9*time.Second - 1)
 		assert.NoError(t, ctx.Err())
 		assert.NoError(t, child.Err())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Equal(t, context.DeadlineExceeded, ctx.Err(), "at its very end")
 		assert.Equal(t, context.DeadlineExceeded, child.Err())

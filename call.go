@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"runtime/debug"
 	"time"
@@ -87,42 +86,8 @@ func await[T any](
 	}
 }
 
-// unansweredError says that a store hasn't answered for as long as this package waits. It
-// isn't the error of a context: the caller's may be fine.
-type unansweredError struct {
-	what   string
-	waited time.Duration
-}
-
-func (e *unansweredError) Error() string {
-	return fmt.Sprintf("lease: %s: no answer within %v", e.what, e.waited)
-}
-
-// Timeout makes it a net.Error, which another try may mend.
-func (*unansweredError) Timeout() bool   { return true }
-func (*unansweredError) Temporary() bool { return true }
-
-// gaveUp is the error of a call that was given up: with its caller's context, or because
-// it wasn't answered for so long.
-func gaveUp(ctx context.Context, what string, waited time.Duration) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("lease: %s was given up: %w", what, contextError(ctx))
-	}
-	return &unansweredError{what: what, waited: waited}
-}
-
 // nothing is the value of a call that returns an error only.
 type nothing struct{}
-
-// awaitError is await of a function that returns an error only.
-func awaitError(
-	ctx context.Context, patience time.Duration, f func(ctx context.Context) error,
-) error {
-	_, err := await(ctx, patience, func(ctx context.Context) (nothing, error) {
-		return nothing{}, f(ctx)
-	})
-	return err
-}
 
 // sleepUntil sleeps until then, or until ctx is done. It reports whether ctx isn't done.
 func sleepUntil(ctx context.Context, then time.Time) bool {

@@ -162,6 +162,15 @@ func TestClockForgetsAtAStep(t *testing.T) {
 	assert.False(t, isKnown)
 }
 
+func TestClockAfterAStepIsNotCorrectedByWhatWasKnownBefore(t *testing.T) {
+	var c clock
+	before := slept(time.Now(), time.Minute) // which is set right now
+	c.observe(before, before, before.Add(-time.Minute).UTC().Format(http.TimeFormat))
+	least, most := c.correction()
+	assert.Zero(t, least)
+	assert.Zero(t, most)
+}
+
 // TestClockWritesTheEndOfATimeThatWasReadBeforeAStep: how long that time is ahead is what the
 // caller meant.
 func TestClockWritesTheEndOfATimeThatWasReadBeforeAStep(t *testing.T) {

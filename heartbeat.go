@@ -73,7 +73,6 @@ func (l *Locker) heartbeat(
 		if !t.goesOn(both, err) {
 			return t.outcome(ctx, failure)
 		}
-		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
 		pulse = pulse.failed(patience, t.left())
 	}
 }
@@ -121,9 +120,9 @@ func isCause(failure error) bool {
 
 // renew makes one renewal. ctx is done when the tenure is.
 func (l *Locker) renew(ctx context.Context, t *tenure, patience time.Duration) error {
-	got, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (renewal, error) {
-		return l.sendRenewal(ctx, t)
-	})
+	e := l.errand("renewal", t.leaseID, t.lessee)
+	renew := func(ctx context.Context) (renewal, error) { return l.sendRenewal(ctx, t) }
+	got, err := ask(ctx, l, e, l.store.patience(patience), renew)
 	err = l.renewed(ctx, t, got, err)
 	if err != nil {
 		t.owner.countFailedRenewal(ctx, t, err)
@@ -149,6 +148,9 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 		wishUntil = term.prolonged(now)
 	}
 	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wishUntil)
+	if err == nil {
+		granted, err = complete(granted, t.leaseID, t.request, until)
+	}
 	return renewal{
 		duration: request.duration,
 		until:    until,
@@ -172,10 +174,6 @@ func (t *tenure) requestedNow() requested {
 
 // renewed changes the tenure by what a renewal came to.
 func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error) error {
-	var granted *Lease
-	if err == nil {
-		granted, err = complete(got.granted, t.leaseID, t.request, got.until)
-	}
 	if over := t.over(); over != nil {
 		return firstOf(err, over)
 	}
@@ -188,11 +186,11 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 		return err
 	}
 	is := t.extend(grant{
-		token:    granted.FencingToken(),
+		token:    got.granted.FencingToken(),
 		duration: got.duration,
 		asked:    got.until,
-		until:    granted.Until,
-	}, granted)
+		until:    got.granted.Until,
+	}, got.granted)
 	if !is.live() {
 		return is.cause()
 	}

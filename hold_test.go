@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,6 +54,48 @@ func TestHold(t *testing.T) {
 				_ = locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error { panic("boom") })
 			})
 			free(t, store)
+		},
+		"a panic when it was cancelled releases the lease": func(t *testing.T) {
+			store, locker := fresh()
+			ctx, cancel := context.WithCancel(t.Context())
+			assert.PanicsWithValue(t, "boom", func() {
+				_ = locker.Hold(ctx, for30s("w1"), func(context.Context, *lease.Lease) error {
+					cancel()
+					panic("boom")
+				})
+			})
+			free(t, store)
+		},
+		"cancellation is told apart from a later wish": func(t *testing.T) {
+			store, locker := fresh()
+			ctx, cancel := context.WithCancel(t.Context())
+			err := locker.Hold(ctx, for30s("w1"), func(ctx context.Context, _ *lease.Lease) error {
+				cancel()
+				wish(t, store, "a", "w2", time.Minute)
+				time.Sleep(15 * time.Second) // a renewal
+				return ctx.Err()
+			})
+			assert.True(t, err == context.Canceled, "got %v", err)
+			assert.Equal(t, "w2", store.Holder("a"))
+		},
+		"an item that nobody wants is released": func(t *testing.T) {
+			store, locker := fresh()
+			require.NoError(t, locker.Hold(t.Context(), for30s("w1"), func(context.Context, *lease.Lease) error {
+				return nil
+			}))
+			assert.Equal(t, 1, store.Counts().Releases)
+			assert.Zero(t, store.Counts().Handovers)
+		},
+		"its item is no sibling's": func(t *testing.T) {
+			_, locker := fresh()
+			require.NoError(t, locker.Hold(t.Context(), for30s("w1"), func(_ context.Context, l *lease.Lease) error {
+				_, err := locker.ObtainLease(for30s("w1"))
+				assert.True(t, err == lease.LeaseNotObtainedError)
+				assert.True(t, l.Valid())
+				return nil
+			}))
+			_, err := locker.ObtainLease(for30s("w1"))
+			assert.NoError(t, err)
 		},
 		"cancellation keeps the lease until work has returned": func(t *testing.T) {
 			store, locker := fresh()
@@ -448,5 +492,74 @@ func TestHoldCountsItsFirstRenewalFromWhenItAskedForTheLease(t *testing.T) {
 		s.renewed = func(*lease.Lease) { renewals = append(renewals, time.Since(start)) }
 		_ = lease.NewLocker(s).Hold(within(t, 35*time.Second), for30s("w1"), untilDone)
 		assert.Equal(t, []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second}, renewals)
+	})
+}
+
+func TestHoldLogsWhatWasFreedForAnOperatorAsReleased(t *testing.T) {
+	for by, want := range map[string]string{"": "Released Lease", "w2": "Handed Over Lease"} {
+		synctest.Test(t, func(t *testing.T) {
+			logger := record(t)
+			store := leasetest.NewStore("a")
+			time.AfterFunc(time.Second, func() { wish(t, store, "a", by, time.Minute) })
+			_ = lease.NewLocker(store).Hold(t.Context(), for30s("w1"), untilDone)
+			got := logger.named(want)
+			require.Len(t, got, 1, "by %q", by)
+			if by != "" {
+				assert.Equal(t, by, got[0].keyvals["wanted_by"])
+			}
+		})
+	}
+}
+
+func TestHoldLogsAWishOnce(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		work := func(ctx context.Context, _ *lease.Lease) error {
+			wish(t, store, "a", "w2", time.Minute)
+			time.Sleep(time.Minute) // six renewals
+			return nil
+		}
+		assert.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
+	})
+	wanted := logger.named("Lease Wanted")
+	require.Len(t, wanted, 1)
+	assert.Equal(t, "w2", wanted[0].keyvals["wanted_by"])
+}
+
+// leaving is a logger that leaves its goroutine at a renewal.
+type leaving struct{ *recorder }
+
+func (l leaving) LogInfoMessage(message string, _ ...interface{}) {
+	if message == "Renewed Lease" {
+		runtime.Goexit()
+	}
+}
+
+func TestHoldWhoseHeartbeatLeavesItsGoroutine(t *testing.T) {
+	for lasts, isLost := range map[time.Duration]bool{15 * time.Second: false, time.Minute: true} {
+		logger := record(t)
+		lease.SetLogger(leaving{logger})
+		synctest.Test(t, func(t *testing.T) {
+			work := func(context.Context, *lease.Lease) error {
+				time.Sleep(lasts)
+				return nil
+			}
+			err := lease.NewLocker(leasetest.NewStore("a")).Hold(t.Context(), for30s("w1"), work)
+			assert.Equal(t, isLost, errors.Is(err, lease.LeaseLostError))
+			assert.Equal(t, isLost, err != nil, "got %v", err)
+		})
+		assert.Equal(t, !isLost, strings.Contains(logger.text(), "left its goroutine"), logger.text())
+	}
+}
+
+func TestHoldLogsThatItsStoreCannotRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		err := lease.NewLocker(newScript("a")).Hold(t.Context(), for30s("w1"),
+			func(context.Context, *lease.Lease) error { return nil })
+		assert.NoError(t, err)
+		assert.Contains(t, logger.text(), lease.ReleaseUnsupportedError.Error())
+		assert.Empty(t, logger.named("Outage Over"))
 	})
 }

@@ -16,7 +16,8 @@ import (
 // concurrent use.
 type Locker struct {
 	store store
-	err   error // what is wrong with the store, so that nothing can be sent
+	where string // the store, in words
+	err   error  // what is wrong with the store, so that nothing can be sent
 
 	mu      sync.Mutex // guards what follows, and every transition of a tenure
 	tenures tenures
@@ -24,6 +25,8 @@ type Locker struct {
 
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	allHeld   atomic.Bool // the last pass over the items obtained nothing
+
+	reports reports
 }
 
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods
@@ -37,9 +40,18 @@ type Locker struct {
 // renewed by leasing it again; no item can be released or wanted; and a call that hangs
 // is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
-	l := &Locker{tenures: newTenures()}
+	l := &Locker{tenures: newTenures(), reports: reports{faults: make(faults)}}
 	l.store, l.err = storeOf(s)
+	l.where = whereOf(s)
 	return l
+}
+
+// whereOf names a store.
+func whereOf(s lockerStore) string {
+	if own, isOwn := s.(*LockStore); isOwn && own != nil {
+		return fmt.Sprintf("table %q", own.table)
+	}
+	return fmt.Sprintf("the store %T", s)
 }
 
 var errNotMade = setupf("lease: the Locker has no store; was it made by NewLocker?")
@@ -77,6 +89,8 @@ type attempt struct {
 	purpose       purpose
 	predecessor   *Lease // that left the row as it was seen; nil: the last one of this Locker
 	evenUnrenewed bool   // also if this Locker has a live tenure of it, which then ends
+
+	unanswered *sync.Once // what is counted and logged if no answer comes; begins as nil
 }
 
 // allows tells that the attempt may be made on an item of which this Locker makes that use.
@@ -98,14 +112,16 @@ func (a attempt) allows(usage usage) bool {
 //
 // A lease that was obtained for work stays in use: who gets it calls hold, which ends that.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
+	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
 	if ctx.Err() != nil {
-		return nil, contextError(ctx)
+		return nil, e.abandoned(contextError(ctx))
 	}
-	begun := time.Now()
+	a.unanswered = &sync.Once{}
+	lasting, tries := withTries(context.WithoutCancel(ctx))
 	answer := make(chan result[*Lease])
 	givenUp := make(chan struct{})
 	settled := make(chan struct{})
-	l.beginLease(context.WithoutCancel(ctx), a, func(late result[*Lease]) {
+	l.beginLease(lasting, a, func(late result[*Lease]) {
 		defer close(settled)
 		select {
 		case answer <- late:
@@ -113,24 +129,36 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 			l.giveBack(late)
 		}
 	})
-	patience := l.store.patience(leasePatience(a.request.duration))
+	patience := leasePatience(a.request.duration)
+	if patience >= leaseLife(a.request.duration) {
+		const moment = 100 * time.Millisecond // The write ends by itself, if the store heeds that.
+		patience += moment
+	}
+	patience = l.store.patience(patience)
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
 	case r := <-answer:
-		isGivenUp := r.err != nil && time.Since(begun) >= patience // by its own context
-		if !isGivenUp {
-			return l.heard(a, r)
-		}
+		return l.heard(a, r)
 	case <-timed.Done():
 		close(givenUp)
-		if ctx.Err() != nil && a.purpose == forWork {
-			waitAtMost(time.Second, settled)
-		}
 	}
-	err := gaveUp(ctx, fmt.Sprintf("leasing %q", a.seen.LeaseID), patience)
-	l.countWrite(ctx, err)
-	return nil, err
+	if ctx.Err() == nil {
+		return nil, l.unanswered(a, e.unanswered(patience, tries))
+	}
+	if a.purpose == forWork {
+		waitAtMost(time.Second, settled)
+	}
+	return nil, e.abandoned(contextError(ctx))
+}
+
+// unanswered counts and tells, once for an attempt, that it wasn't answered.
+func (l *Locker) unanswered(a attempt, err error) error {
+	a.unanswered.Do(func() {
+		l.countWrite(always, err)
+		l.failed(l.errand("lease", a.seen.LeaseID, a.request.lessee), err)
+	})
+	return err
 }
 
 // heard returns the answer to a lease as the caller's.
@@ -162,8 +190,7 @@ func (l *Locker) giveBack(late result[*Lease]) {
 	}
 	t := late.value.tenure
 	defer l.unuse(t.holding)
-	err := l.release(always, t)
-	logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	_ = l.release(always, t) // which tells of it
 }
 
 // beginLease begins to lease an item, and returns at once. The write goes on until ctx is
@@ -176,13 +203,22 @@ func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[
 	if last != nil && a.predecessor == nil {
 		a.predecessor = last.lease()
 	}
+	if a.unanswered == nil {
+		a.unanswered = &sync.Once{}
+	}
 	life := l.store.patience(leaseLife(a.request.duration))
+	ctx, tries := withTries(ctx)
 	lasting, cancel := context.WithTimeout(ctx, life)
 	send := func() (*Lease, error) {
 		if !a.allows(usage) {
 			return nil, LeaseNotObtainedError
 		}
-		return l.sendLease(lasting, a)
+		got, err := l.sendLease(lasting, a)
+		isOver := err != nil && lasting.Err() != nil && ctx.Err() == nil
+		if isOver {
+			err = l.unanswered(a, l.errand("lease", h.leaseID, h.lessee).unanswered(life, tries))
+		}
+		return got, err
 	}
 	start(send, func(r result[*Lease]) {
 		cancel()
@@ -197,24 +233,29 @@ func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[
 func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	begun := time.Now()
 	until := begun.Add(a.request.duration)
-	granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
+	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
+	got, err := observe(ctx, l, e, func(ctx context.Context) (*Lease, error) {
+		granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
+		if err != nil {
+			return nil, err
+		}
+		return complete(granted, a.seen.LeaseID, a.request, until)
+	})
 	if err != nil {
-		l.countWrite(always, err)
+		l.countWrite(ctx, err)
 		if errors.Is(err, LeaseNotObtainedError) && !a.unseen {
 			l.count(func(s *LockerStats) { s.RacesLost++ })
 		}
-		return nil, err
-	}
-	got, err := complete(granted, a.seen.LeaseID, a.request, until)
-	if err != nil {
 		return nil, err
 	}
 	t := l.obtained(got, a, begun)
 	logInfo("Obtained Lease",
 		"lessee_id", t.lessee, "lease_id", t.leaseID, "fencing_token", got.FencingToken())
 	if t.over() != nil {
-		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained",
+		err := fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained",
 			got.LeaseID, a.request.duration)
+		l.failed(e, err)
+		return nil, err
 	}
 	lease := *got // What the tenure keeps is not the caller's.
 	lease.tenure = t
@@ -245,7 +286,8 @@ func (l *Locker) scan(
 	ctx context.Context, request requested, after string, limit int,
 ) (page, error) {
 	patience := l.store.patience(scanPatience(request.duration))
-	got, err := await(ctx, patience, func(ctx context.Context) (page, error) {
+	e := l.errand("scan", "", request.lessee)
+	got, err := ask(ctx, l, e, patience, func(ctx context.Context) (page, error) {
 		return l.store.scan(ctx, after, limit)
 	})
 	l.countLook(ctx, err)
@@ -282,7 +324,8 @@ func (l *Locker) SaveAttributes(
 	}
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
-	err = awaitError(both, l.store.patience(left), func(ctx context.Context) error {
+	e := l.errand("save", t.leaseID, t.lessee)
+	err = askError(both, l, e, l.store.patience(left), func(ctx context.Context) error {
 		return l.store.SaveAttributes(ctx, t.lease(), *kept)
 	})
 	l.countWrite(both, err)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -554,6 +555,28 @@ func TestLockStoreTakesNoReplyThatShowsNothing(t *testing.T) {
 		on.Store(false)
 		assert.NoError(t, c.call(store, l), "%s: another try makes good", name)
 	}
+}
+
+func TestLockStoreTellsThatAnotherTryMayShowIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 0)
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		ours, renewals := i.next, 0
+		i.next = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := ours.RoundTrip(r)
+			if renewals++; renewals == 1 {
+				resp.Body = jsonBody("{}")
+			}
+			return resp, err
+		})
+		err = locker.HeartbeatWithContext(within(t, 20*time.Second), l, 5*time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Greater(t, renewals, 2)
+		assert.True(t, l.Valid())
+	})
 }
 
 // A success that shows the row of another tenure is none of this one's.

@@ -356,7 +356,9 @@ func TestLockStoreEndsALockersTenureBeforeItGivesTheRowAway(t *testing.T) {
 				l, err := locker.ObtainLease(for30s("w1"))
 				require.NoError(t, err)
 				beat := make(chan error, 1)
-				go func() { beat <- locker.Heartbeat(l, 10*time.Second) }()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				go func() { beat <- locker.HeartbeatWithContext(ctx, l, 10*time.Second) }()
 				time.Sleep(time.Second)
 
 				w.before = func(sent wireRequest) {

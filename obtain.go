@@ -85,7 +85,6 @@ func (l *Locker) waitUntilObtained(
 		}
 		next := time.Now().Add(waitAfter(err, waitPeriod))
 		if ctx.Err() == nil {
-			logFailure(err)
 			lease, err := p.takeOver(ctx, next)
 			if err == nil {
 				return lease, nil
@@ -325,12 +324,7 @@ func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
 	if says(ctx, err, LeaseNotObtainedError) {
 		return true
 	}
-	if isOfRow(err) {
-		logFailure(err, "lease_id", a.seen.LeaseID)
-		return false
-	}
-	if p.isPatientWith(err) {
-		logFailure(err, "lease_id", a.seen.LeaseID)
+	if isOfRow(err) || p.isPatientWith(err) {
 		return false
 	}
 	p.end(lease, err)
@@ -371,13 +365,9 @@ func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
 		return nil, LeaseNotObtainedError
 	}
 	ended := endedBy(p.ending, strike)
-	lease, err := p.locker.lease(ctx, attempt{
+	return p.locker.lease(ctx, attempt{
 		seen:    ended[mathrand.IntN(len(ended))],
 		request: p.request,
 		purpose: p.purpose,
 	})
-	if ctx.Err() == nil {
-		logFailure(err)
-	}
-	return lease, err
 }

@@ -112,3 +112,15 @@ func TestErrorsThatEndAWaitOrAreOfOneRowAreToldApart(t *testing.T) {
 		assert.Equal(t, c.isOfRow, isOfRow(c.err), "%v", c.err)
 	}
 }
+
+func TestLeaseIsCompletedByWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(time.Hour)
+	theirs := requested{lessee: "w1", duration: time.Minute}
+	request := requested{lessee: "w1", duration: time.Hour, original: theirs}
+	stores := &Lease{LeaseID: "b"}
+	got, err := complete(stores, "a", request, until)
+	assert.NoError(t, err)
+	assert.Equal(t, &Lease{LeaseID: "a", Request: theirs, Until: until}, got)
+	assert.Equal(t, &Lease{LeaseID: "b"}, stores, "the store may keep its own")
+}

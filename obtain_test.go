@@ -455,8 +455,7 @@ func TestObtainLeaseGivesUpARequestWhoseReplyWouldBeOfNoUse(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := lease.NewLocker(&hooked{to: leasetest.NewStore("a"), hook: hook}).ObtainLease(for30s("w1"))
-		assert.EqualError(t, err, `lease: leasing "a": no answer within 27s`)
-		assert.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is fine")
+		assertUnanswered(t, err, `the lease of "a" in the store *lease_test.hooked was not answered within 27s`)
 		assert.Equal(t, 27*time.Second, time.Since(start))
 	})
 }
@@ -474,7 +473,7 @@ func TestObtainLeaseGivesUpALookThatHangs(t *testing.T) {
 			store.SetHang(true)
 			start := time.Now()
 			_, err := lease.NewLocker(store).ObtainLease(worker{"w1", duration})
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assertUnanswered(t, err, "the scan of the store *leasetest.Store")
 			assert.Equal(t, most, time.Since(start), "with leases of %v", duration)
 		})
 	}
@@ -541,20 +540,23 @@ func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := leasetest.NewStore("a", "b")
-			hangs := ""
+			var first atomic.Pointer[string]
 			s := &hooked{to: store, hook: func(ctx context.Context, seen lease.LeaseItem) error {
-				if hangs == "" {
-					hangs = seen.LeaseID
+				if !first.CompareAndSwap(nil, &seen.LeaseID) {
+					return nil
 				}
-				if hangs == seen.LeaseID {
-					time.Sleep(40 * time.Second)
+				select {
+				case <-time.After(40 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
 				}
-				return nil
 			}}
 			start := time.Now()
 			locker := lease.NewLocker(s)
 			l, err := locker.ObtainLease(worker{"w1", duration})
 			require.NoError(t, err)
+			hangs := *first.Load()
 			assert.NotEqual(t, hangs, l.LeaseID)
 			assert.Equal(t, most, time.Since(start))
 			assert.EqualValues(t, 1, locker.Stats().FailedWrites)
@@ -564,4 +566,68 @@ func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
 			assert.LessOrEqual(t, locker.Stats().Held, 1)
 		})
 	}
+}
+
+// answeredLater is a store in memory that applies leases at once, and answers so much later,
+// unless the context is done by then.
+func answeredLater(s *leasetest.Store, late time.Duration) *hooked {
+	return &hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
+		select {
+		case <-time.After(late):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}
+}
+
+func TestObtainLeaseThatIsGivenUpReturnsAtOnceAndLeavesTheItemToTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(answeredLater(leasetest.NewStore("a"), 5*time.Second))
+		start := time.Now()
+		_, err := locker.ObtainLeaseWithContext(within(t, 2*time.Second), for30s("w1"))
+		assert.ErrorContains(t, err, `the lease of "a" in the store *lease_test.hooked was given up`)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError, "the item is busy, got %v", err)
+
+		time.Sleep(4 * time.Second)
+		assert.EqualValues(t, 1, locker.Stats().Obtained, "the write hasn't ended with its caller")
+		assert.EqualValues(t, 1, locker.Stats().Released)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, int64(2), l.FencingToken())
+	})
+}
+
+func TestObtainLeaseEndsAWriteThatHangsAfterAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := answeredLater(leasetest.NewStore("a"), time.Hour)
+		locker := lease.NewLocker(s)
+		_, err := locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assertUnanswered(t, err, `the lease of "a"`)
+		time.Sleep(29 * time.Second)
+		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assert.True(t, err == lease.LeaseNotObtainedError, "the item is busy, got %v", err)
+		synctest.Wait()
+		s.hook = nil
+		time.Sleep(2 * time.Second)
+		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assert.NoError(t, err)
+		assert.EqualValues(t, 1, locker.Stats().FailedWrites, "it is one write")
+	})
+}
+
+func TestObtainLeaseGivesUpWhereEveryWriteHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(answeredLater(leasetest.NewStore(ids(20)...), time.Hour))
+		start := time.Now()
+		_, err := locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assertUnanswered(t, err, "the lease of ")
+		assert.Equal(t, 90*time.Second, time.Since(start))
+		time.Sleep(time.Minute)
+	})
 }

@@ -15,18 +15,18 @@ type planner struct {
 	most     int           // how many items it may work on at once
 	random   *rand.Rand
 
-	working     map[string]int64     // the items that it works on, by the tokens; 0: unknown
-	busy        map[string]bool      // the items whose lease was asked for, and not answered yet
-	wishes      map[string]wishMade  // its wishes, by the items
-	heeding     map[string]heeding   // how its wishes fared with each holder
-	resting     map[string]pause     // the items that it leaves to others for a while
-	ended       map[string]ended     // the tenures whose work has ended, by the items
-	stays       map[string]time.Time // until when items are leased to it that it doesn't use
-	restless    pause                // in which it wishes for nothing, as its work soon ended
-	freeSince   map[string]time.Time // the items that its looks have shown free, since when
-	ends        map[string]int64     // LeaseUntil of all items at the last look
-	isSearching bool                 // its last look has led it to what was free
-	batch       int                  // how many free items the next look may lead it to lease
+	working    map[string]int64     // the items that it works on, by the tokens; 0: unknown
+	busy       map[string]bool      // the items whose lease was asked for, and not answered yet
+	wishes     map[string]wishMade  // its wishes, by the items
+	heeding    map[string]heeding   // how its wishes fared with each holder
+	resting    map[string]pause     // the items that it leaves to others for a while
+	ended      map[string]ended     // the tenures whose work has ended, by the items
+	stays      map[string]time.Time // until when items are leased to it that it doesn't use
+	restless   pause                // in which it wishes for nothing, as its work soon ended
+	freeSince  map[string]time.Time // the items that its looks have shown free, since when
+	ends       map[string]int64     // LeaseUntil of all items at the last look
+	hasSettled bool                 // a look has led it to nothing that was free
+	batch      int                  // how many free items the next look may lead it to lease
 
 	round round
 }

@@ -46,13 +46,12 @@ func (p *planner) wait() time.Duration {
 		wait = min(wait, p.pace()/3)
 	}
 	if p.round.took || p.round.outrun {
-		p.isSearching = true
 		return min(p.period()/30+p.upTo(p.period()/30), longestSearch)
 	}
 
 	// Those that have begun together are not to look together for ever.
-	if p.isSearching {
-		p.isSearching = false
+	if !p.hasSettled {
+		p.hasSettled = true
 		wait = wait/2 + p.upTo(wait/2)
 	}
 	return wait

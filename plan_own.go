@@ -20,34 +20,43 @@ type news struct {
 
 // compare compares what a look has shown with what this worker has and had.
 func (p *planner) compare(now time.Time, items []LeaseItem) (seen news) {
-	stays := make(map[string]time.Time)
-	before := make(map[string]ended)
+	before := p.stays
+	p.stays = make(map[string]time.Time)
+	p.forgetEnded(items)
 	for _, item := range items {
-		id := item.LeaseID
-		if end, ok := p.ended[id]; ok {
-			before[id] = end
-		}
-		until, stayed := p.stays[id]
-		if stayed && p.busy[id] {
-			stays[id] = until
+		until, stayed := before[item.LeaseID]
+		if stayed && p.busy[item.LeaseID] {
+			p.stays[item.LeaseID] = until
 		}
 		isMine := item.LesseeID == p.me && !item.isFree(now)
-		if !isMine || p.busy[id] {
-			continue // The look may be older than a lease of this worker.
-		}
-		token, works := p.working[id]
-		switch {
-		case p.isNamesakes(item):
-			seen.namesake = &item
-		case works && item.FencingToken == token:
-			seen.wanted = append(seen.wanted, item)
-		case !works && !p.isFreed(item):
-			stays[id] = item.Until
+		if isMine && !p.busy[item.LeaseID] { // The look may be older than its lease.
+			p.compareOwn(item, &seen)
 		}
 	}
-	p.stays = stays
-	p.ended = before
 	return seen
+}
+
+func (p *planner) compareOwn(item LeaseItem, seen *news) {
+	token, works := p.working[item.LeaseID]
+	switch {
+	case p.isNamesakes(item):
+		seen.namesake = &item
+	case works && item.FencingToken == token:
+		seen.wanted = append(seen.wanted, item)
+	case !works && !p.isFreed(item):
+		p.stays[item.LeaseID] = item.Until
+	}
+}
+
+// forgetEnded forgets the tenures of items that are there no more.
+func (p *planner) forgetEnded(items []LeaseItem) {
+	before := p.ended
+	p.ended = make(map[string]ended)
+	for _, item := range items {
+		if end, ok := before[item.LeaseID]; ok {
+			p.ended[item.LeaseID] = end
+		}
+	}
 }
 
 // isNamesakes tells of an own row that a later tenure has than this worker's, which it

@@ -30,7 +30,9 @@ func plannerOf(most int, random rand.Source) *planner {
 }
 
 func plannerFor(duration time.Duration, most int, random rand.Source) *planner {
-	return newPlanner(requested{lessee: "me", duration: duration}, most, rand.New(random))
+	p := newPlanner(requested{lessee: "me", duration: duration}, most, rand.New(random))
+	p.hasSettled = true
+	return p
 }
 
 // unlimited is one that may hold any number of items.
@@ -255,6 +257,20 @@ func TestPlannersNextLook(t *testing.T) {
 		assert.InDelta(t, c.shortest.Seconds(), shortest.Seconds(), 1e-6, name)
 		assert.InDelta(t, c.longest.Seconds(), longest.Seconds(), 1e-6, name)
 	}
+}
+
+// TestPlannersFirstQuietLookIsFollowedByTheNextAtAnyTime: those that have begun together are
+// not to look together for ever.
+func TestPlannersFirstQuietLookIsFollowedByTheNextAtAnyTime(t *testing.T) {
+	begun := func(p *planner) { p.hasSettled = false }
+	shortest, longest := looks(begun, heldBy("w1", 1))
+	assert.InDelta(t, 4.75, shortest.Seconds(), 1e-6)
+	assert.InDelta(t, 10.5, longest.Seconds(), 1e-6)
+
+	p := unlimited()
+	begun(p)
+	play(p, noon, heldBy("w1", 1))
+	assert.True(t, p.hasSettled)
 }
 
 func TestPlannerOfALargeFleetLooksAfterAPeriodWhileItemsAreFree(t *testing.T) {

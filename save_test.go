@@ -81,6 +81,7 @@ func TestSaveAttributesOfATenureThatIsOverIsLost(t *testing.T) {
 			assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
 			assert.True(t, i.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
 			assert.Zero(t, i.count())
+			assert.Zero(t, locker.Stats().FailedWrites)
 		})
 	})
 	f := newFixture(t, "a")
@@ -342,28 +343,59 @@ func TestSaveAttributesThatTheTenuresEndCutsOffIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
 		locker := lease.NewLocker(store)
-		l, err := locker.ObtainLease(for30s("w"))
-		require.NoError(t, err)
-		store.SetHang(true)
-		time.AfterFunc(time.Second, l.Discard)
-		err = locker.SaveAttributes(l.Context(), l, row{"x": num(1)})
-		assert.True(t, err == lease.LeaseLostError, "also under the lease's own context, got %v", err)
+		for _, isOwn := range []bool{false, true} {
+			l, err := locker.ObtainLease(for30s("w"))
+			require.NoError(t, err)
+			ctx := t.Context()
+			if isOwn {
+				ctx = l.Context()
+			}
+			store.SetHang(true)
+			start := time.Now()
+			time.AfterFunc(time.Second, l.Discard)
+			err = locker.SaveAttributes(ctx, l, row{"x": num(1)})
+			assert.True(t, err == lease.LeaseLostError, "also under the lease's own context, got %v", err)
+			assert.Equal(t, time.Second, time.Since(start))
+			store.SetHang(false)
+		}
 	})
 }
 
-func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) { // -race sees it
-	store := leasetest.NewStore("a")
-	locker := lease.NewLocker(store)
-	l, err := locker.ObtainLease(for30s("w"))
-	require.NoError(t, err)
-	saved := row{"x": num(0), "gone": nil}
-	for i := range int64(500) {
-		ctx, cancel := context.WithCancel(t.Context())
-		go cancel()
-		_ = locker.SaveAttributes(ctx, l, saved)
-		*saved["x"].N = strings.Repeat("1", int(i%9+1))
-		saved["y"] = num(i)
-	}
+func TestSaveAttributesThatShowsALossEndsTheTenure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		store.Steal("a", "thief", time.Minute)
+		assert.True(t, locker.SaveAttributes(t.Context(), l, row{"x": num(1)}) == lease.LeaseLostError)
+		assert.Equal(t, lease.LeaseLostError, context.Cause(l.Context()))
+	})
+}
+
+// The store is left alone with what was to be saved, which the caller then changes.
+func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		slow := delayed(store)
+		goOn := make(chan struct{})
+		slow.save = func() { <-goOn }
+		locker := lease.NewLocker(slow)
+		l, err := locker.ObtainLease(for30s("w"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		saved := row{"x": num(1), "gone": nil}
+		assert.ErrorIs(t, locker.SaveAttributes(ctx, l, saved), context.DeadlineExceeded)
+		*saved["x"].N = "2"
+		saved["y"] = num(3)
+		close(goOn)
+		synctest.Wait()
+		assert.Equal(t, num(1), rowOf(t, store, "a")["x"])
+		assert.NotContains(t, rowOf(t, store, "a"), "y")
+	})
 }
 
 // Work that has been told so by a save must not go on for a moment.

@@ -129,6 +129,10 @@ func (s *LockStore) showsNothing(
 // errors, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
 	req.SetContext(ctx)
+	tries := triesOf(ctx)
+	if tries != nil {
+		req.Handlers.CompleteAttempt.PushBack(func(r *request.Request) { tries.failed(r.Error) })
+	}
 	err := req.Send()
 	s.hear(req, time.Now(), err)
 	if err == nil {
@@ -160,7 +164,8 @@ func (s *LockStore) hear(req *request.Request, received time.Time, err error) {
 	}
 }
 
-// named names the request in its error, and logs it, unless the caller knows what to do.
+// named names the request in its error, and logs it, unless the caller knows what to do, or
+// is a Locker, which does so.
 func (s *LockStore) named(ctx context.Context, err error, operation, leaseID string) error {
 	code := errorCode(err)
 	text := s.nameOf(operation, leaseID) + fmt.Sprintf(" with the hash key %q", s.key)
@@ -174,8 +179,11 @@ func (s *LockStore) named(ctx context.Context, err error, operation, leaseID str
 	if isMissing {
 		text = fmt.Sprintf("%s: table %q does not exist", s.nameOf(operation, leaseID), s.table)
 	}
-	logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
-	return newRequestError(text, true, err)
+	isLockers := triesOf(ctx) != nil
+	if !isLockers {
+		logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
+	}
+	return newRequestError(text, !isLockers, err)
 }
 
 // isExpected tells of an error that EnsureTable expects.

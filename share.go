@@ -203,7 +203,6 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 		return
 	}
 	s.setTimer(s.plan.lookFailed(time.Now()))
-	logFailure(err, "lessee_id", s.request.lessee)
 }
 
 func (s *share) isUsed(leaseID string) bool {

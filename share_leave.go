@@ -32,7 +32,7 @@ func (s *share) leave(ctx context.Context) {
 
 // withdrawFor withdraws a wish, or gives the item back if it was handed over for it.
 func (s *share) withdrawFor(ctx context.Context, c candidate) error {
-	item, err := awaitWrite(ctx, s, func(ctx context.Context) (LeaseItem, error) {
+	item, err := askWrite(ctx, s, "withdraw the wish", c.LeaseID, func(ctx context.Context) (LeaseItem, error) {
 		return s.locker.store.WithdrawWish(ctx, c.LeaseItem, s.request.lessee, c.wishUntil)
 	})
 	if !errors.Is(err, LeaseNotObtainedError) {

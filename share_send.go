@@ -127,19 +127,20 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 
 // giveBackFor releases an item that was handed over to this worker, which can't use it.
 func (s *share) giveBackFor(ctx context.Context, item LeaseItem) error {
-	_, err := awaitWrite(ctx, s, func(ctx context.Context) (none nothing, err error) {
+	_, err := askWrite(ctx, s, "release", item.LeaseID, func(ctx context.Context) (none nothing, err error) {
 		return none, s.locker.store.ReleaseLeaseWithContext(ctx, madeUpPredecessor(item, s.request))
 	})
 	return err
 }
 
-// awaitWrite sends another request than a lease, and waits for it also when ctx is done.
-func awaitWrite[T any](
-	ctx context.Context, s *share, request func(ctx context.Context) (T, error),
+// askWrite sends another request than a lease, and waits for it also when ctx is done.
+func askWrite[T any](
+	ctx context.Context, s *share, deed, leaseID string, request func(ctx context.Context) (T, error),
 ) (T, error) {
 	lasting := context.WithoutCancel(ctx)
-	timeout := s.locker.store.patience(requestTimeout(s.request.duration))
-	got, err := await(lasting, timeout, request)
+	patience := s.locker.store.patience(requestTimeout(s.request.duration))
+	errand := s.locker.errand(deed, leaseID, s.request.lessee)
+	got, err := ask(lasting, s.locker, errand, patience, request)
 	s.locker.countWrite(lasting, err)
 	return got, err
 }
@@ -149,7 +150,7 @@ func (s *share) wishFor(ctx context.Context, c candidate) error {
 	if ctx.Err() != nil {
 		return errUnsent
 	}
-	_, err := awaitWrite(ctx, s, func(ctx context.Context) (none nothing, err error) {
+	_, err := askWrite(ctx, s, "wish", c.LeaseID, func(ctx context.Context) (none nothing, err error) {
 		return none, s.locker.store.WantLease(ctx, c.LeaseItem, s.request.lessee, c.wishUntil)
 	})
 	return err
@@ -176,9 +177,6 @@ func (s *share) heard(ctx context.Context, a sent) {
 		if err != nil { // It may be handed over to this worker yet.
 			s.plan.unsure(a.LeaseID, now.Add(max(s.request.period(), 30*time.Second)))
 		}
-	}
-	if err != errUnsent {
-		logFailure(err, "lessee_id", s.request.lessee, "lease_id", a.LeaseID)
 	}
 }
 

@@ -291,3 +291,15 @@ func BenchmarkStatsOf1000Leases(b *testing.B) {
 		}
 	}
 }
+
+func TestStatsOfALeaseThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hook := func(context.Context, lease.LeaseItem) error { return throttled }
+		locker := lease.NewLocker(&hooked{to: leasetest.NewStore("a"), hook: hook})
+		_, err := locker.ObtainLease(for30s("w"))
+		assert.ErrorIs(t, err, throttled)
+		assert.EqualValues(t, 1, locker.Stats().FailedWrites)
+		assert.Zero(t, locker.Stats().RacesLost)
+	})
+}

@@ -16,10 +16,7 @@ type (
 	wrapsAll   struct{ *LockStore }
 	wrapsValue struct{ LockStoreMethods }
 	wrapsWhole struct{ *wrapsAll }
-	wrapsMixed struct {
-		wrapsSome
-		times int
-	}
+	wrapsMixed struct{ wrapsSome }
 
 	LockStoreMethods interface {
 		lockerStore
@@ -115,7 +112,7 @@ func TestStoreThatEmbedsOneIsUsedInFullIfAllMethodsAreItsOwn(t *testing.T) {
 		"no method of its own":                  {&wrapsNone{inner}, false},
 		"the two methods of its own":            {&wrapsTwo{inner}, false},
 		"some methods of its own":               {&wrapsSome{inner}, false},
-		"some, of one that it embeds":           {&wrapsMixed{wrapsSome: wrapsSome{inner}}, false},
+		"some, of one that it embeds":           {&wrapsMixed{wrapsSome{inner}}, false},
 		"all of its own":                        {all, true},
 		"all of its own, by value":              {wrapsValue{inner}, true},
 		"all of its own, by a pointer to those": {&wrapsValue{inner}, true},

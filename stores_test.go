@@ -210,6 +210,7 @@ type hooked struct {
 	hook    func(ctx context.Context, seen lease.LeaseItem) error // nil for nothing
 	applied func(ctx context.Context, seen lease.LeaseItem)       // the same, after the write
 	renewed func(l *lease.Lease)                                  // nil for nothing
+	save    func()                                                // before a save, which its context doesn't end; nil for nothing
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
@@ -264,6 +265,10 @@ func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.T
 }
 
 func (s *hooked) SaveAttributes(ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue) error {
+	if s.save != nil {
+		s.save()
+		ctx = context.WithoutCancel(ctx)
+	}
 	return s.to.SaveAttributes(ctx, l, attributes)
 }
 

@@ -130,8 +130,18 @@ func (t *tenure) log(e event, was, is term) {
 	case freed:
 		logInfo("Released Lease", who...)
 	case handedOver:
-		logInfo("Handed Over Lease", who...)
+		logHandover(is.wish.by, who)
 	}
+}
+
+// logHandover tells that an item was given away as it was wanted: by nobody in particular,
+// if an operator wanted it freed.
+func logHandover(wantedBy string, who []any) {
+	if wantedBy == "" {
+		logInfo("Released Lease", who...)
+		return
+	}
+	logInfo("Handed Over Lease", append(who, "wanted_by", wantedBy)...)
 }
 
 // check ends the tenure if its time is up, and returns it as it is then.

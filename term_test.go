@@ -275,6 +275,21 @@ func TestTermSaysWhatItsPhaseAndFateMean(t *testing.T) {
 	}
 }
 
+// After its work has ended, only what this worker has released itself is its own to rest from; and
+// what it has retired, if the work says that this didn't go well.
+func TestTermIsGoneUnlessItsHolderReleasedIt(t *testing.T) {
+	for _, phase := range allPhases {
+		for _, fate := range allFates {
+			isOwn := phase == released && fate != taken
+			assert.Equal(t, !isOwn, termAt(phase, fate).isGone(false), "%v %v", phase, fate)
+			assert.Equal(t, !isOwn, termAt(phase, fate).isGone(true), "%v %v", phase, fate)
+		}
+	}
+	retired := termAt(held, notFreed).after(event{kind: discardCalled, at: noon})
+	assert.True(t, retired.isGone(false))
+	assert.False(t, retired.isGone(true))
+}
+
 func TestTermSaysWhatIsLeftAndWhenItsRowEnds(t *testing.T) {
 	is := termAt(held, notFreed)
 	assert.Equal(t, 26*sec, is.left(noon.Add(sec)))

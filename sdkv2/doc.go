@@ -37,9 +37,9 @@
 //	UnknownError           any other error of v2, or of middleware
 //
 // [errors.As] finds v2's error in all of them where there is one, but for v1's typed
-// exceptions, which have no place for it. Package lease takes NoCredentialProviders and
-// UnknownError for final, unless the v2 client's retryer holds the cause for transient, as
-// where the credentials service throttles or can't be reached.
+// exceptions, which have no place for it. Package lease takes UnknownError for final, unless
+// the v2 client's retryer holds the cause for transient. A Heartbeat goes on after
+// NoCredentialProviders.
 //
 // # What differs from plain v1
 //
