@@ -25,10 +25,11 @@ type row struct {
 	// none.
 	namesakeUntil int64
 
-	// granted is the token of the Lease that began the tenure, by which that is told from a
-	// literal: it remembers what it asked for and was shown, as a LockStore's does. What it
-	// does not know of the end, as a literal has moved it on, are these.
+	// granted is the token of the Lease that began the tenure, and grantee its lessee, by which
+	// it is told from a literal: it remembers what it asked for and was shown, as a LockStore's
+	// does. What it does not know of the end, as a literal has moved it on, are the others.
 	granted *dynamodb.AttributeValue
+	grantee string
 	unasked int64 // by how much the end is beyond the furthest that it asked for
 	unshown int64 // by how much it is beyond the furthest that it was shown
 }
@@ -48,22 +49,23 @@ type tenure struct {
 }
 
 func tenureOf(l *lease.Lease) tenure {
-	t := predecessorOf(l)
-	t.lessee = l.Request.LesseeID()
-	t.duration = l.Request.LeaseDuration()
+	t := tenure{
+		lessee:   l.Request.LesseeID(),
+		token:    l.FencingToken(),
+		duration: l.Request.LeaseDuration(),
+	}
+	if !isLockers(l) {
+		t.mark = l.AttributeValues[tokenAttribute]
+	}
 	return t
 }
 
 // predecessorOf names the tenure of a lease that its lessee has or had, if there is one.
 func predecessorOf(l *lease.Lease) tenure {
-	if l == nil {
+	if l == nil || isNil(l.Request) {
 		return tenure{token: -1} // no row's
 	}
-	t := tenure{token: l.FencingToken()}
-	if !isLockers(l) {
-		t.mark = l.AttributeValues[tokenAttribute]
-	}
-	return t
+	return tenureOf(l)
 }
 
 // isLockers tells whether a Locker has given the lease a tenure: its token is there then
@@ -108,7 +110,10 @@ func (r *row) isOf(t tenure) bool {
 }
 
 // isLiterals tells whether a Lease of the row's tenure was made by hand.
-func (r *row) isLiterals(t tenure) bool { return t.mark != nil && t.mark != r.granted }
+func (r *row) isLiterals(t tenure) bool {
+	isGranted := t.mark == r.granted && t.lessee == r.grantee
+	return t.mark != nil && !isGranted
+}
 
 // yieldsTo tells whether that tenure may release the row, hand it over or delete it: its end is
 // no later than the Lease knows. A literal knows nothing, and may have asked for any.
@@ -253,6 +258,7 @@ func (r *row) begin(lessee string, until, namesakeUntil int64) {
 func (r *row) grant(l *lease.Lease) {
 	l.AttributeValues = r.attributes()
 	r.granted = l.AttributeValues[tokenAttribute]
+	r.grantee = r.holder
 }
 
 // moveTo moves the end to one that the tenure's Lease knows.
