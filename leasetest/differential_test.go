@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -39,21 +40,32 @@ func TestStoreDoesWhatLockStoreDoes(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
+	name := fmt.Sprintf("differential-%d-%d", time.Now().UnixNano(), tables.Add(1))
+	table := lease.NewLockStore(client, name, leasetest.HashKey)
+	require.NoError(t, table.EnsureTable())
+	t.Cleanup(func() {
+		_, err := client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
+		assert.NoError(t, err)
+	})
+
 	ends := time.Now().Add(*differentialFor)
 	rounds := 0
+	requests := 0
 	for ; rounds == 0 || time.Now().Before(ends); rounds++ {
-		if !newComparison(t, client, seed).run(50) {
+		c := newComparison(t, table, name, seed)
+		if !c.run(50) {
 			return
 		}
+		requests += len(c.said)
 		seed++
 	}
-	t.Logf("%d rounds", rounds)
+	t.Logf("%d requests in %d rounds", requests, rounds)
 }
 
 // both is what one call has to do with, on either store.
 type both[T any] struct{ memory, table T }
 
-// comparison is a round of requests, on a table of its own. What they are is up to the seed.
+// comparison is a round of requests, on an empty table. What they are is up to the seed.
 type comparison struct {
 	*testing.T
 	*rand.Rand
@@ -69,24 +81,21 @@ type comparison struct {
 	said   []string
 }
 
-func newComparison(t *testing.T, client *dynamodb.DynamoDB, seed uint64) *comparison {
-	name := fmt.Sprintf("differential-%d-%d", time.Now().UnixNano(), tables.Add(1))
-	c := &comparison{
+func newComparison(t *testing.T, table *lease.LockStore, name string, seed uint64) *comparison {
+	return &comparison{
 		T:      t,
 		Rand:   rand.New(rand.NewPCG(seed, 0)),
 		seed:   seed,
 		start:  time.Now().Round(0),
 		memory: leasetest.NewStore(),
-		table:  lease.NewLockStore(client, name, leasetest.HashKey),
+		table:  table,
 		name:   name,
 	}
-	require.NoError(t, c.table.EnsureTable())
-	t.Cleanup(func() { client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name}) })
-	return c
 }
 
 // run sends so many requests, until one does other things to the two.
 func (c *comparison) run(requests int) (areOne bool) {
+	defer c.empty()
 	c.add()
 	c.add()
 	kinds := []func(){
@@ -107,8 +116,9 @@ func (c *comparison) run(requests int) (areOne bool) {
 // one returns any of them.
 func one[T any](c *comparison, of []T) T { return of[c.IntN(len(of))] }
 
-func (c *comparison) item() string   { return one(c, []string{"a", "b", "c"}) }
-func (c *comparison) lessee() string { return one(c, []string{"w1", "w1", "w2", "w3"}) }
+func (c *comparison) items() []string { return []string{"a", "b", "c"} }
+func (c *comparison) item() string    { return one(c, c.items()) }
+func (c *comparison) lessee() string  { return one(c, []string{"w1", "w1", "w2", "w3"}) }
 
 // end returns one that stays ahead, or past, for the whole round.
 func (c *comparison) end() time.Time {
@@ -416,17 +426,35 @@ func (c *comparison) retireOwn() {
 
 // compareRows tells whether all is as it should be so far, rows included.
 func (c *comparison) compareRows() bool {
-	for _, id := range []string{"a", "b", "c"} {
-		got, err := c.table.GetItem(&dynamodb.GetItemInput{
-			TableName:      &c.name,
-			Key:            row{leasetest.HashKey: {S: &id}},
-			ConsistentRead: aws.Bool(true),
-		})
-		require.NoError(c, err)
+	table := make(map[string]row)
+	for _, r := range c.rows() {
+		table[*r[leasetest.HashKey].S] = r
+	}
+	for _, id := range c.items() {
 		memory, _ := c.memory.Row(id)
-		if a, b := show(memory), show(got.Item); a != b {
+		if a, b := show(memory), show(table[id]); a != b {
 			c.Errorf("the row of %s = %s; of LockStore %s", id, a, b)
 		}
 	}
 	return !c.Failed()
+}
+
+func (c *comparison) rows() []row {
+	out, err := c.table.Scan(&dynamodb.ScanInput{
+		TableName:      &c.name,
+		ConsistentRead: aws.Bool(true),
+	})
+	require.NoError(c, err)
+	return out.Items
+}
+
+// empty deletes all rows, for the next round.
+func (c *comparison) empty() {
+	for _, r := range c.rows() {
+		_, err := c.table.DeleteItem(&dynamodb.DeleteItemInput{
+			TableName: &c.name,
+			Key:       row{leasetest.HashKey: r[leasetest.HashKey]},
+		})
+		require.NoError(c, err)
+	}
 }

@@ -26,12 +26,12 @@ type row struct {
 	namesakeUntil int64
 
 	// granted is the token of the Lease that began the tenure, and grantee its lessee, by which
-	// it is told from a literal: it remembers what it asked for and was shown, as a LockStore's
-	// does. What it does not know of the end, as a literal has moved it on, are the others.
+	// it is told from a literal. It knows which ends it asked for and was shown, as a LockStore's
+	// does.
 	granted *dynamodb.AttributeValue
 	grantee string
-	unasked int64 // by how much the end is beyond the furthest that it asked for
-	unshown int64 // by how much it is beyond the furthest that it was shown
+	asked   int64 // the furthest end that it asked for
+	shown   int64 // the furthest end that it was shown
 }
 
 // wish says who wants a row, and until when; its zero value is none.
@@ -118,7 +118,7 @@ func (r *row) isLiterals(t tenure) bool {
 // yieldsTo tells whether that tenure may release the row, hand it over or delete it: its end is
 // no later than the Lease knows. A literal knows nothing, and may have asked for any.
 func (r *row) yieldsTo(t tenure) bool {
-	return r.isOf(t) && (r.isLiterals(t) || r.unasked == 0)
+	return r.isOf(t) && (r.isLiterals(t) || r.until <= r.asked)
 }
 
 // isAsSeen tells whether the holder, the tenure and the end are still those that were seen.
@@ -139,7 +139,7 @@ func (r *row) isWantedBeside(lessee string, now int64) bool {
 
 // farthestWish is how far ahead a wish may end that a handover by that tenure heeds.
 func (r *row) farthestWish(t tenure, now int64) int64 {
-	left := r.until - r.unshown - now
+	left := r.shown - now
 	if r.isLiterals(t) {
 		left = t.duration.Nanoseconds()
 	}
@@ -198,7 +198,8 @@ func (r *row) leaseAsSeen(
 		r.begin(lessee, end, 0)
 		return applied
 	}
-	if r.holder == lessee {
+	wasTheirs := seen.LesseeID == lessee && !r.isLive(now)
+	if r.holder == lessee || wasTheirs {
 		return notAsSeen
 	}
 	return refused // Somebody has it, or has had it since.
@@ -233,25 +234,24 @@ func (r *row) leaseOwn(
 	return applied
 }
 
-// isAsLeftBy tells whether a tenure of this process has left the row as it is. A literal is only
-// taken for what a Locker makes up where the row was reserved for it.
+// isAsLeftBy tells whether a tenure of this process has left the row as it is. A literal is taken
+// for what a Locker makes up of a row that was handed over to it. (A LockStore knows those.)
 func (r *row) isAsLeftBy(predecessor tenure) bool {
 	if r.token != predecessor.token {
 		return false
 	}
-	if r.isLiterals(predecessor) {
-		return r.holder == r.wish.by
-	}
-	return r.unasked == 0
+	return r.isLiterals(predecessor) || r.until == r.asked
 }
 
 // begin begins a tenure.
 func (r *row) begin(lessee string, until, namesakeUntil int64) {
 	r.holder = lessee
 	r.token++
+	r.until = until
 	r.namesakeUntil = namesakeUntil
 	r.granted = nil
-	r.moveTo(until)
+	r.asked = until
+	r.shown = until
 }
 
 // grant shows the row to the Lease of the tenure that has begun.
@@ -261,11 +261,18 @@ func (r *row) grant(l *lease.Lease) {
 	r.grantee = r.holder
 }
 
-// moveTo moves the end to one that the tenure's Lease knows.
-func (r *row) moveTo(end int64) {
-	r.until = end
-	r.unasked = 0
-	r.unshown = 0
+// ask notes that the tenure's Lease asks for an end, unless that is a literal.
+func (r *row) ask(t tenure, end int64) {
+	if !r.isLiterals(t) {
+		r.asked = max(r.asked, end)
+	}
+}
+
+// show notes that the tenure's Lease is shown the end, unless that is a literal.
+func (r *row) show(t tenure) {
+	if !r.isLiterals(t) {
+		r.shown = max(r.shown, r.until)
+	}
 }
 
 // renew moves the end on, never back, and the end of the wish, if there is one, to another, if
@@ -275,22 +282,13 @@ func (r *row) renew(t tenure, end, wishEnd int64) outcome {
 		return refused
 	}
 	end = max(end, r.keptUntil(t))
-	isOn := end - r.until
-	if isOn < 0 {
-		if !r.isLiterals(t) {
-			r.unasked = min(r.unasked, -isOn)
-			r.unshown = 0
-		}
+	r.ask(t, end)
+	if end < r.until {
+		r.show(t)
 		return overtaken
 	}
-
-	if r.isLiterals(t) {
-		r.until = end
-		r.unasked += isOn
-		r.unshown += isOn
-	} else {
-		r.moveTo(end)
-	}
+	r.until = end
+	r.show(t)
 	if wishEnd != 0 && r.isWanted() {
 		r.wish.until = wishEnd
 	}
@@ -333,7 +331,6 @@ func (r *row) handOver(t tenure, reservedUntil, now int64) outcome {
 	if r.canBeReserved(t, now) {
 		// The wish stays, so that people see a reservation.
 		r.holder = r.wish.by
-		r.unasked += reservedUntil - r.until
 		r.until = reservedUntil
 		return applied
 	}
@@ -354,11 +351,10 @@ func (r *row) isReservedBy(t tenure) bool {
 // release frees the row. Others may lease it once a namesake has given it up.
 func (r *row) release(t tenure) outcome {
 	if r.yieldsTo(t) {
-		until := r.keptUntil(t)
+		r.until = r.keptUntil(t)
 		r.holder = ""
 		r.namesakeUntil = 0
 		r.wish = wish{}
-		r.moveTo(until)
 		return applied
 	}
 	if r.isOf(tenure{lessee: "", token: t.token}) {
@@ -388,19 +384,21 @@ func (r *row) save(t tenure, attributes map[string]*dynamodb.AttributeValue, now
 // moveForSave moves the end on by a nanosecond, beyond all that was shown before, as a LockStore
 // does, and tells whether the Lease may save.
 func (r *row) moveForSave(now int64) bool {
-	shown := r.until - r.unshown
-	if shown < now {
+	if r.shown < now {
 		return false
 	}
-	end := max(shown+1, r.namesakeUntil)
-	if end < r.until {
-		r.unshown--
-		r.unasked = min(r.unasked, r.until-end)
+	r.shown++
+	end := max(r.shown, r.namesakeUntil)
+	r.asked = max(r.asked, end)
+	if r.until > r.asked {
 		return false
+	}
+	if r.until > end { // A later write of the same tenure has moved it.
+		r.shown = r.until + 1
+		end = r.shown
 	}
 	r.until = end
-	r.unasked = 0
-	r.unshown = end - shown - 1
+	r.asked = max(r.asked, end)
 	return true
 }
 
