@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"reflect"
 	"time"
@@ -171,7 +170,7 @@ func parseToken(value *dynamodb.AttributeValue) (int64, error) {
 	if value.N == nil {
 		return 0, errors.New("it is not a number")
 	}
-	const most = math.MaxInt64 / 2
+	const most = 1 << 53
 	const bits = 128 // for the 38 digits that DynamoDB keeps
 	exact, _, err := big.ParseFloat(*value.N, 10, bits, big.ToNegativeInf)
 	if err == nil && exact.IsInt() { // as 1.8E12 is

@@ -76,8 +76,9 @@ type comparison struct {
 	name   string // of the table
 
 	leases []both[*lease.Lease]
+	wishes []wished
 	seen   []both[lease.LeaseItem]
-	token  int // with which the last item was registered
+	token  int // in thousands, with which the last item was registered
 	said   []string
 }
 
@@ -98,6 +99,7 @@ func (c *comparison) run(requests int) (areOne bool) {
 	defer c.empty()
 	c.add()
 	c.add()
+	c.lease()
 	kinds := []func(){
 		c.scan, c.scan, c.lease, c.lease, c.leaseAsSeen, c.leaseAsSeen, c.leaseAsSeen,
 		c.renew, c.renew, c.release, c.handOver, c.handOver, c.save, c.save, c.want, c.want,
@@ -279,6 +281,20 @@ func tenureOf(l *lease.Lease) string {
 	return fmt.Sprintf("%s %s %d", l.LeaseID, l.Request.LesseeID(), l.FencingToken())
 }
 
+// wished is a wish that was made.
+type wished struct {
+	by  string
+	end time.Time
+}
+
+// anyWish returns one that was made a short time ago, or that wasn't.
+func (c *comparison) anyWish() wished {
+	if len(c.wishes) == 0 || c.IntN(4) == 0 {
+		return wished{by: c.wisher(), end: c.end()}
+	}
+	return one(c, c.wishes[max(0, len(c.wishes)-3):])
+}
+
 // makeLiteral makes a Lease as a caller may, of one that there is.
 func (c *comparison) makeLiteral() {
 	like := c.anyLease()
@@ -380,21 +396,35 @@ func (c *comparison) want() {
 	tableErr := c.table.WantLease(c.Context(), seen.table, by, end)
 	c.says(answer{err: err}, answer{err: tableErr}, "WantLease(%+v, %q, %v)",
 		seen.memory, by, end)
+	if err == nil {
+		c.wishes = append(c.wishes, wished{by, end})
+	}
 }
 
 func (c *comparison) withdraw() {
-	seen, by, end := c.anySeen(), c.wisher(), c.end()
-	memory, err := c.memory.WithdrawWish(c.Context(), seen.memory, by, end)
-	table, tableErr := c.table.WithdrawWish(c.Context(), seen.table, by, end)
-	c.says(answer{memory, err}, answer{table, tableErr}, "WithdrawWish(%+v, %q, %v)",
-		seen.memory, by, end)
+	seen, wish := c.anySeen(), c.anyWish()
+	memory, err := c.memory.WithdrawWish(c.Context(), seen.memory, wish.by, wish.end)
+	table, tableErr := c.table.WithdrawWish(c.Context(), seen.table, wish.by, wish.end)
+	c.says(answer{memory, err}, answer{table, tableErr}, "WithdrawWish(%+v, %+v)",
+		seen.memory, wish)
 }
 
-// add registers an item. Its token is greater than any before.
+// tokenToStart returns what an item's token is to start with, greater than any before. One in
+// four is refused.
+func (c *comparison) tokenToStart() string {
+	c.token++
+	good := []string{"%d000", "%dE3", "%d000.0"}
+	bad := []string{"%d000.5", "-%d", "9007199254%d0000000", "%dE20", "%dX"}
+	if c.IntN(4) == 0 {
+		return fmt.Sprintf(one(c, bad), c.token)
+	}
+	return fmt.Sprintf(one(c, good), c.token)
+}
+
 func (c *comparison) add() {
-	c.token += 1000
 	id := c.item()
-	attributes := row{"FencingToken": num(c.token)}
+	token := c.tokenToStart()
+	attributes := row{"FencingToken": {N: &token}}
 	given, _ := c.attributes()
 	for name, value := range given {
 		if value != nil {
