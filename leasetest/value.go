@@ -61,7 +61,10 @@ func partsError(v *dynamodb.AttributeValue) error {
 			return err
 		}
 	}
-	for _, part := range v.M {
+	for name, part := range v.M {
+		if name == "" {
+			return errors.New("a name in a map is empty")
+		}
 		if err := valueError(part); err != nil {
 			return err
 		}
