@@ -305,11 +305,17 @@ func (c *comparison) makeLiteral() {
 	if c.IntN(4) == 0 {
 		token = 0
 	}
+	literal := literalOf(like, token)
+	c.keep(literal.memory, literal.table)
+}
+
+func literalOf(l both[*lease.Lease], token int64) both[*lease.Lease] {
 	made := func(l *lease.Lease) *lease.Lease {
-		literal := &lease.Lease{LeaseID: l.LeaseID, Request: l.Request, Until: l.Until}
-		return withToken(literal, token)
+		literal := withToken(l, token)
+		literal.Until = l.Until
+		return literal
 	}
-	c.keep(made(like.memory), made(like.table))
+	return both[*lease.Lease]{made(l.memory), made(l.table)}
 }
 
 func (c *comparison) renew() {
@@ -378,6 +384,10 @@ type row = map[string]*dynamodb.AttributeValue
 func (c *comparison) save() {
 	l := c.anyLease()
 	attributes, isGood := c.attributes()
+	if !isGood && l.memory != nil {
+		// One that was obtained would note, of a LockStore, that it has asked for a later end.
+		l = literalOf(l, l.memory.FencingToken())
+	}
 	err := c.memory.SaveAttributes(c.Context(), l.memory, attributes)
 	tableErr := c.table.SaveAttributes(c.Context(), l.table, attributes)
 	areRefused := err != nil && tableErr != nil
