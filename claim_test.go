@@ -146,6 +146,7 @@ func TestHolderSaysWhatItsWriteCameTo(t *testing.T) {
 func TestHolderOfATokenlessLeaseTakesARowThatIsGoneForNoRelease(t *testing.T) {
 	h := holder{lessee: "w1", claim: unknownClaim}
 	assert.Equal(t, refused, h.release(refusedBy(row{}), 50))
+	assert.Equal(t, refused, h.handover(refusedBy(row{}), 50))
 	assert.Equal(t, appliedBefore, h.release(refusedBy(found("", 0, 0)), 50))
 	assert.Equal(t, appliedBefore, h.retirement(refusedBy(row{}), 50))
 }

@@ -174,7 +174,7 @@ func (h holder) horizon(now int64, lease *Lease) int64 {
 
 // showsHandover tells that a row was handed over, or freed, in this tenure.
 func (h holder) showsHandover(found row) bool {
-	if found.FencingToken != h.token {
+	if !found.isThere() || found.FencingToken != h.token {
 		return false
 	}
 	switch found.LesseeID {

@@ -35,8 +35,8 @@ func (l *Locker) HeartbeatWithContext(
 	if err != nil {
 		return err
 	}
-	l.use(t.holding)
-	defer l.unuse(t.holding)
+	l.beginBeat(t)
+	defer l.endBeat(t)
 	return l.heartbeat(ctx, t, time.Now().Add(heartbeatDuration), heartbeatDuration)
 }
 

@@ -68,6 +68,25 @@ func TestHeartbeatEndsAtOnceWithTheRelease(t *testing.T) {
 	})
 }
 
+// TestHeartbeatUsesNothingOnceTheItemWasReleased: it may take a moment to return.
+func TestHeartbeatUsesNothingOnceTheItemWasReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(leasetest.NewStore("a"))
+		for range 100 {
+			l, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			ended := make(chan error, 1)
+			go func() { ended <- locker.Heartbeat(l, 10*time.Second) }()
+			synctest.Wait()
+			require.NoError(t, locker.ReleaseLease(l))
+			next, err := locker.ObtainLease(for30s("w1"))
+			require.NoError(t, err)
+			require.NoError(t, <-ended)
+			require.NoError(t, locker.ReleaseLease(next))
+		}
+	})
+}
+
 func TestHeartbeatCountsFromTheBeginOfARenewal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

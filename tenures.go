@@ -4,30 +4,40 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
 // tenures are those of one Locker. Its mutex guards them.
 type tenures struct {
-	last    map[holding]*tenure // the newest of each holding
-	uses    map[holding]int     // how many calls lease, renew or release it just now
-	sweepAt int                 // at how many tenures those that are over are forgotten
+	last    map[holding]*tenure   // the newest of each holding
+	uses    map[holding]int       // how many calls lease, hold or release it just now
+	beats   map[holding][]*tenure // those of which Heartbeats run, as often as they do
+	sweepAt int                   // at how many tenures those that are over are forgotten
 }
 
 func newTenures() tenures {
-	return tenures{last: make(map[holding]*tenure), uses: make(map[holding]int)}
+	return tenures{
+		last:  make(map[holding]*tenure),
+		uses:  make(map[holding]int),
+		beats: make(map[holding][]*tenure),
+	}
 }
 
 // usage tells what this Locker does with an item.
 func (ts *tenures) usage(h holding) usage {
-	if ts.uses[h] > 0 {
+	// A Heartbeat whose tenure is over uses nothing, though it may take a moment to return.
+	isRenewed := slices.ContainsFunc(ts.beats[h], (*tenure).isLive)
+	if ts.uses[h] > 0 || isRenewed {
 		return inUse
 	}
-	if last := ts.last[h]; last != nil && last.state().at(time.Now()).live() {
+	if last := ts.last[h]; last != nil && last.isLive() {
 		return unrenewed
 	}
 	return unheld
 }
+
+func (t *tenure) isLive() bool { return t.state().at(time.Now()).live() }
 
 // sweep forgets tenures that are over, when there are many.
 func (ts *tenures) sweep() {
@@ -59,6 +69,26 @@ func (l *Locker) unuse(h holding) {
 	l.tenures.uses[h]--
 	if l.tenures.uses[h] == 0 {
 		delete(l.tenures.uses, h)
+	}
+}
+
+// beginBeat notes that a Heartbeat of a tenure runs.
+func (l *Locker) beginBeat(t *tenure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tenures.beats[t.holding] = append(l.tenures.beats[t.holding], t)
+}
+
+// endBeat takes back what beginBeat noted.
+func (l *Locker) endBeat(t *tenure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	beats := l.tenures.beats[t.holding]
+	i := slices.Index(beats, t)
+	beats = slices.Delete(beats, i, i+1)
+	l.tenures.beats[t.holding] = beats
+	if len(beats) == 0 {
+		delete(l.tenures.beats, t.holding)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"reflect"
 	"time"
@@ -138,7 +137,7 @@ func checkAttribute(leaseID, name string, value *dynamodb.AttributeValue) error 
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is nil", name, leaseID)
 	}
 	if !isToken {
-		return nil
+		return checkValue(leaseID, name, value)
 	}
 	if _, err := parseToken(value); err != nil {
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is no good: %w",
@@ -155,6 +154,15 @@ func checkAttributeName(leaseID, name string) error {
 	case "":
 		return fmt.Errorf("leasetest: an attribute of lease ID %q has an empty name", leaseID)
 	}
+	const longest = 65535 // bytes, as in DynamoDB
+	if len(name) > longest {
+		return fmt.Errorf("leasetest: an attribute of lease ID %q has a name of %d bytes; "+
+			"want at most %d", leaseID, len(name), longest)
+	}
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("leasetest: the attribute %q of lease ID %q has a name that is "+
+			"not valid UTF-8", name, leaseID)
+	}
 	return nil
 }
 
@@ -162,7 +170,7 @@ func parseToken(value *dynamodb.AttributeValue) (int64, error) {
 	if value.N == nil {
 		return 0, errors.New("it is not a number")
 	}
-	const most = math.MaxInt64 / 2
+	const most = 1 << 53
 	const bits = 128 // for the 38 digits that DynamoDB keeps
 	exact, _, err := big.ParseFloat(*value.N, 10, bits, big.ToNegativeInf)
 	if err == nil && exact.IsInt() { // as 1.8E12 is

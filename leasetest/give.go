@@ -10,7 +10,8 @@ import (
 // giving names a tenure that has given its item away.
 type giving struct {
 	leaseID string
-	tenure  tenure
+	lessee  string
+	token   int64
 }
 
 // give is write of a request by which a lease's tenure gives its item away, and its error.
@@ -20,7 +21,7 @@ type giving struct {
 func (s *Store) give(
 	ctx context.Context, counter *int, l *lease.Lease, apply func(r *row, now int64) outcome,
 ) error {
-	g := giving{leaseID: l.LeaseID, tenure: tenureOf(l)}
+	g := giving{leaseID: l.LeaseID, lessee: l.Request.LesseeID(), token: l.FencingToken()}
 	var end int64 // that the row had; 0 if it wasn't given away
 	result, err := s.write(ctx, counter, l.LeaseID, func(r *row, now int64) outcome {
 		had := r.until
@@ -54,7 +55,7 @@ func (s *Store) hadGiven(g giving, margin time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.find(g.leaseID)
-	if r != nil && r.holder == g.tenure.lessee {
+	if r != nil && r.holder == g.lessee {
 		return false // One of the own name needs no end to have it.
 	}
 	earliest := s.given[g] - margin.Nanoseconds()

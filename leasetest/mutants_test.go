@@ -22,9 +22,13 @@ func leasesUnbound(b *broken) {
 
 func remembersNothing(b *broken) {
 	b.asSeen = func(c asSeenCall) (*lease.Lease, error) {
-		itself := &lease.Lease{LeaseID: c.id, Request: c.request}
-		c.predecessor = withToken(itself, c.seen.FencingToken)
-		return c.on(b.Store)
+		if _, err := c.on(b.Store); err != nil {
+			return nil, err
+		}
+
+		// Once more, to the same end, as if nothing was seen.
+		c.until = time.Unix(0, b.now(c.id).LeaseUntil)
+		return c.unbound().on(b.Store)
 	}
 }
 
@@ -773,7 +777,7 @@ var mutants = map[string]struct {
 		breaks: "a handover to nobody, or to the holder itself, is a release",
 		mutate: handsOver(func(b *broken, h handover) bool {
 			if h.row.WantedUntil < time.Now().UnixNano() {
-				_, _ = b.Store.RenewLeaseItem(background, untenured(h.l), time.Now(), h.until)
+				_ = b.Store.WantLease(background, h.row, h.row.WantedBy, h.until)
 			}
 			return false
 		}),
@@ -788,7 +792,7 @@ var mutants = map[string]struct {
 		breaks: "a handover heeds no wish that is too far ahead, and frees the item",
 		mutate: handsOver(func(b *broken, h handover) bool {
 			if h.row.WantedUntil > h.until.UnixNano() {
-				_, _ = b.Store.RenewLeaseItem(background, untenured(h.l), time.Now(), h.until)
+				_ = b.Store.WantLease(background, h.row, h.row.WantedBy, h.until)
 			}
 			return false
 		}),

@@ -98,7 +98,7 @@ func (s *Store) RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) erro
 		if r == nil {
 			return appliedBefore
 		}
-		if !r.isOf(t) {
+		if !r.yieldsTo(t) {
 			return refused
 		}
 		s.remove(l.LeaseID)

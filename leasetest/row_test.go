@@ -32,6 +32,7 @@ var (
 	freeRow     = row{token: 5}
 	endedRow    = changed(func(r *row) { r.until = nowIs - 1 })
 	wantedRow   = changed(func(r *row) { r.wish = wish{by: "w2", until: 150} })
+	reservedRow = row{holder: "w2", token: 5, until: endIs, wish: wish{by: "w2", until: 150}}
 	namesakeRow = changed(func(r *row) { r.namesakeUntil = 120 })
 	keptRow     = row{token: 5, until: 120} // released, and kept until a namesake has given it up
 )
@@ -44,11 +45,16 @@ type rowCase struct {
 	after  row
 }
 
+// testRow has a tenure's Lease know the row's end. What it knows then isn't compared.
 func testRow(t *testing.T, cases map[string]rowCase) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			got := c.before
+			got.asked = got.until
+			got.shown = got.until
 			assert.Equal(t, c.want, c.write(&got))
+			got.asked = 0
+			got.shown = 0
 			assert.Equal(t, c.after, got)
 		})
 	}
@@ -94,74 +100,108 @@ func TestRowLease(t *testing.T) {
 }
 
 func TestRowLeaseAsSeen(t *testing.T) {
-	asSeen := lease.LeaseItem{FencingToken: 5, LeaseUntil: endIs}
+	nobody := predecessorOf(nil)
+	seenBy := func(holder string, token, end int64) lease.LeaseItem {
+		return lease.LeaseItem{LesseeID: holder, FencingToken: token, LeaseUntil: end}
+	}
+	asSeen := seenBy("w1", 5, endIs)
+	later := seenBy("w1", 5, endIs+1)
+	newer := seenBy("w1", 6, endIs)
+	seenWanted := asSeen
+	seenWanted.WantedBy = "w2"
+	seenWanted.WantedUntil = wantedRow.wish.until
 	leaseAs := func(
-		lessee string, seen lease.LeaseItem, predecessor *lease.Lease, end int64,
+		lessee string, seen lease.LeaseItem, predecessor tenure, end int64,
 	) func(r *row) outcome {
 		return func(r *row) outcome { return r.leaseAsSeen(lessee, seen, predecessor, end, nowIs) }
 	}
-	left := func(token int64) *lease.Lease {
-		attributes := map[string]*dynamodb.AttributeValue{tokenAttribute: number(token)}
-		return &lease.Lease{AttributeValues: attributes}
+	wanted := row{
+		holder: "w1", token: 6, until: nextEnd, namesakeUntil: endIs, wish: wantedRow.wish,
 	}
-	later := lease.LeaseItem{FencingToken: 5, LeaseUntil: endIs + 1}
-	newer := lease.LeaseItem{FencingToken: 6, LeaseUntil: endIs}
 
 	remembering := func(end, namesakeUntil int64) row {
 		return row{holder: "w1", token: 6, until: end, namesakeUntil: namesakeUntil}
 	}
 	testRow(t, map[string]rowCase{
 		"a free row": {
-			freeRow, leaseAs("w2", lease.LeaseItem{}, nil, nextEnd),
+			freeRow, leaseAs("w2", lease.LeaseItem{}, nobody, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
 		"another's row that has ended later than it was seen to": {
-			endedRow, leaseAs("w2", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
+			endedRow, leaseAs("w2", seenBy("w1", 5, nowIs-2), nobody, nextEnd),
 			refused, endedRow,
 		},
+		"another's row that has ended later than it was seen to as an own one": {
+			endedRow, leaseAs("w2", seenBy("w2", 4, nowIs-2), nobody, nextEnd),
+			notAsSeen, endedRow,
+		},
 		"an own row that has ended later than it was seen to": {
-			endedRow, leaseAs("w1", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
-			applied, row{holder: "w1", token: 6, until: nextEnd},
+			endedRow, leaseAs("w1", seenBy("w1", 5, nowIs-2), nobody, nextEnd),
+			notAsSeen, endedRow,
 		},
 		"a row that has ended since, whatever its token was": {
-			endedRow, leaseAs("w2", newer, nil, nextEnd),
+			endedRow, leaseAs("w2", newer, nobody, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
 		"an own row that has ended: there is nothing to remember": {
-			endedRow, leaseAs("w1", asSeen, nil, nextEnd),
+			endedRow, leaseAs("w1", seenBy("w1", 5, nowIs-1), nobody, nextEnd),
 			applied, remembering(nextEnd, 0),
 		},
+		"an own row that was seen live, and was released since": {
+			freeRow, leaseAs("w1", asSeen, nobody, nextEnd),
+			notAsSeen, freeRow,
+		},
 		"another's row": {
-			heldRow(), leaseAs("w2", asSeen, nil, nextEnd),
+			heldRow(), leaseAs("w2", asSeen, nobody, nextEnd),
+			refused, heldRow(),
+		},
+		"another's row that was seen as an own live one": {
+			heldRow(), leaseAs("w2", seenBy("w2", 5, endIs), nobody, nextEnd),
 			refused, heldRow(),
 		},
 		"an own row": {
-			heldRow(), leaseAs("w1", asSeen, nil, nextEnd),
+			heldRow(), leaseAs("w1", asSeen, nobody, nextEnd),
 			applied, remembering(nextEnd, endIs),
 		},
 		"an own row, to an earlier end": {
-			heldRow(), leaseAs("w1", asSeen, nil, endIs-1),
+			heldRow(), leaseAs("w1", asSeen, nobody, endIs-1),
 			applied, remembering(endIs, endIs),
 		},
 		"an own row with another end": {
-			heldRow(), leaseAs("w1", later, nil, nextEnd),
+			heldRow(), leaseAs("w1", later, nobody, nextEnd),
 			notAsSeen, heldRow(),
 		},
 		"an own row with another token": {
-			heldRow(), leaseAs("w1", newer, nil, nextEnd),
+			heldRow(), leaseAs("w1", newer, nobody, nextEnd),
 			notAsSeen, heldRow(),
 		},
+		"an own row that is wanted, and was seen so": {
+			wantedRow, leaseAs("w1", seenWanted, nobody, nextEnd),
+			applied, wanted,
+		},
+		"an own row that is wanted since it was seen": {
+			wantedRow, leaseAs("w1", asSeen, nobody, nextEnd),
+			notAsSeen, wantedRow,
+		},
+		"an own row that was wanted when it was seen": {
+			heldRow(), leaseAs("w1", seenWanted, nobody, nextEnd),
+			applied, remembering(nextEnd, endIs),
+		},
 		"an own row as the predecessor left it": {
-			heldRow(), leaseAs("w1", asSeen, left(5), nextEnd),
+			heldRow(), leaseAs("w1", asSeen, mine, nextEnd),
 			applied, remembering(nextEnd, 0),
 		},
 		"an own row as a predecessor with a namesake left it": {
-			namesakeRow, leaseAs("w1", asSeen, left(5), nextEnd),
+			namesakeRow, leaseAs("w1", asSeen, mine, nextEnd),
 			applied, remembering(nextEnd, 120),
 		},
 		"an own row that a namesake has leased after the predecessor": {
-			heldRow(), leaseAs("w1", asSeen, left(4), nextEnd),
+			heldRow(), leaseAs("w1", asSeen, earlier, nextEnd),
 			applied, remembering(nextEnd, endIs),
+		},
+		"a reservation after what a Locker makes up": {
+			reservedRow, leaseAs("w2", seenBy("w2", 5, endIs), literalOf("w2"), nextEnd),
+			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
 	})
 }
@@ -170,17 +210,27 @@ var (
 	mine    = tenure{lessee: "w1", token: 5}
 	others  = tenure{lessee: "w2", token: 5}
 	earlier = tenure{lessee: "w1", token: 4}
+	literal = literalOf("w1")
 )
 
+// literalOf is a tenure by a Lease that was made by hand.
+func literalOf(lessee string) tenure {
+	return tenure{lessee: lessee, token: 5, duration: time.Hour, mark: number(5)}
+}
+
 func TestRowRenew(t *testing.T) {
-	renew := func(by tenure, end int64) func(r *row) outcome {
-		return func(r *row) outcome { return r.renew(by, end) }
+	renewBoth := func(by tenure, end, wishEnd int64) func(r *row) outcome {
+		return func(r *row) outcome { return r.renew(by, end, wishEnd) }
 	}
+	renew := func(by tenure, end int64) func(r *row) outcome { return renewBoth(by, end, 0) }
 	moved := changed(func(r *row) { r.until = nextEnd })
-	movedWithWish := changed(func(r *row) {
-		r.until = nextEnd
-		r.wish = wantedRow.wish
-	})
+	movedWithWish := func(by string, wishEnd int64) row {
+		return changed(func(r *row) {
+			r.until = nextEnd
+			r.wish = wish{by: by, until: wishEnd}
+		})
+	}
+	operators := changed(func(r *row) { r.wish = wish{by: "", until: 150} })
 	short := changed(func(r *row) {
 		r.until = 110
 		r.namesakeUntil = 120
@@ -189,38 +239,77 @@ func TestRowRenew(t *testing.T) {
 		r.until = 120
 		r.namesakeUntil = 120
 	})
+	unheeded := changed(func(r *row) {
+		r.until = 115
+		r.namesakeUntil = 120
+	})
 	testRow(t, map[string]rowCase{
 		"to a later end":             {heldRow(), renew(mine, nextEnd), applied, moved},
 		"to the same end":            {heldRow(), renew(mine, endIs), applied, heldRow()},
 		"to an earlier end":          {heldRow(), renew(mine, endIs-1), overtaken, heldRow()},
 		"to before a namesake's end": {short, renew(mine, 115), applied, lengthened},
+		"to before a namesake's end, by a literal": {
+			short, renew(literal, 115), applied, unheeded,
+		},
 		"of a wanted row": {
-			wantedRow, renew(mine, nextEnd), applied, movedWithWish,
+			wantedRow, renew(mine, nextEnd), applied, movedWithWish("w2", 150),
+		},
+		"and its wish": {
+			wantedRow, renewBoth(mine, nextEnd, 190), applied, movedWithWish("w2", 190),
+		},
+		"and an operator's": {
+			operators, renewBoth(mine, nextEnd, 190), applied, movedWithWish("", 190),
+		},
+		"and a wish that is gone": {heldRow(), renewBoth(mine, nextEnd, 190), applied, moved},
+		"and its wish, to an earlier end": {
+			wantedRow, renewBoth(mine, endIs-1, 190), overtaken, wantedRow,
 		},
 		"of an ended row that nobody has": {endedRow, renew(mine, nextEnd), applied, moved},
-		"by another lessee":               {heldRow(), renew(others, nextEnd), refused, heldRow()},
-		"by an earlier tenure":            {heldRow(), renew(earlier, nextEnd), refused, heldRow()},
-		"of a released row":               {freeRow, renew(mine, nextEnd), refused, freeRow},
+		"by another lessee": {
+			wantedRow, renewBoth(others, nextEnd, 190), refused, wantedRow,
+		},
+		"by an earlier tenure": {
+			wantedRow, renewBoth(earlier, nextEnd, 190), refused, wantedRow,
+		},
+		"of a released row": {freeRow, renew(mine, nextEnd), refused, freeRow},
 	})
 }
 
-func TestRowProlongWish(t *testing.T) {
-	prolong := func(by tenure) func(r *row) outcome {
-		return func(r *row) outcome {
-			r.prolongWish(by, 190)
-			return applied
-		}
+// knowing is a row whose tenure's Lease knows of other ends than the row has.
+func knowing(r row, asked, shown int64) row {
+	r.asked = asked
+	r.shown = shown
+	return r
+}
+
+func TestRowRemembersWhatTheTenureAskedForAndWasShown(t *testing.T) {
+	row := knowing(heldRow(), 210, 205)
+	row.renew(literal, 400, 0)
+	assert.Equal(t, knowing(row, 210, 205), row, "whatever a literal does")
+	row.renew(mine, 300, 0)
+	assert.Equal(t, knowing(row, 300, 400), row, "by the reply, though that is overtaken")
+	row.renew(mine, 290, 0)
+	assert.Equal(t, knowing(row, 300, 400), row, "the furthest counts")
+	row.renew(mine, 500, 0)
+	assert.Equal(t, knowing(row, 500, 500), row)
+}
+
+func TestRowIsGivenAwayIfItEndsNoLaterThanTheTenureAskedFor(t *testing.T) {
+	for name, give := range map[string]func(r *row, by tenure) outcome{
+		"release":  func(r *row, by tenure) outcome { return r.release(by) },
+		"handover": func(r *row, by tenure) outcome { return r.handOver(by, nextEnd, nowIs) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			row := knowing(wantedRow, endIs-1, endIs)
+			before := row
+			assert.Equal(t, refused, give(&row, mine))
+			assert.Equal(t, before, row)
+			assert.Equal(t, applied, give(&row, literal), "which may have asked for any end")
+
+			row = knowing(wantedRow, endIs+1, endIs)
+			assert.Equal(t, applied, give(&row, mine))
+		})
 	}
-	wantedBy := func(by string, until int64) row {
-		return changed(func(r *row) { r.wish = wish{by: by, until: until} })
-	}
-	testRow(t, map[string]rowCase{
-		"a lessee's":           {wantedRow, prolong(mine), applied, wantedBy("w2", 190)},
-		"an operator's":        {wantedBy("", 150), prolong(mine), applied, wantedBy("", 190)},
-		"none":                 {heldRow(), prolong(mine), applied, heldRow()},
-		"by another lessee":    {wantedRow, prolong(others), applied, wantedRow},
-		"by an earlier tenure": {wantedRow, prolong(earlier), applied, wantedRow},
-	})
 }
 
 func TestRowWant(t *testing.T) {
@@ -289,8 +378,11 @@ func TestRowHandOver(t *testing.T) {
 	reserved := func(wishEnd int64) row {
 		return row{holder: "w2", token: 5, until: nextEnd, wish: wish{by: "w2", until: wishEnd}}
 	}
+	pastReservation := reserved(nowIs - 1)
 	afterNamesake := reserved(150)
 	afterNamesake.namesakeUntil = nowIs - 1
+	namesakesReservation := reserved(150)
+	namesakesReservation.namesakeUntil = 120
 	newTenure := row{holder: "w2", token: 6, until: nextEnd}
 
 	atNamesakesEnd := row{token: 5, until: nowIs}
@@ -310,6 +402,15 @@ func TestRowHandOver(t *testing.T) {
 		"wanted until a moment ago": {
 			wantedBy("w2", nowIs-1), handOver(mine), applied, freeRow,
 		},
+		"wanted for three leases of a literal's": {
+			wantedBy("w2", nowIs+3*hour), handOver(literal), applied, reserved(nowIs + 3*hour),
+		},
+		"wanted for longer than a literal's": {
+			wantedBy("w2", nowIs+3*hour+1), handOver(literal), applied, freeRow,
+		},
+		"by a literal, before a namesake's end": {
+			withNamesake(120), handOver(literal), applied, namesakesReservation,
+		},
 		"wanted by an operator":   {wantedBy("", 150), handOver(mine), applied, freeRow},
 		"wanted by the holder":    {wantedBy("w1", 150), handOver(mine), applied, freeRow},
 		"wanted by nobody":        {heldRow(), handOver(mine), applied, freeRow},
@@ -322,6 +423,9 @@ func TestRowHandOver(t *testing.T) {
 		},
 		"again": {
 			reserved(150), handOver(mine), appliedBefore, reserved(150),
+		},
+		"again, when its wish is over": {
+			pastReservation, handOver(mine), appliedBefore, pastReservation,
 		},
 		"again, when it is free":         {freeRow, handOver(mine), appliedBefore, freeRow},
 		"of a row in a newer tenure":     {newTenure, handOver(mine), refused, newTenure},
@@ -340,6 +444,7 @@ func TestRowRelease(t *testing.T) {
 		"of an ended row":              {endedRow, release(mine), applied, freeRow},
 		"of a wanted row":              {wantedRow, release(mine), applied, freeRow},
 		"of a row with a namesake":     {namesakeRow, release(mine), applied, keptRow},
+		"of that by a literal":         {namesakeRow, release(literal), applied, freeRow},
 		"again":                        {freeRow, release(mine), appliedBefore, freeRow},
 		"again, with a namesake":       {keptRow, release(mine), appliedBefore, keptRow},
 		"by another lessee":            {heldRow(), release(others), refused, heldRow()},
@@ -364,9 +469,16 @@ func TestRowSave(t *testing.T) {
 		}
 		return r
 	}
+	moved := changed(func(r *row) { r.until = endIs + 1 })
 	testRow(t, map[string]rowCase{
-		"into a held row":   {heldRow(), save(mine), applied, with(heldRow(), "kept", "set")},
-		"into an ended row": {endedRow, save(mine), refused, with(endedRow, "kept", "removed")},
+		"into a held row": {heldRow(), save(mine), applied, with(moved, "kept", "set")},
+		"by a literal":    {heldRow(), save(literal), applied, with(heldRow(), "kept", "set")},
+		"into an ended row": {
+			endedRow, save(mine), refused, with(endedRow, "kept", "removed"),
+		},
+		"into an ended row, by a literal": {
+			endedRow, save(literal), applied, with(endedRow, "kept", "set"),
+		},
 		"by another lessee": {
 			heldRow(), save(others), refused, with(heldRow(), "kept", "removed"),
 		},
@@ -374,6 +486,30 @@ func TestRowSave(t *testing.T) {
 			heldRow(), save(earlier), refused, with(heldRow(), "kept", "removed"),
 		},
 	})
+}
+
+func TestRowSaveMovesTheEndBeyondAllThatWereShown(t *testing.T) {
+	save := func(before row) (row, outcome) {
+		outcome := before.save(mine, nil, nowIs)
+		return before, outcome
+	}
+	ending := func(until int64) row { return changed(func(r *row) { r.until = until }) }
+
+	row, outcome := save(knowing(ending(200), 200, 210))
+	assert.Equal(t, applied, outcome)
+	assert.Equal(t, knowing(ending(211), 211, 211), row)
+
+	row, outcome = save(knowing(ending(220), 230, 210))
+	assert.Equal(t, applied, outcome, "a later write of the same tenure")
+	assert.Equal(t, knowing(ending(221), 230, 221), row)
+
+	row, outcome = save(knowing(ending(220), 215, 210))
+	assert.Equal(t, refused, outcome, "another has moved the end")
+	assert.Equal(t, knowing(ending(220), 215, 211), row)
+
+	row, outcome = save(knowing(ending(220), 220, nowIs-1))
+	assert.Equal(t, refused, outcome, "what was shown has ended")
+	assert.Equal(t, knowing(ending(220), 220, nowIs-1), row)
 }
 
 func TestRowAttributesAreThoseOfDynamoDB(t *testing.T) {

@@ -40,8 +40,14 @@ func checkSave(
 	if err := checkTenure(ctx, l); err != nil {
 		return err
 	}
-	for name := range attributes {
+	for name, value := range attributes {
 		if err := checkAttributeName(l.LeaseID, name); err != nil {
+			return err
+		}
+		if value == nil {
+			continue // It is to be removed.
+		}
+		if err := checkValue(l.LeaseID, name, value); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,9 @@ func (s *Store) LeaseWithContext(
 	got := &lease.Lease{LeaseID: leaseID, Request: request, Until: until}
 	result, err := s.write(ctx, &s.counts.Leases, leaseID, func(r *row, now int64) outcome {
 		result := r.lease(lessee, s.hostTime(until), now)
-		got.AttributeValues = r.attributes()
+		if result == applied {
+			r.grant(got)
+		}
 		return result
 	})
 	return orNotObtained(got, result, err)
@@ -77,12 +79,15 @@ func (s *Store) LeaseAsSeen(
 	}
 	lessee := request.LesseeID()
 
+	before := predecessorOf(predecessor)
 	got := &lease.Lease{LeaseID: seen.LeaseID, Request: request, Until: until}
 	try := func() (outcome, error) {
 		return s.write(ctx, &s.counts.Leases, seen.LeaseID, func(r *row, now int64) outcome {
-			result := r.leaseAsSeen(lessee, seen, predecessor, s.hostTime(until), now)
+			result := r.leaseAsSeen(lessee, seen, before, s.hostTime(until), now)
 			seen = s.item(r)
-			got.AttributeValues = r.attributes()
+			if result == applied {
+				r.grant(got)
+			}
 			return result
 		})
 	}
@@ -127,12 +132,14 @@ func (s *Store) RenewLeaseItem(
 	}
 	t := tenureOf(l)
 
+	var wishEnd int64
+	if !wanted.IsZero() {
+		wishEnd = s.hostTime(wanted)
+	}
+
 	var item lease.LeaseItem
 	result, err := s.write(ctx, &s.counts.Renewals, l.LeaseID, func(r *row, _ int64) outcome {
-		if !wanted.IsZero() {
-			r.prolongWish(t, s.hostTime(wanted))
-		}
-		result := r.renew(t, s.hostTime(until))
+		result := r.renew(t, s.hostTime(until), wishEnd)
 		if result != refused {
 			item = s.item(r)
 		}
