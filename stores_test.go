@@ -202,13 +202,18 @@ func item(id, lessee string, ends time.Duration) lease.LeaseItem {
 type hooked struct {
 	to      *leasetest.Store
 	hook    func(ctx context.Context, seen lease.LeaseItem) error
-	renewed func(l *lease.Lease) // nil for nothing
-	save    func()               // before a save, which its context doesn't end; nil for nothing
+	renewed func(l *lease.Lease)            // nil for nothing
+	leased  func()                          // after a lease; nil for nothing
+	want    func(ctx context.Context) error // before a wish; nil for nothing
+	save    func()                          // before a save, which its context doesn't end; nil for nothing
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
 	if err := s.hook(ctx, seen); err != nil {
 		return nil, err
+	}
+	if s.leased != nil {
+		defer s.leased()
 	}
 	return s.to.LeaseAsSeen(ctx, seen, older, r, until)
 }
@@ -239,6 +244,11 @@ func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) er
 }
 
 func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
+	if s.want != nil {
+		if err := s.want(ctx); err != nil {
+			return err
+		}
+	}
 	return s.to.WantLease(ctx, seen, by, until)
 }
 
