@@ -551,10 +551,10 @@ func TestHoldShareFreesAtOnceWhatWasHandedOver(t *testing.T) {
 	})
 }
 
-// trickling runs a share for 8 seconds, to which an item is added each second, so that it looks
-// often. Another item's leases are hooked.
-func trickling(t *testing.T, hook func(store *leasetest.Store) error) *leasetest.Store {
-	store := leasetest.NewStore("hooked")
+// sharingHooked runs a share of nine items for 5 seconds, which looks often meanwhile, and once
+// more soon after it has all. The leases of one of them are hooked.
+func sharingHooked(t *testing.T, hook func(store *leasetest.Store) error) (holder string) {
+	store := leasetest.NewStore(append(ids(8), "hooked")...)
 	client := &hooked{to: store, hook: func(_ context.Context, seen lease.LeaseItem) error {
 		if seen.LeaseID == "hooked" {
 			return hook(store)
@@ -562,25 +562,22 @@ func trickling(t *testing.T, hook func(store *leasetest.Store) error) *leasetest
 		return nil
 	}}
 	stop := sharing(lease.NewLocker(client), for30s("w"), 0, untilDone)
-	for i := range 8 {
-		require.NoError(t, store.AddLeaseID(fmt.Sprint(i), nil))
-		time.Sleep(time.Second)
-	}
-	time.AfterFunc(time.Second, func() { assert.True(t, stop() == context.Canceled) })
-	return store
+	time.Sleep(5 * time.Second)
+	holder = store.Holder("hooked")
+	assert.True(t, stop() == context.Canceled)
+	return holder
 }
 
 func TestHoldShareLeavesAloneAndLogsAnItemWhoseLeaseFails(t *testing.T) {
 	logger := record(t)
 	tries := 0
 	synctest.Test(t, func(t *testing.T) {
-		trickling(t, func(*leasetest.Store) error {
+		sharingHooked(t, func(*leasetest.Store) error {
 			tries++
 			return throttled
 		})
-		assert.Equal(t, 1, tries)
-		time.Sleep(2 * time.Second)
 	})
+	assert.Equal(t, 1, tries)
 	failed := logger.named("AWS Error")
 	require.Len(t, failed, 1)
 	assert.Equal(t, "hooked", failed[0].keyvals["lease_id"])
@@ -590,12 +587,11 @@ func TestHoldShareTriesAgainSoonWhatAnotherWasFasterToLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var once sync.Once
-		store := trickling(t, func(store *leasetest.Store) error {
+		holder := sharingHooked(t, func(store *leasetest.Store) error {
 			once.Do(func() { store.Steal("hooked", "faster", 100*time.Millisecond) })
 			return nil
 		})
-		assert.Equal(t, "w", store.Holder("hooked"))
-		time.Sleep(2 * time.Second)
+		assert.Equal(t, "w", holder)
 	})
 }
 
