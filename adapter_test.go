@@ -521,3 +521,19 @@ func TestAdapterOfAHungStoreSendsNothingForOneThatHasGivenUpItsTurn(t *testing.T
 		assert.Len(t, s.beats(), 1)
 	})
 }
+
+// A call that is given up would have to be waited for all the same.
+func TestAdapterWaitsForAStoreThatIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.ids = func() ([]string, error) {
+			time.Sleep(time.Minute)
+			return []string{"a"}, nil
+		}
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.True(t, l.Valid())
+		assert.Equal(t, time.Minute, time.Since(s.start))
+	})
+}
