@@ -115,6 +115,13 @@ func (a *adapter) WantLease(context.Context, LeaseItem, string, time.Time) error
 	return a.unsupported("note wishes")
 }
 
+// WithdrawWish has nothing to withdraw.
+func (a *adapter) WithdrawWish(
+	_ context.Context, seen LeaseItem, _ string, _ time.Time,
+) (LeaseItem, error) {
+	return seen, nil
+}
+
 func (a *adapter) SaveAttributes(context.Context, *Lease, attributes) error {
 	return a.unsupported("save attributes")
 }

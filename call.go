@@ -89,16 +89,6 @@ func await[T any](
 // nothing is the value of a call that returns an error only.
 type nothing struct{}
 
-// awaitError is await of a function that returns an error only.
-func awaitError(
-	ctx context.Context, patience time.Duration, f func(ctx context.Context) error,
-) error {
-	_, err := await(ctx, patience, func(ctx context.Context) (nothing, error) {
-		return nothing{}, f(ctx)
-	})
-	return err
-}
-
 // sleepUntil sleeps until then, or until ctx is done. It reports whether ctx isn't done.
 func sleepUntil(ctx context.Context, then time.Time) bool {
 	both, cancel := context.WithDeadline(ctx, then)
@@ -110,4 +100,14 @@ func sleepUntil(ctx context.Context, then time.Time) bool {
 		<-ctx.Done()
 	}
 	return ctx.Err() == nil
+}
+
+// waitAtMost waits for so long, or until done is closed.
+func waitAtMost(longest time.Duration, done <-chan struct{}) {
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }

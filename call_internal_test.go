@@ -16,9 +16,9 @@ func TestCallUnderADoneContextIsNotMade(t *testing.T) {
 	for ctx, patience := range map[context.Context]time.Duration{done: time.Hour, t.Context(): 0} {
 		synctest.Test(t, func(t *testing.T) {
 			isCalled := false
-			err := awaitError(ctx, patience, func(context.Context) error {
+			_, err := await(ctx, patience, func(context.Context) (nothing, error) {
 				isCalled = true
-				return nil
+				return nothing{}, nil
 			})
 			synctest.Wait()
 			assert.Error(t, err)

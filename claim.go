@@ -13,6 +13,7 @@ type claim struct {
 	namesakeUntil int64        // until when a namesake may rely on the item; 0: there is none
 	furthestAsked atomic.Int64 // the furthest end that was asked for
 	furthestShown atomic.Int64 // the furthest end that a reply has shown
+	mayBeGiven    atomic.Bool  // a request that gives the item away wasn't answered
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
@@ -44,9 +45,10 @@ func raise(end *atomic.Int64, to int64) {
 
 // holder is one tenure as the LockStore knows it.
 type holder struct {
-	lessee string
-	token  int64
-	claim  *claim
+	lessee   string
+	token    int64
+	duration time.Duration
+	claim    *claim
 }
 
 // holderOf returns the tenure of a Lease that a caller gives, or what is wrong with that.
@@ -58,7 +60,12 @@ func (s *LockStore) holderOf(ctx context.Context, lease *Lease) (holder, error) 
 	if err != nil {
 		return holder{}, err
 	}
-	return holder{lessee: request.lessee, token: lease.FencingToken(), claim: lease.claimed()}, nil
+	return holder{
+		lessee:   request.lessee,
+		token:    lease.FencingToken(),
+		duration: request.duration,
+		claim:    lease.claimed(),
+	}, nil
 }
 
 // claimed returns the claim of a lease.
@@ -102,6 +109,32 @@ func (h holder) refusal(found row, asked int64) verdict {
 	}
 	h.claim.show(end)
 	return overtaken
+}
+
+// noteGiving notes that a try of a request that gives the item away wasn't answered.
+func (h holder) noteGiving(got reply) {
+	isUnsure := got.verdict == unanswered || got.resent
+	if isUnsure && h.claim != unknownClaim {
+		h.claim.mayBeGiven.Store(true)
+	}
+}
+
+// isGivenIn tells that a row which refuses to be given away was given away before, at a
+// time that the database's clock has not reached yet: who has it now can't have it from
+// its end. The margin is for whose clocks are off. One of the own name needs no end.
+func (h holder) isGivenIn(found row, now int64) bool {
+	if !h.claim.mayBeGiven.Load() || found.LesseeID == h.lessee {
+		return false
+	}
+	earliest := h.claim.furthestShown.Load() - int64(margin(h.duration))
+	return now < earliest
+}
+
+// hadGiven tells that a refusal proves that the item was given away before, by a request
+// whose reply was lost.
+func (s *LockStore) hadGiven(mine holder, found row) bool {
+	_, now, isKnown := s.clock.times(time.Now())
+	return isKnown && mine.isGivenIn(found, now)
 }
 
 // lost logs who has the item.

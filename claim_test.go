@@ -178,6 +178,38 @@ func TestHolderHasGivenAwayWhatIsFreeOrItsWishersUnderItsToken(t *testing.T) {
 	}
 }
 
+func TestHolderHasGivenAwayWhatRefusesToBeBeforeItsEnd(t *testing.T) {
+	const shown, margin = 1000, 30
+	unsure := reply{verdict: unanswered}
+	resent := reply{verdict: refused, resent: true}
+	for name, c := range map[string]struct {
+		tried reply
+		found row
+		now   int64
+		want  bool
+	}{
+		"another has it":              {unsure, found("w2", 8, 2000), shown - margin - 1, true},
+		"the SDK has sent it again":   {resent, found("w2", 8, 2000), shown - margin - 1, true},
+		"an original has it":          {unsure, found("w2", 7, 2000), 0, true},
+		"it was released once more":   {unsure, found("", 8, 0), 0, true},
+		"it is retired":               {unsure, row{}, 0, true},
+		"at its end, less the margin": {unsure, found("w2", 8, 2000), shown - margin, false},
+		"of the own name":             {unsure, found("w1", 8, 2000), 0, false},
+		"it was refused":              {refusedBy(found("w2", 8, 2000)), found("w2", 8, 2000), 0, false},
+		"it was answered":             {reply{verdict: applied}, found("w2", 8, 2000), 0, false},
+	} {
+		h := mine()
+		h.duration = 10 * margin
+		h.claim.show(shown)
+		h.noteGiving(c.tried)
+		assert.Equal(t, c.want, h.isGivenIn(c.found, c.now), name)
+	}
+	literal := holder{lessee: "w1", token: 7, claim: unknownClaim}
+	literal.noteGiving(unsure)
+	assert.False(t, literal.isGivenIn(found("w2", 8, 2000), 0), "its end isn't known")
+	assert.False(t, unknownClaim.mayBeGiven.Load())
+}
+
 // leasingOf is that of w1's which minds namesakes, after it has seen such a row.
 func leasingOf(seen LeaseItem, token int64, predecessor *claim) leasing {
 	return leasing{

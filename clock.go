@@ -75,13 +75,17 @@ type clock struct {
 	mu     sync.Mutex // guards all
 	sure   estimate
 	doubt  estimate      // what the last reply says if it contradicts sure; else the same
-	heard  time.Time     // when the last reply came, whatever its header
+	heard  time.Time     // when the last reply came that could teach, whatever its header
 	logged time.Duration // the correction that was last logged: the middle
 }
 
 // observe takes a reply's Date header. One that contradicts what was proved counts when
-// a second one says the same.
+// a second one says the same. A reply whose request spanned a step of this host's clock
+// says nothing: it doesn't count as heard, so that what is known was learned.
 func (c *clock) observe(sent, received time.Time, header string) {
+	if steppedBetween(sent, received) {
+		return
+	}
 	c.mu.Lock()
 	c.heard = received
 	if date, err := http.ParseTime(header); err == nil {
@@ -123,18 +127,21 @@ func (c *clock) learn(sent, received, date time.Time) {
 	c.doubt, _ = estimate{}.observe(sent, received, date)
 }
 
-func (c *clock) known() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return estimate{at: c.heard}.knows(time.Now())
-}
+// isKnown tells that a reply was heard since this host's clock was last stepped: so it is
+// corrected, or stands.
+func (c *clock) isKnown(now time.Time) bool { return estimate{at: c.heard}.knows(now) }
 
 // correction returns what to add to this host's clock: the least to compare, the most
 // to write, so that nothing ends early.
 func (c *clock) correction() (least, most time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.sure.knows(time.Now()) {
+	return c.correctionAt(time.Now())
+}
+
+// correctionAt is correction with the mutex held.
+func (c *clock) correctionAt(now time.Time) (least, most time.Duration) {
+	if !c.sure.knows(now) {
 		return 0, 0
 	}
 	least, most = c.sure.correction()
@@ -143,20 +150,24 @@ func (c *clock) correction() (least, most time.Duration) {
 }
 
 // times returns, in Unix nanoseconds, a moment that the server's clock is past, and
-// what to write for then.
-func (c *clock) times(then time.Time) (past, end int64) {
-	least, most := c.correction()
-	return time.Now().Add(least).UnixNano(), then.Add(most).UnixNano()
+// what to write for then. Neither is known before the first reply,
+// nor after a step of this host's clock until the next.
+func (c *clock) times(then time.Time) (past, end int64, isKnown bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if !c.isKnown(now) {
+		return 0, 0, false
+	}
+	least, most := c.correctionAt(now)
+	return now.Add(least).UnixNano(), asSetAt(now, then).Add(most).UnixNano(), true
 }
 
-// past returns a moment that the server's clock is past, in Unix nanoseconds.
-func (c *clock) past() int64 {
-	past, _ := c.times(time.Now())
-	return past
-}
-
-// endAt returns what to write for then, in Unix nanoseconds.
-func (c *clock) endAt(then time.Time) int64 {
-	_, end := c.times(then)
-	return end
+// asSetAt returns a time as this host's clock has it now, where that was stepped since the
+// time was read.
+func asSetAt(now, then time.Time) time.Time {
+	if steppedBetween(now, then) {
+		return now.Add(then.Sub(now))
+	}
+	return then
 }

@@ -101,7 +101,8 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		least, most := c.correction()
 		assert.Zero(t, least)
 		assert.Zero(t, most)
-		assert.True(t, c.known(), "the host's clock stands")
+		_, _, isKnown := c.times(time.Now())
+		assert.True(t, isKnown, "the host's clock stands")
 
 		now := time.Now()
 		c.observe(now, now, now.Add(-time.Minute).UTC().Format(http.TimeFormat))
@@ -112,7 +113,8 @@ func TestMissingAndMalformedHeadersChangeNothing(t *testing.T) {
 		assert.Equal(t, right, least, header)
 	}
 	var c clock
-	assert.False(t, c.known(), "before the first exchange")
+	_, _, isKnown := c.times(time.Now())
+	assert.False(t, isKnown, "before the first exchange")
 }
 
 func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
@@ -134,6 +136,60 @@ func TestAStepOfThisHostsClockForgetsThePast(t *testing.T) {
 	after, ok := e.observe(later, during, during)
 	assert.True(t, ok)
 	assert.Equal(t, e, after, "a step during a request proves nothing")
+}
+
+func TestClockKnowsNothingByAReplyThatSpansAStep(t *testing.T) {
+	for _, step := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		var c clock
+		now := time.Now()
+		date := now.UTC().Format(http.TimeFormat)
+		c.observe(slept(now, -step), now, date)
+		_, _, isKnown := c.times(now)
+		assert.False(t, isKnown, "what knows must have learned")
+		c.observe(now, now, date)
+		_, _, isKnown = c.times(now)
+		assert.True(t, isKnown)
+		c.observe(slept(now, -step), now, date)
+		_, _, isKnown = c.times(now)
+		assert.True(t, isKnown, "another reply has come since the step")
+	}
+}
+
+func TestClockForgetsAtAStep(t *testing.T) {
+	var c clock
+	before := slept(time.Now(), time.Minute)
+	c.observe(before, before, before.UTC().Format(http.TimeFormat))
+	_, _, isKnown := c.times(time.Now())
+	assert.False(t, isKnown)
+}
+
+func TestClockAfterAStepIsNotCorrectedByWhatWasKnownBefore(t *testing.T) {
+	var c clock
+	before := slept(time.Now(), time.Minute) // which is set right now
+	c.observe(before, before, before.Add(-time.Minute).UTC().Format(http.TimeFormat))
+	least, most := c.correction()
+	assert.Zero(t, least)
+	assert.Zero(t, most)
+}
+
+// TestClockWritesTheEndOfATimeThatWasReadBeforeAStep: how long that time is ahead is what the
+// caller meant.
+func TestClockWritesTheEndOfATimeThatWasReadBeforeAStep(t *testing.T) {
+	for _, step := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		var c clock
+		now := time.Now()
+		c.observe(now, now, now.UTC().Format(http.TimeFormat))
+		then := slept(now, -step).Add(30 * time.Second)
+		_, end, _ := c.times(then)
+		assert.InDelta(t, 30, time.Unix(0, end).Sub(now.Round(0)).Seconds(), 1)
+	}
+	var c clock
+	now := time.Now()
+	c.observe(now, now, now.UTC().Format(http.TimeFormat))
+	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0)} {
+		_, end, _ := c.times(then)
+		assert.Equal(t, then.UnixNano(), end, "to the nanosecond if there was no step")
+	}
 }
 
 // TestOneWrongDateTeachesNothing: a exchange that contradicts what was proved makes others' rows look longer
@@ -163,12 +219,12 @@ func TestClockCountsUntilThisHostsIsStepped(t *testing.T) {
 	now := time.Now()
 	minute := estimate{lo: 59 * sec, hi: 60 * sec, at: now}
 	c := &clock{sure: minute, doubt: minute, heard: now}
-	assert.True(t, c.known())
+	assert.True(t, c.isKnown(now))
 	least, most := c.correction()
 	assert.Equal(t, []time.Duration{59 * sec, 60 * sec}, []time.Duration{least, most})
 
 	c.heard = slept(now, time.Minute)
-	assert.False(t, c.known())
+	assert.False(t, c.isKnown(now))
 	c.sure.at = slept(now, time.Minute)
 	least, most = c.correction()
 	assert.Zero(t, least)
@@ -181,7 +237,8 @@ func TestClockComparesWithTheLeastAndWritesTheMost(t *testing.T) {
 		now := time.Now()
 		unsure := estimate{lo: -66 * sec, hi: -59 * sec, at: now}
 		s := &LockStore{clock: clock{sure: unsure, doubt: unsure, heard: now}}
-		past, end := s.clock.times(now.Add(hour))
+		past, end, isKnown := s.clock.times(now.Add(hour))
+		assert.True(t, isKnown)
 		assert.Equal(t, now.Add(-66*sec).UnixNano(), past)
 		assert.Equal(t, now.Add(hour-59*sec).UnixNano(), end)
 

@@ -33,6 +33,8 @@ var (
 	// LeaseWantedError is the [context.Cause] of a work's context when it is to give
 	// the item up.
 	LeaseWantedError = errors.New("Lease Wanted")
+	// LesseeIDInUseError says that another process leases items under this worker's name.
+	LesseeIDInUseError = errors.New("Lessee ID In Use")
 	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was
 	// up. It is a LeaseLostError for [errors.Is].
 	LeaseExpiredError error = lostError("Lease Expired")
@@ -49,6 +51,14 @@ func (e lostError) Is(target error) bool { return target == LeaseLostError }
 type setupError struct{ error }
 
 func setupf(format string, args ...any) error { return setupError{fmt.Errorf(format, args...)} }
+
+// stepError says that a LockStore can't learn the database's clock. Another try may.
+type stepError struct{ table string }
+
+func (e *stepError) Error() string {
+	const text = "lease: the clock of table %q isn't known: this host's was stepped during each request"
+	return fmt.Sprintf(text, e.table)
+}
 
 // rowError says that a row can't be leased, whoever tries, while others may be.
 type rowError struct{ error }
@@ -125,13 +135,29 @@ func transient(err error) bool {
 	if errors.As(err, &sdk) && isTransientCode(sdk) {
 		return true
 	}
+	var step *stepError
+	if errors.As(err, &step) {
+		return true
+	}
 	var network net.Error // also a *url.Error, a syscall.Errno or the error of a deadline
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
+// lacksCredentials tells that a request wasn't sent, as nobody gave credentials for it: these
+// are the codes of the SDK's providers, and sdkv2's. A service that gives them may be away
+// for a moment.
+func lacksCredentials(err error) bool {
+	switch errorCode(err) {
+	case "NoCredentialProviders", "EC2RoleRequestError", "CredentialsEndpointError",
+		"WebIdentityErr", "ProcessProviderExecutionError", "SharedCredsLoad":
+		return true
+	}
+	return false
+}
+
 func isTransientStatus(status int) bool {
 	switch status {
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
 		return true
 	case http.StatusNotImplemented:
 		return false

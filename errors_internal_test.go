@@ -32,6 +32,7 @@ func TestErrorIsTransientWhereAnotherTryMaySucceed(t *testing.T) {
 		"200":                 {status(200), false},
 		"400":                 {status(400), false},
 		"403":                 {status(403), false},
+		"408":                 {status(408), true},
 		"428":                 {status(428), false},
 		"429":                 {status(429), true},
 		"430":                 {status(430), false},

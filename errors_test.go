@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -50,6 +51,8 @@ func TestErrorsOfBadInputSayWhatAndNothingIsSent(t *testing.T) {
 		{"2049 bytes", leaseOf(long, good, soon)},
 		{"LeaseDuration is 0s", leaseOf("a", worker{"w1", 0}, soon)},
 		{"LeaseDuration is -1s", leaseOf("a", worker{"w1", -time.Second}, soon)},
+		{"LeaseDuration is 30ns; want a millisecond", leaseOf("a", worker{"w1", 30}, soon)},
+		{"LeaseDuration is 999.999µs", leaseOf("a", worker{"w1", time.Millisecond - 1}, soon)},
 		{"between 1970 and 2262", leaseOf("a", worker{"w1", 1<<63 - 1}, soon)},
 		{"between 1970 and 2262", leaseOf("a", good, time.Time{})},
 		{"between 1970 and 2262", leaseOf("a", good, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))},
@@ -248,4 +251,55 @@ func TestErrorsUnderTheContextOfAnotherLostLeaseAreNoLoss(t *testing.T) {
 		assert.NoError(t, locker.ReleaseLease(kept), "it was not lost")
 		assert.EqualValues(t, 1, locker.Stats().Lost)
 	})
+}
+
+// TestErrorsOfRequestsNameOperationTableAndItem: whatever went wrong.
+func TestErrorsOfRequestsNameOperationTableAndItem(t *testing.T) {
+	t.Parallel()
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	until := time.Now().Add(time.Minute)
+	answer := func(status int, body string) between {
+		return func(http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: jsonBody(body)}, nil
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		ctx context.Context
+		is  between
+	}{
+		"no table":     {context.Background(), answer(400, `{"__type":"x#ResourceNotFoundException"}`)},
+		"denied":       {context.Background(), answer(400, `{"__type":"x#AccessDeniedException"}`)},
+		"a proxy's":    {context.Background(), answer(502, "bad gateway")},
+		"no JSON":      {context.Background(), answer(200, "<html>")},
+		"empty":        {context.Background(), answer(200, "")},
+		"ctx is done":  {done, nil},
+		"in use":       {context.Background(), answer(400, `{"__type":"x#ResourceInUseException"}`)},
+		"no condition": {context.Background(), answer(400, `{"__type":"x#ValidationException"}`)},
+	} {
+		ddb, _ := newClient(t, "http://imagined", c.is, &aws.Config{MaxRetries: aws.Int(0)})
+		s := lease.NewLockStore(ddb, "leases", "id")
+		literal := &lease.Lease{LeaseID: "alice", Request: for30s("w1"), Until: until, AttributeValues: row{"FencingToken": num(7)}}
+		for what, call := range map[string]func() error{
+			"Scan":       func() error { _, err := s.ListLeaseIDsWithContext(c.ctx); return err },
+			"UpdateItem": func() error { return s.SaveAttributes(c.ctx, literal, row{"x": num(1)}) },
+			"DeleteItem": func() error { return s.RemoveLeaseWithContext(c.ctx, literal) },
+		} {
+			err := call()
+			if what == "DeleteItem" && err == nil {
+				continue // It shows nothing.
+			}
+			require.Error(t, err, "%s, %s", name, what)
+			assert.ErrorContains(t, err, what, name)
+			assert.ErrorContains(t, err, `"leases"`, name)
+			if what != "Scan" {
+				assert.ErrorContains(t, err, `"alice"`, name)
+			}
+			assert.NotContains(t, err.Error(), `""`, name)
+			var failure awserr.RequestFailure
+			assert.ErrorAs(t, err, &failure, "%s, %s", name, what)
+		}
+	}
 }

@@ -35,7 +35,7 @@ func ExampleLocker_Hold() {
 	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
 
 	for ctx.Err() == nil {
-		err := locker.Hold(ctx, Worker{ID: "host-1:4711"}, func(ctx context.Context, l *lease.Lease) error {
+		err := locker.Hold(ctx, Worker{ID: lease.UniqueLesseeID()}, func(ctx context.Context, l *lease.Lease) error {
 			return deliver(ctx, l.LeaseID) // stops when ctx is done: the lease may be someone else's then
 		})
 		log.Print(err) // errors.Is(err, lease.LeaseLostError): the lease was lost
@@ -52,7 +52,7 @@ func ExampleLocker_HoldShare() {
 	ddb := dynamodb.New(session.Must(session.NewSession()))
 	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
 
-	err := locker.HoldShare(ctx, Worker{ID: "host-1:4711"}, 0, func(ctx context.Context, l *lease.Lease) error {
+	err := locker.HoldShare(ctx, Worker{ID: lease.UniqueLesseeID()}, 0, func(ctx context.Context, l *lease.Lease) error {
 		return deliver(ctx, l.LeaseID) // stops when ctx is done: the mailbox is wanted elsewhere, say
 	})
 	log.Print(err) // why ctx is done, or what is wrong with the table
@@ -86,7 +86,7 @@ func ExampleLocker_Heartbeat() {
 	lease.SetupLockStoreGlobal(ddb, "mailboxes", "mailbox") // once, at process start
 
 	locker := lease.NewLocker(lease.GlobalLockStore)
-	l := locker.WaitUntilLeaseObtained(Worker{ID: "host-1:4711"}, 10*time.Second)
+	l := locker.WaitUntilLeaseObtained(Worker{ID: lease.UniqueLesseeID()}, 10*time.Second)
 	if l == nil {
 		log.Fatal("the request or the table is unusable: the log says why")
 	}
@@ -134,7 +134,7 @@ func saveCursor(ddb *dynamodb.DynamoDB, table string, l *lease.Lease, cursor str
 func ExampleLease_FencingToken() {
 	ddb := dynamodb.New(session.Must(session.NewSession()))
 	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
-	l, err := locker.ObtainLease(Worker{ID: "host-1:4711"})
+	l, err := locker.ObtainLease(Worker{ID: lease.UniqueLesseeID()})
 	if err != nil {
 		log.Fatal(err)
 	}

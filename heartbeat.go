@@ -17,7 +17,7 @@ import (
 //     time was up without a failed renewal;
 //   - an error that wraps both LeaseLostError and the last error of the store, when the
 //     lease ended in an outage: throttling, server, connection, timeout and hanging
-//     requests are logged and retried till then;
+//     requests, and credentials that can't be had, are logged and retried till then;
 //   - any other error of the store at once. The lease then ends by itself.
 func (l *Locker) Heartbeat(lease *Lease, heartbeatDuration time.Duration) error {
 	return l.HeartbeatWithContext(always, lease, heartbeatDuration)
@@ -37,18 +37,20 @@ func (l *Locker) HeartbeatWithContext(
 	}
 	l.use(t.holding)
 	defer l.unuse(t.holding)
-	return l.heartbeat(ctx, t, heartbeatDuration, heartbeatDuration)
+	return l.heartbeat(ctx, t, time.Now().Add(heartbeatDuration), heartbeatDuration)
 }
 
-// heartbeat renews a lease, the first time after first.
-func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Duration) error {
+// heartbeat renews a lease, the first time when that is due.
+func (l *Locker) heartbeat(
+	ctx context.Context, t *tenure, due time.Time, every time.Duration,
+) error {
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
 	if longest := t.request.duration / 3 * 2; every > longest {
 		logInfo("Heartbeat Shortened", "lessee_id", t.lessee, "lease_id", t.leaseID,
 			"heartbeat_duration", every, "used", longest)
 	}
-	pulse := newPulse(time.Now(), first, every, t.request.duration)
+	pulse := newPulse(due, every, t.request.duration, t.took)
 	var failure error // since the last renewal
 	for {
 		next := pulse.next(time.Now(), t.state().term, mathrand.N[time.Duration])
@@ -57,10 +59,11 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 			return t.outcome(ctx, failure)
 		}
 		begun := time.Now()
-		err := l.renew(both, t)
+		patience := pulse.patience(t.left())
+		err := l.renew(both, t, patience)
 		if err == nil {
 			failure = nil
-			pulse = pulse.succeeded(begun)
+			pulse = pulse.succeeded(begun, time.Since(begun))
 			continue
 		}
 		saysMore := !errors.Is(err, LeaseExpiredError) // than that the time is up
@@ -70,8 +73,7 @@ func (l *Locker) heartbeat(ctx context.Context, t *tenure, first, every time.Dur
 		if !t.goesOn(both, err) {
 			return t.outcome(ctx, failure)
 		}
-		logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-		pulse = pulse.failed(t.left())
+		pulse = pulse.failed(patience, t.left())
 	}
 }
 
@@ -84,7 +86,8 @@ func (t *tenure) goesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	return t.purpose == forWork || transient(err)
+	mayPass := transient(err) || lacksCredentials(err)
+	return t.purpose == forWork || mayPass
 }
 
 // outcome is what a heartbeat returns that ends after that failure, or nil.
@@ -116,11 +119,10 @@ func isCause(failure error) bool {
 }
 
 // renew makes one renewal. ctx is done when the tenure is.
-func (l *Locker) renew(ctx context.Context, t *tenure) error {
-	patience := l.store.patience(t.check().renewalTimeout(time.Now()))
-	got, err := await(ctx, patience, func(ctx context.Context) (renewal, error) {
-		return l.sendRenewal(ctx, t)
-	})
+func (l *Locker) renew(ctx context.Context, t *tenure, patience time.Duration) error {
+	e := l.errand("renewal", t.leaseID, t.lessee)
+	renew := func(ctx context.Context) (renewal, error) { return l.sendRenewal(ctx, t) }
+	got, err := ask(ctx, l, e, l.store.patience(patience), renew)
 	err = l.renewed(ctx, t, got, err)
 	if err != nil {
 		t.owner.countFailedRenewal(ctx, t, err)
@@ -146,6 +148,9 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 		wishUntil = term.prolonged(now)
 	}
 	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wishUntil)
+	if err == nil {
+		granted, err = complete(granted, t.leaseID, t.request, until)
+	}
 	return renewal{
 		duration: request.duration,
 		until:    until,
@@ -169,10 +174,6 @@ func (t *tenure) requestedNow() requested {
 
 // renewed changes the tenure by what a renewal came to.
 func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error) error {
-	var granted *Lease
-	if err == nil {
-		granted, err = complete(got.granted, t.leaseID, t.request, got.until)
-	}
 	if over := t.over(); over != nil {
 		return firstOf(err, over)
 	}
@@ -185,11 +186,11 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 		return err
 	}
 	is := t.extend(grant{
-		token:    granted.FencingToken(),
+		token:    got.granted.FencingToken(),
 		duration: got.duration,
 		asked:    got.until,
-		until:    granted.Until,
-	}, granted)
+		until:    got.granted.Until,
+	}, got.granted)
 	if !is.live() {
 		return is.cause()
 	}
@@ -199,7 +200,7 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 
 // heed notes that somebody else wants the item, if it is so.
 func (t *tenure) heed(item LeaseItem) {
-	until := item.wantedUntil(time.Now(), t.state().duration)
+	until := item.wantedUntil(time.Now())
 	if until.IsZero() || item.WantedBy == t.lessee {
 		return
 	}

@@ -42,20 +42,20 @@ func (l *Locker) Hold(
 }
 
 // hold runs work under a lease that was obtained for it, and so is in use; it ends both.
-// The first renewal comes after first.
+// The first renewal comes that long after the lease was asked for.
 func (l *Locker) hold(
 	ctx context.Context, lease *Lease, first time.Duration,
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := within(ctx, t.work)
+	workCtx, cancel := t.workContext(ctx)
 	defer cancel()
 
 	// The lease is renewed, and then released, also when ctx is done: until work has
 	// returned.
 	lasting := context.WithoutCancel(ctx)
 	beat := async(func() (nothing, error) {
-		return nothing{}, l.heartbeat(lasting, t, first, t.request.period())
+		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(first), t.request.period())
 	})
 	hasReturned := false
 	defer func() {
@@ -119,17 +119,36 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 	defer l.unuse(t.holding)
 	over := t.over()
 	releaseErr := l.release(ctx, t)
-	logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	if errors.Is(releaseErr, ReleaseUnsupportedError) {
+		logFailure(releaseErr, "lessee_id", t.lessee, "lease_id", t.leaseID)
+	}
 	_, err := (<-beat).returned()
-	if errors.Is(err, LeaseLostError) {
-		return err
+	loss := lossOf(t.leaseID, over, err)
+	isUntold := loss == nil && err == errLeft // What fails of a store, the Locker has told of.
+	if isUntold {
+		logError("Heartbeat Ended", "lessee_id", t.lessee, "lease_id", t.leaseID, "error", err)
 	}
-	if over != nil && over != LeaseReleasedError {
-		return fmt.Errorf("%w: %w", LeaseLostError, firstOf(err, over))
-	}
-	if releaseErr == LeaseLostError {
+	if loss == nil && releaseErr == LeaseLostError {
 		return releaseErr
 	}
-	logFailure(err, "lessee_id", t.lessee, "lease_id", t.leaseID)
-	return nil
+	return loss
+}
+
+// lossOf is how the lease was lost whose tenure was over so, and whose heartbeat returned
+// that; nil if it wasn't.
+func lossOf(leaseID string, over, beatErr error) error {
+	isPaused := over == LeaseExpiredError && beatErr == LeaseLostError
+	if isPaused { // Nobody else has been seen to hold it.
+		return fmt.Errorf("lease: the lease of %q wasn't renewed in time: %w", leaseID, over)
+	}
+	if errors.Is(beatErr, LeaseLostError) {
+		return beatErr
+	}
+	if over == nil || over == LeaseReleasedError {
+		return nil
+	}
+	if beatErr == nil {
+		return over
+	}
+	return fmt.Errorf("%w: %w", LeaseLostError, beatErr)
 }

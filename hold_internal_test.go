@@ -137,3 +137,27 @@ func checkResult(t *testing.T, e holdEnd) {
 		assert.False(t, e.callerDone, what)
 	}
 }
+
+func TestHoldsLossSaysWhatHappened(t *testing.T) {
+	outage := fmt.Errorf("%w: %w", LeaseLostError, errors.New("503"))
+	for name, c := range map[string]struct {
+		over, beat error
+		want       string // "" for none
+	}{
+		"held":                    {nil, nil, ""},
+		"released by work":        {LeaseReleasedError, nil, ""},
+		"another's":               {LeaseLostError, LeaseLostError, "Lease Lost"},
+		"another's, seen by work": {LeaseLostError, nil, "Lease Lost"},
+		"an outage":               {LeaseExpiredError, outage, "Lease Lost: 503"},
+		"a pause":                 {LeaseExpiredError, LeaseLostError, `lease: the lease of "a" wasn't renewed in time: Lease Expired`},
+		"a heartbeat that left":   {LeaseExpiredError, errLeft, "Lease Lost: " + errLeft.Error()},
+	} {
+		loss := lossOf("a", c.over, c.beat)
+		if c.want == "" {
+			assert.NoError(t, loss, name)
+			continue
+		}
+		assert.EqualError(t, loss, c.want, name)
+		assert.ErrorIs(t, loss, LeaseLostError, name)
+	}
+}

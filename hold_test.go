@@ -410,7 +410,7 @@ func TestHoldSaysThatTheItemWasStolenAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestHoldReservesForAMinuteAtMost(t *testing.T) {
+func TestHoldReservesForHalfAMinuteAtMost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := leasetest.NewStore("a")
@@ -422,7 +422,7 @@ func TestHoldReservesForAMinuteAtMost(t *testing.T) {
 		require.NoError(t, lease.NewLocker(store).Hold(t.Context(), for30s("w1"), work))
 		reserved := asSeen(t, store, "a")
 		assert.Equal(t, "w2", reserved.LesseeID)
-		assert.Equal(t, time.Minute, time.Until(reserved.Until))
+		assert.Equal(t, 30*time.Second, time.Until(reserved.Until))
 	})
 }
 
@@ -443,26 +443,70 @@ func TestHoldRenewsThroughAnErrorThatPasses(t *testing.T) {
 	})
 }
 
-// Work that heeds no wish keeps its item. Whoever waits for it need not ask again for some time, but then it must.
-func TestHoldProlongsAWishForSomeTime(t *testing.T) {
+// TestHoldProlongsAWishForAsLongAsItsWorkIsEnding: so that the wisher doesn't ask elsewhere too.
+func TestHoldProlongsAWishForAsLongAsItsWorkIsEnding(t *testing.T) {
 	t.Parallel()
-	for duration, most := range map[time.Duration]time.Duration{
-		30 * time.Second: 3 * time.Minute,
-		3 * time.Minute:  10 * time.Minute,
-	} {
+	for _, duration := range []time.Duration{30 * time.Second, 3 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			store := leasetest.NewStore("a")
 			wanted := func() time.Time { return time.Unix(0, asSeen(t, store, "a").WantedUntil) }
 			work := func(ctx context.Context, _ *lease.Lease) error {
 				wish(t, store, "a", "w2", duration)
 				<-ctx.Done()
-				time.Sleep(most - time.Second)
-				assert.True(t, wanted().After(time.Now()), "it is prolonged all that time, with leases of %v", duration)
-				time.Sleep(duration)
-				assert.False(t, wanted().After(time.Now()), "and then it lapses, with leases of %v", duration)
+				for range 60 {
+					time.Sleep(time.Minute)
+					assert.True(t, wanted().After(time.Now()), "with leases of %v", duration)
+				}
 				return nil
 			}
 			assert.NoError(t, lease.NewLocker(store).Hold(t.Context(), worker{"w1", duration}, work))
+		})
+	}
+}
+
+func TestHoldKeepsItsLeaseWhereEachReplyIsLate(t *testing.T) {
+	t.Parallel()
+	for _, percent := range []int{12, 15, 20, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			late := 30 * time.Second * time.Duration(percent) / 100
+			s := answeredLate(leasetest.NewStore("a"), late)
+			s.renewed = func(*lease.Lease) { time.Sleep(late) }
+			err := lease.NewLocker(s).Hold(within(t, 10*time.Minute), for30s("w1"),
+				func(ctx context.Context, l *lease.Lease) error {
+					<-ctx.Done()
+					assert.True(t, l.Valid())
+					return context.Cause(ctx)
+				})
+			assert.Equal(t, context.DeadlineExceeded, err, "%d %%", percent)
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+func TestHoldCountsItsFirstRenewalFromWhenItAskedForTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var renewals []time.Duration
+		start := time.Now()
+		s := answeredLate(leasetest.NewStore("a"), 4*time.Second)
+		s.renewed = func(*lease.Lease) { renewals = append(renewals, time.Since(start)) }
+		_ = lease.NewLocker(s).Hold(within(t, 35*time.Second), for30s("w1"), untilDone)
+		assert.Equal(t, []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second}, renewals)
+	})
+}
+
+func TestHoldLogsWhatWasFreedForAnOperatorAsReleased(t *testing.T) {
+	for by, want := range map[string]string{"": "Released Lease", "w2": "Handed Over Lease"} {
+		synctest.Test(t, func(t *testing.T) {
+			logger := record(t)
+			store := leasetest.NewStore("a")
+			time.AfterFunc(time.Second, func() { wish(t, store, "a", by, time.Minute) })
+			_ = lease.NewLocker(store).Hold(t.Context(), for30s("w1"), untilDone)
+			got := logger.named(want)
+			require.Len(t, got, 1, "by %q", by)
+			if by != "" {
+				assert.Equal(t, by, got[0].keyvals["wanted_by"])
+			}
 		})
 	}
 }
@@ -507,4 +551,15 @@ func TestHoldWhoseHeartbeatLeavesItsGoroutine(t *testing.T) {
 		})
 		assert.Equal(t, !isLost, strings.Contains(logger.text(), "left its goroutine"), logger.text())
 	}
+}
+
+func TestHoldLogsThatItsStoreCannotRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		err := lease.NewLocker(newScript("a")).Hold(t.Context(), for30s("w1"),
+			func(context.Context, *lease.Lease) error { return nil })
+		assert.NoError(t, err)
+		assert.Contains(t, logger.text(), lease.ReleaseUnsupportedError.Error())
+		assert.Empty(t, logger.named("Outage Over"))
+	})
 }

@@ -1,6 +1,9 @@
 package lease
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // LeaseItem is what a row shows of a lease item.
 type LeaseItem struct {
@@ -16,32 +19,54 @@ type LeaseItem struct {
 // isFree tells that anybody may lease the item.
 func (i LeaseItem) isFree(now time.Time) bool { return i.Until.Before(now) }
 
+// after is the first nanosecond after the end that the row shows, of which a fraction isn't
+// read.
+func (i LeaseItem) after() int64 { return min(i.LeaseUntil, math.MaxInt64-1) + 1 }
+
 // isReserved tells that the item was handed over to its holder, and not leased by it
 // yet. That is for people to see, and for planning: no lease may depend on it.
-func (i LeaseItem) isReserved(now time.Time, duration time.Duration) bool {
-	return i.WantedBy == i.LesseeID && i.isWanted(now, duration)
+func (i LeaseItem) isReserved(now time.Time) bool {
+	// However far ahead the wish ends: the reservation itself may be much shorter.
+	return i.WantedBy == i.LesseeID && !i.wishEnd().Before(now)
 }
 
-// isWanted tells that somebody's wish for the item counts now, for one whose leases
-// last so long.
-func (i LeaseItem) isWanted(now time.Time, duration time.Duration) bool {
-	return !i.wantedUntil(now, duration).IsZero()
-}
+// isWanted tells that somebody's wish for the item counts now.
+func (i LeaseItem) isWanted(now time.Time) bool { return !i.wantedUntil(now).IsZero() }
 
 // wantedUntil returns until when somebody wants the item, by this host's clock. It is
 // zero if nobody does, or if the wish ends too far ahead to be anything but a slip.
-func (i LeaseItem) wantedUntil(now time.Time, duration time.Duration) time.Time {
+func (i LeaseItem) wantedUntil(now time.Time) time.Time {
+	end := i.wishEnd()
+	isOver := end.Before(now)
+	isSlip := end.Sub(now) > longestWish(i.left(now))
+	if isOver || isSlip {
+		return time.Time{}
+	}
+	return end
+}
+
+// wishEnd is when the wish for the item ends or ended, by this host's clock; zero: there
+// is none.
+func (i LeaseItem) wishEnd() time.Time {
 	if i.WantedUntil <= 0 {
 		return time.Time{}
 	}
-	until := i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
-	if until.Before(now) || until.Sub(now) > longestWish(duration) {
-		return time.Time{}
-	}
-	return until
+	return i.Until.Add(time.Duration(i.WantedUntil - i.LeaseUntil))
 }
 
-// longestWish is how far ahead a wish may end, for one whose leases last so long.
-func longestWish(duration time.Duration) time.Duration {
-	return max(10*(duration/3), 10*time.Minute)
+// left is how much longer the item's lease lasts; less than 0 if that has ended.
+func (i LeaseItem) left(now time.Time) time.Duration { return i.Until.Sub(now) }
+
+// longestWish is how far ahead a wish may end that counts, for an item whose lease lasts
+// so much longer. All reckon it by the row alone, so that they agree.
+func longestWish(left time.Duration) time.Duration {
+	const most = math.MaxInt64 / 3
+	return max(10*time.Minute, 3*min(left, most))
+}
+
+// furthestWish is how far ahead a wish may end that is made now. It is to count for as
+// long as the holder is alive, also just before that renews.
+func (i LeaseItem) furthestWish(now time.Time) time.Duration {
+	const most = math.MaxInt64 / 2
+	return max(9*time.Minute, 2*min(i.left(now), most))
 }

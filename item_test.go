@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -84,32 +85,27 @@ func TestItemIsWantedAsLongAsAWishCounts(t *testing.T) {
 		item.WantedUntil = wantedUntil
 		return item
 	}
+	long := heldItem("a", "w1", 20*time.Minute)
 	for name, c := range map[string]struct {
-		item     LeaseItem
-		duration time.Duration
-		want     bool
+		item LeaseItem
+		want bool
 	}{
-		"no wish":                     {item: held},
-		"a wish":                      {item: wantedBy(held, "w2", 25*sec), want: true},
-		"an operator's":               {item: wantedBy(held, "", 25*sec), want: true},
-		"its last moment":             {item: wantedBy(held, "w2", 0), want: true},
-		"over":                        {item: wantedBy(held, "w2", -1)},
-		"ten minutes ahead":           {item: wantedBy(held, "w2", 10*time.Minute), want: true},
-		"more than ten minutes ahead": {item: wantedBy(held, "w2", 10*time.Minute+1)},
-		"senseless":                   {item: withUntil(-1)},
-		"zero":                        {item: withUntil(0)},
-		"ten periods ahead": {
-			item: wantedBy(held, "w2", time.Hour), duration: 18 * time.Minute, want: true,
-		},
-		"more than ten periods ahead": {
-			item: wantedBy(held, "w2", time.Hour+1), duration: 18 * time.Minute,
-		},
-		"of a free item": {item: wantedBy(freeItem("a"), "w2", sec)},
+		"no wish":                            {item: held},
+		"a wish":                             {item: wantedBy(held, "w2", 25*sec), want: true},
+		"an operator's":                      {item: wantedBy(held, "", 25*sec), want: true},
+		"its last moment":                    {item: wantedBy(held, "w2", 0), want: true},
+		"over":                               {item: wantedBy(held, "w2", -1)},
+		"ten minutes ahead":                  {item: wantedBy(held, "w2", 10*time.Minute), want: true},
+		"more than ten minutes ahead":        {item: wantedBy(held, "w2", 10*time.Minute+1)},
+		"senseless":                          {item: withUntil(-1)},
+		"zero":                               {item: withUntil(0)},
+		"three of the lease ahead":           {item: wantedBy(long, "w2", time.Hour), want: true},
+		"more than three of the lease ahead": {item: wantedBy(long, "w2", time.Hour+1)},
+		"of a free item":                     {item: wantedBy(freeItem("a"), "w2", sec)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			duration := max(c.duration, 30*sec)
-			assert.Equal(t, c.want, c.item.isWanted(noon, duration))
-			assert.Equal(t, !c.want, c.item.wantedUntil(noon, duration).IsZero())
+			assert.Equal(t, c.want, c.item.isWanted(noon))
+			assert.Equal(t, !c.want, c.item.wantedUntil(noon).IsZero())
 		})
 	}
 }
@@ -119,19 +115,41 @@ func TestItemSaysByThisHostsClockUntilWhenItIsWanted(t *testing.T) {
 	item := wantedBy(heldItem("a", "w1", 20*sec), "w2", 25*sec)
 	item.LeaseUntil += int64(ahead)
 	item.WantedUntil += int64(ahead)
-	assert.Equal(t, noon.Add(25*sec), item.wantedUntil(noon, 30*sec))
+	assert.Equal(t, noon.Add(25*sec), item.wantedUntil(noon))
 }
 
 func TestItemIsReservedWhenItsHolderWantsIt(t *testing.T) {
 	held := heldItem("a", "w1", 20*sec)
-	assert.True(t, wantedBy(held, "w1", sec).isReserved(noon, time.Minute))
-	assert.False(t, wantedBy(held, "w1", -1).isReserved(noon, time.Minute), "its wish is over")
-	assert.False(t, wantedBy(held, "w2", sec).isReserved(noon, time.Minute), "another's")
-	assert.False(t, held.isReserved(noon, time.Minute), "no wish")
+	assert.True(t, wantedBy(held, "w1", 0).isReserved(noon))
+	assert.True(t, wantedBy(held, "w1", 24*time.Hour).isReserved(noon), "a wish of long leases")
+	assert.False(t, wantedBy(held, "w1", -1).isReserved(noon), "its wish is over")
+	assert.False(t, wantedBy(held, "w2", sec).isReserved(noon), "another's")
+	assert.False(t, held.isReserved(noon), "no wish")
+	assert.False(t, freeItem("a").isReserved(noon), "nobody's")
 }
 
-func TestHorizonOfWishesIsTenMinutesOrTenPeriods(t *testing.T) {
-	assert.Equal(t, 10*time.Minute, longestWish(sec))
-	assert.Equal(t, 10*time.Minute, longestWish(3*time.Minute))
-	assert.Equal(t, 20*time.Minute, longestWish(6*time.Minute))
+func TestHorizonOfWishesIsTenMinutesOrThreeOfTheRowsOwnLease(t *testing.T) {
+	for left, want := range map[time.Duration]time.Duration{
+		-time.Hour:            10 * time.Minute,
+		sec:                   10 * time.Minute,
+		200 * sec:             10 * time.Minute,
+		200*sec + 1:           10*time.Minute + 3,
+		24 * time.Hour:        72 * time.Hour,
+		math.MaxInt64:         math.MaxInt64 / 3 * 3,
+		math.MaxInt64 / 2 * 1: math.MaxInt64 / 3 * 3,
+	} {
+		assert.Equal(t, want, longestWish(left), "%v are left", left)
+	}
+}
+
+// TestWishThatIsMadeNowCountsUntilTheHolderRenews: a holder renews after a third of its lease.
+func TestWishThatIsMadeNowCountsUntilTheHolderRenews(t *testing.T) {
+	for _, lasts := range []time.Duration{sec, thirty, 15 * time.Minute, hour, 24 * hour} {
+		item := heldItem("a", "w1", lasts)
+		item = wantedBy(item, "w2", item.furthestWish(noon))
+		assert.True(t, item.isWanted(noon))
+		assert.True(t, item.isWanted(noon.Add(lasts/3)), "a lease of %v", lasts)
+	}
+	endless := LeaseItem{LeaseID: "a", Until: noon.Add(math.MaxInt64)}
+	assert.Positive(t, endless.furthestWish(noon))
 }

@@ -2,9 +2,7 @@ package lease
 
 import (
 	"context"
-	"sync"
 	"time"
-	"weak"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
@@ -14,8 +12,8 @@ type LeaseRequest interface {
 	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of
 	// one worker, and of no other.
 	LesseeID() string
-	// LeaseDuration is how long a lease lasts: over 0, at most 100 years. Each renewal
-	// asks for it again.
+	// LeaseDuration is how long a lease lasts: from 1 millisecond to 100 years, and
+	// better 20 seconds or more. Each renewal asks for it again.
 	LeaseDuration() time.Duration
 }
 
@@ -46,7 +44,7 @@ type Lease struct {
 // Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l.isBare() {
-		return bareContext(l)
+		return bareContextOf(l)
 	}
 	l.tenure.check()
 	return l.tenure.ctx
@@ -121,29 +119,6 @@ func (l *Lease) bareEnd() time.Time {
 	}
 	duration := max(0, l.Request.LeaseDuration())
 	return l.Until.Add(-margin(duration))
-}
-
-// bareContexts are the contexts of bare Leases.
-var bareContexts sync.Map // bareKey → context.Context
-
-type bareKey struct {
-	lease weak.Pointer[Lease]
-	end   time.Time
-}
-
-// bareContext returns the same context for a Lease as long as that ends at the same time.
-func bareContext(l *Lease) context.Context {
-	key := bareKey{lease: weak.Make(l), end: l.bareEnd()}
-	ctx, cancel := context.WithDeadlineCause(context.Background(), key.end, LeaseExpiredError)
-	if first, isThere := bareContexts.LoadOrStore(key, ctx); isThere {
-		cancel()
-		return first.(context.Context)
-	}
-	context.AfterFunc(ctx, func() {
-		cancel()
-		bareContexts.Delete(key)
-	})
-	return ctx
 }
 
 // within returns a context that is done with ctx, and with other, of which it then has

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -32,8 +33,7 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 	}
 	l.request = r
 	lease, got, err := s.tryLease(ctx, &l)
-	isOwn := got.verdict == refused && got.row.LesseeID == r.lessee
-	if err == nil && isOwn {
+	if err == nil && l.isToBeTriedAgain(got) {
 		found := got.row.LeaseItem
 		l.seen = &found // Once more, as the refusal shows it.
 		lease, got, err = s.tryLease(ctx, &l)
@@ -47,33 +47,32 @@ func (s *LockStore) lease(ctx context.Context, request LeaseRequest, l leasing) 
 	return lease, nil
 }
 
+// isToBeTriedAgain tells of a refusal that shows the lessee's own row, or that what was seen
+// as that is free by now.
+func (l *leasing) isToBeTriedAgain(got reply) bool {
+	if got.verdict != refused {
+		return false
+	}
+	if got.row.LesseeID == l.request.lessee {
+		return true
+	}
+	wasOwn := l.seen != nil && l.seen.LesseeID == l.request.lessee
+	isFree := got.row.isThere() && got.row.isFree(time.Now())
+	return wasOwn && isFree
+}
+
 // tryLease sends one write.
 func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, error) {
-	now, end := s.clock.times(l.until)
+	now, end, err := s.times(ctx, l.until)
+	if err != nil {
+		return nil, reply{}, err
+	}
 	claim := l.claim(now)
 	if l.isOwn(now) { // Its end is never moved back under whoever relies on it.
 		end = max(end, l.seen.LeaseUntil)
 	}
 	end = claim.ask(end)
-	w := write{
-		leaseID:   l.leaseID,
-		condition: leaseCondition,
-		update: "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one " +
-			"REMOVE #wantedBy, #wantedUntil",
-		values: attributes{
-			":me":    text(l.request.lessee),
-			":until": number(end),
-			":now":   number(now),
-			":zero":  number(0),
-			":one":   number(1),
-		},
-	}
-	if l.seen != nil {
-		w.condition = leaseAsSeenCondition
-		w.values[":seenUntil"] = number(l.seen.LeaseUntil)
-		w.values[":seenToken"] = number(l.seen.FencingToken)
-	}
-	got, err := s.update(ctx, w)
+	got, err := s.update(ctx, l.write(now, end))
 	if err != nil {
 		return nil, got, err
 	}
@@ -91,11 +90,82 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 	}, got, nil
 }
 
-const leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until < :until))"
+// write returns the request. What was seen as the lessee's own is leased only as that, as
+// the claim remembers its end. What was seen as anybody else's is leased only if it ended
+// by then: whoever has it since is out of reach, however wrong a clock is.
+func (l *leasing) write(now, end int64) write {
+	w := write{
+		leaseID: l.leaseID,
+		update:  leaseUpdate + " REMOVE #wantedBy, #wantedUntil",
+		values: attributes{
+			":me":    text(l.request.lessee),
+			":until": number(end),
+			":zero":  number(0),
+			":one":   number(1),
+		},
+		holder: l.request.lessee,
+	}
+	if l.isOwnLive(now) {
+		l.asOwn(&w, now)
+		return w
+	}
+	w.values[":now"] = number(now)
+	if l.seen != nil {
+		w.condition = leaseEndedCondition
+		w.values[":seenAfter"] = number(l.seen.after())
+		return w
+	}
+	w.condition = leaseCondition
+	w.addWishValues()
+	return w
+}
 
-const leaseAsSeenCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
-	"(#holder = :me AND #until = :seenUntil AND (#token = :seenToken OR attribute_not_exists(#token))))"
+// asOwn makes a write that of a live row which was seen to be the lessee's own.
+func (l *leasing) asOwn(w *write, now int64) {
+	w.values[":seenUntil"] = number(l.seen.LeaseUntil)
+	w.values[":seenToken"] = number(l.seen.FencingToken)
+	if l.isWantedElsewhere(now) {
+		// The wish stays: one that vanishes looks as if the holder heeded none.
+		w.condition = leaseWantedCondition
+		w.update = leaseUpdate
+		return
+	}
+	w.condition = leaseOwnCondition
+	w.values[":now"] = number(now)
+	w.addWishValues()
+}
+
+// addWishValues adds the constants of notWanted.
+func (w *write) addWishValues() {
+	w.values[":ever"] = number(math.MaxInt64)
+	w.values[":text"] = text("S")
+}
+
+// isWantedElsewhere tells that the row was seen to be wanted by another.
+func (l *leasing) isWantedElsewhere(now int64) bool {
+	return l.seen.WantedUntil >= now && l.seen.WantedBy != l.request.lessee
+}
+
+const (
+	leaseUpdate = "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one"
+
+	// of a row of which nothing was seen
+	leaseCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR #until < :now OR " +
+		"(#holder = :me AND #until < :until AND " + notWanted + "))"
+
+	// of a row whose lease has ended, no later than it was seen to end
+	leaseEndedCondition = "attribute_exists(#key) AND (attribute_not_exists(#until) OR " +
+		"(#until < :now AND #until < :seenAfter))"
+
+	// of the lessee's own live row, as it was seen: wanted by another, and not
+	leaseWantedCondition = "#holder = :me AND #until = :seenUntil AND " +
+		"(#token = :seenToken OR attribute_not_exists(#token))"
+	leaseOwnCondition = leaseWantedCondition + " AND " + notWanted
+
+	// notWanted tells that nobody else's wish would be removed.
+	notWanted = "(#wantedBy = :me OR NOT attribute_type(#wantedBy, :text) OR " +
+		"NOT #wantedUntil BETWEEN :now AND :ever)"
+)
 
 // claim returns that of the tenure which is to begin. It remembers until when a
 // namesake may rely on the row that was seen.
@@ -112,8 +182,11 @@ func (l *leasing) claim(now int64) *claim {
 }
 
 // isOwn tells that a live row of the lessee's name was seen, on which a namesake may rely.
-func (l *leasing) isOwn(now int64) bool {
-	if !l.mindsNamesakes {
+func (l *leasing) isOwn(now int64) bool { return l.mindsNamesakes && l.isOwnLive(now) }
+
+// isOwnLive tells that a live row of the lessee's name was seen.
+func (l *leasing) isOwnLive(now int64) bool {
+	if l.seen == nil {
 		return false
 	}
 	return l.seen.LesseeID == l.request.lessee && l.seen.LeaseUntil >= now

@@ -16,7 +16,8 @@ import (
 // concurrent use.
 type Locker struct {
 	store store
-	err   error // what is wrong with the store, so that nothing can be sent
+	where string // the store, in words
+	err   error  // what is wrong with the store, so that nothing can be sent
 
 	mu      sync.Mutex // guards what follows, and every transition of a tenure
 	tenures tenures
@@ -24,6 +25,8 @@ type Locker struct {
 
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	allHeld   atomic.Bool // the last pass over the items obtained nothing
+
+	reports reports
 }
 
 // NewLocker returns a Locker on a store: a [LockStore], or any value with its methods
@@ -37,9 +40,18 @@ type Locker struct {
 // renewed by leasing it again; no item can be released or wanted; and a call that hangs
 // is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
-	l := &Locker{tenures: newTenures()}
+	l := &Locker{tenures: newTenures(), reports: reports{faults: make(faults)}}
 	l.store, l.err = storeOf(s)
+	l.where = whereOf(s)
 	return l
+}
+
+// whereOf names a store.
+func whereOf(s lockerStore) string {
+	if own, isOwn := s.(*LockStore); isOwn && own != nil {
+		return fmt.Sprintf("table %q", own.table)
+	}
+	return fmt.Sprintf("the store %T", s)
 }
 
 var errNotMade = setupf("lease: the Locker has no store; was it made by NewLocker?")
@@ -77,6 +89,8 @@ type attempt struct {
 	purpose       purpose
 	predecessor   *Lease // that left the row as it was seen; nil: the last one of this Locker
 	evenUnrenewed bool   // also if this Locker has a live tenure of it, which then ends
+
+	unanswered *sync.Once // what is counted and logged if no answer comes; begins as nil
 }
 
 // allows tells that the attempt may be made on an item of which this Locker makes that use.
@@ -90,57 +104,158 @@ func (a attempt) allows(usage usage) bool {
 	return true
 }
 
-// lease tries to lease an item. The error is LeaseNotObtainedError, too, if this Locker
-// uses it. A lease that was obtained for work stays in use: who gets it calls hold, which
-// ends that.
+// lease tries to lease an item, and waits for the answer: until ctx is done, or for as long
+// as for a scan's. The error is LeaseNotObtainedError, too, if this Locker uses the item.
+//
+// A write that was given up so is still watched: a lease that it has obtained all the same
+// is released. One for work is waited for a second longer, as the process may end then.
+//
+// A lease that was obtained for work stays in use: who gets it calls hold, which ends that.
 func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
+	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
+	if ctx.Err() != nil {
+		return nil, e.abandoned(contextError(ctx))
+	}
+	a.unanswered = &sync.Once{}
+	lasting, tries := withTries(context.WithoutCancel(ctx))
+	answer := make(chan result[*Lease])
+	givenUp := make(chan struct{})
+	settled := make(chan struct{})
+	l.beginLease(lasting, a, func(late result[*Lease]) {
+		defer close(settled)
+		select {
+		case answer <- late:
+		case <-givenUp:
+			l.giveBack(late)
+		}
+	})
+	patience := leasePatience(a.request.duration)
+	if patience >= leaseLife(a.request.duration) {
+		const moment = 100 * time.Millisecond // The write ends by itself, if the store heeds that.
+		patience += moment
+	}
+	patience = l.store.patience(patience)
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case r := <-answer:
+		return l.heard(a, r)
+	case <-timed.Done():
+		close(givenUp)
+	}
+	if ctx.Err() == nil {
+		return nil, l.unanswered(a, e.unanswered(patience, tries))
+	}
+	if a.purpose == forWork {
+		waitAtMost(time.Second, settled)
+	}
+	return nil, e.abandoned(contextError(ctx))
+}
+
+// unanswered counts and tells, once for an attempt, that it wasn't answered.
+func (l *Locker) unanswered(a attempt, err error) error {
+	a.unanswered.Do(func() {
+		l.countWrite(always, err)
+		l.failed(l.errand("lease", a.seen.LeaseID, a.request.lessee), err)
+	})
+	return err
+}
+
+// heard returns the answer to a lease as the caller's.
+func (l *Locker) heard(a attempt, r result[*Lease]) (*Lease, error) {
+	if r.value != nil && a.purpose == forCaller {
+		l.unuse(r.value.tenure.holding)
+	}
+	return r.returned()
+}
+
+// leasePatience is for how long to wait for the answer to a lease of that duration: not so
+// long that nothing would be left of it.
+func leasePatience(duration time.Duration) time.Duration {
+	return min(scanPatience(duration), duration-margin(duration))
+}
+
+// leaseLife is how long the write of a lease of that duration may go on, whoever waits for
+// its answer: then the item can be tried anew.
+func leaseLife(duration time.Duration) time.Duration {
+	const most = time.Minute
+	return min(most, duration-margin(duration)) // A later answer is of no use to anyone.
+}
+
+// giveBack releases a lease that nobody waits for any more, and that is in use.
+func (l *Locker) giveBack(late result[*Lease]) {
+	if late.value == nil {
+		late.logPanic()
+		return
+	}
+	t := late.value.tenure
+	defer l.unuse(t.holding)
+	_ = l.release(always, t) // which tells of it
+}
+
+// beginLease begins to lease an item, and returns at once. The write goes on until ctx is
+// done, or for its leaseLife. deliver is called once, in another goroutine, with what came
+// of it, whenever that is. Until then the item is in use. A lease stays in use: who gets it
+// calls hold or giveBack, which end that, or unuse.
+func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[*Lease])) {
 	h := holding{leaseID: a.seen.LeaseID, lessee: a.request.lessee}
 	usage, last := l.use(h)
-	staysInUse := false
-	defer func() { // also after a panic of the store
-		if !staysInUse {
-			l.unuse(h)
-		}
-	}()
-	if !a.allows(usage) {
-		return nil, LeaseNotObtainedError
-	}
 	if last != nil && a.predecessor == nil {
 		a.predecessor = last.lease()
 	}
-	got, err := l.sendLease(ctx, a)
-	if err != nil {
-		return nil, err
+	if a.unanswered == nil {
+		a.unanswered = &sync.Once{}
 	}
-	logInfo("Obtained Lease",
-		"lessee_id", h.lessee, "lease_id", h.leaseID, "fencing_token", got.FencingToken())
-	staysInUse = a.purpose == forWork
-	return got, nil
+	life := l.store.patience(leaseLife(a.request.duration))
+	ctx, tries := withTries(ctx)
+	lasting, cancel := context.WithTimeout(ctx, life)
+	send := func() (*Lease, error) {
+		if !a.allows(usage) {
+			return nil, LeaseNotObtainedError
+		}
+		got, err := l.sendLease(lasting, a)
+		isOver := err != nil && lasting.Err() != nil && ctx.Err() == nil
+		if isOver {
+			err = l.unanswered(a, l.errand("lease", h.leaseID, h.lessee).unanswered(life, tries))
+		}
+		return got, err
+	}
+	start(send, func(r result[*Lease]) {
+		cancel()
+		if r.value == nil {
+			l.unuse(h)
+		}
+		deliver(r)
+	})
 }
 
 // sendLease sends the request, and begins the tenure.
 func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
-	duration := a.request.duration
-	until := time.Now().Add(duration)
-	patience := duration - margin(duration) // A later reply is of no use to anyone.
-	granted, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (*Lease, error) {
-		return l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
+	begun := time.Now()
+	until := begun.Add(a.request.duration)
+	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
+	got, err := observe(ctx, l, e, func(ctx context.Context) (*Lease, error) {
+		granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
+		if err != nil {
+			return nil, err
+		}
+		return complete(granted, a.seen.LeaseID, a.request, until)
 	})
 	if err != nil {
 		l.countWrite(ctx, err)
-		if says(ctx, err, LeaseNotObtainedError) && !a.unseen {
+		if errors.Is(err, LeaseNotObtainedError) && !a.unseen {
 			l.count(func(s *LockerStats) { s.RacesLost++ })
 		}
 		return nil, err
 	}
-	got, err := complete(granted, a.seen.LeaseID, a.request, until)
-	if err != nil {
-		return nil, err
-	}
-	t := l.obtained(got, a, until)
+	t := l.obtained(got, a, begun)
+	logInfo("Obtained Lease",
+		"lessee_id", t.lessee, "lease_id", t.leaseID, "fencing_token", got.FencingToken())
 	if t.over() != nil {
-		return nil, fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained",
-			got.LeaseID, duration)
+		err := fmt.Errorf("lease: the lease of %q, of %v, was over when it was obtained",
+			got.LeaseID, a.request.duration)
+		l.failed(e, err)
+		return nil, err
 	}
 	lease := *got // What the tenure keeps is not the caller's.
 	lease.tenure = t
@@ -170,10 +285,9 @@ func complete(granted *Lease, leaseID string, request requested, until time.Time
 func (l *Locker) scan(
 	ctx context.Context, request requested, after string, limit int,
 ) (page, error) {
-	const least = 10 * time.Second // A connection may hang.
-	const most = 30 * time.Second
-	patience := min(max(request.duration, least), most)
-	got, err := await(ctx, l.store.patience(patience), func(ctx context.Context) (page, error) {
+	patience := l.store.patience(scanPatience(request.duration))
+	e := l.errand("scan", "", request.lessee)
+	got, err := ask(ctx, l, e, patience, func(ctx context.Context) (page, error) {
 		return l.store.scan(ctx, after, limit)
 	})
 	l.countLook(ctx, err)
@@ -181,6 +295,13 @@ func (l *Locker) scan(
 		return page{}, err
 	}
 	return got, nil
+}
+
+// scanPatience is for how long to wait for a scan's answer, of one whose leases last so long.
+func scanPatience(duration time.Duration) time.Duration {
+	const least = 10 * time.Second // A connection may hang.
+	const most = 30 * time.Second
+	return min(max(duration, least), most)
 }
 
 // SaveAttributes is [LockStore.SaveAttributes] for a lease that this Locker holds. It
@@ -203,7 +324,8 @@ func (l *Locker) SaveAttributes(
 	}
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
-	err = awaitError(both, l.store.patience(left), func(ctx context.Context) error {
+	e := l.errand("save", t.leaseID, t.lessee)
+	err = askError(both, l, e, l.store.patience(left), func(ctx context.Context) error {
 		return l.store.SaveAttributes(ctx, t.lease(), *kept)
 	})
 	l.countWrite(both, err)

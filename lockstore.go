@@ -54,28 +54,48 @@ func (s *LockStore) check(ctx context.Context) error {
 	return nil
 }
 
-// ready returns what is wrong with the store or was found by checks. If nothing is, it
-// learns the clock.
+// ready returns what is wrong with the store or was found by checks.
 func (s *LockStore) ready(ctx context.Context, checks ...error) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	if err := firstOf(checks...); err != nil {
-		return err
+	return firstOf(checks...)
+}
+
+// times returns, in Unix nanoseconds, a moment that the database's clock is past, and what
+// to write for then. It learns that clock by a scan of one row, if it isn't known: again,
+// if this host's clock is stepped meanwhile. No request has times from anywhere else.
+func (s *LockStore) times(ctx context.Context, then time.Time) (past, end int64, err error) {
+	const mostScans = 3
+	for range mostScans {
+		past, end, isKnown := s.clock.times(then)
+		if isKnown {
+			return past, end, nil
+		}
+		if _, _, err := s.page(ctx, "", 1, "#key"); err != nil {
+			return 0, 0, err
+		}
 	}
-	if s.clock.known() {
-		return nil
+	past, end, isKnown := s.clock.times(then)
+	if !isKnown {
+		return 0, 0, &stepError{table: s.table}
 	}
-	_, _, err := s.page(ctx, "", 1, "#key")
-	return err
+	return past, end, nil
+}
+
+// past returns a moment that the database's clock is past, see times.
+func (s *LockStore) past(ctx context.Context) (int64, error) {
+	past, _, err := s.times(ctx, time.Now())
+	return past, err
 }
 
 // Lease acquires the item for the request's lessee until then, by this host's clock, or
 // renews what it holds. Each call begins a new tenure; an older one of the same lessee
 // learns of that at its next renewal. The error is bare [LeaseNotObtainedError], and
-// the Lease nil, when someone else holds the item or there is none. It costs one write,
-// also when it fails, and a second one if the lessee's own row refused the first: after
-// a lost reply, or to shorten the lease.
+// the Lease nil, when someone else holds the item or there is none. A wish for the item is
+// removed, but not another's for one that the lessee holds. It costs one write, also when
+// it fails, and a second one if the lessee's own row refused the first: after a lost
+// reply, to shorten the lease, or because another wants the item.
 func (s *LockStore) Lease(leaseID string, request LeaseRequest, until time.Time) (*Lease, error) {
 	return s.LeaseWithContext(always, leaseID, request, until)
 }
@@ -91,7 +111,8 @@ func (s *LockStore) LeaseWithContext(
 // of a namesake: another process of the same name that may still rely on its lease,
 // paused or cut off. The lessee's own live row is leased only as it was seen, by token
 // and end; if it has changed, once more as the refusal shows it. Its end is never moved
-// back, and a release keeps the item from others until then.
+// back, and a release keeps the item from others until then. Another row is leased only if
+// its lease has ended, and no later than it was seen to end.
 //
 // The latter isn't so if the predecessor, a lease that this process has or had, has left
 // the row exactly as it is. There may be none: nil.
@@ -138,16 +159,24 @@ func (s *LockStore) RenewLeaseItem(
 	if mine.token == 0 {
 		return LeaseItem{}, s.renewAnew(ctx, lease, until)
 	}
-	end := s.clock.endAt(until)
+	_, end, err := s.times(ctx, until)
+	if err != nil {
+		return LeaseItem{}, err
+	}
 	end = mine.claim.ask(end)
 	w := write{
 		leaseID:   lease.LeaseID,
 		condition: ownCondition,
 		update:    "SET #until = :until",
 		values:    mine.own(end),
+		holder:    mine.lessee,
+		token:     mine.token,
 	}
 	if !wanted.IsZero() {
-		wish := s.clock.endAt(wanted)
+		_, wish, err := s.times(ctx, wanted)
+		if err != nil {
+			return LeaseItem{}, err
+		}
 		w.condition += " AND attribute_exists(#wantedBy)"
 		w.update += ", #wantedUntil = :wanted"
 		w.values[":wanted"] = number(wish)
@@ -207,6 +236,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	}
 	w.values[":rest"] = number(mine.claim.namesakeUntil)
 	got, err := s.update(ctx, w)
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}
@@ -215,6 +245,9 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 		return nil
 	case overtaken:
 		return s.ReleaseLeaseWithContext(ctx, lease)
+	}
+	if s.hadGiven(mine, got.row) {
+		return nil
 	}
 	return mine.lost(lease.LeaseID, got.row)
 }

@@ -1,12 +1,17 @@
 package lease_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -216,4 +221,247 @@ func TestLockStoreClockMakesNothingOfASlowReply(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, fmt.Sprint(until.UnixNano()), w.last().ExpressionAttributeValues[":until"]["N"])
 	})
+}
+
+// stepped returns a store on the fixture's table, of a host whose clock has become so wrong by a
+// step while its first request was under way, which is over.
+func (f *fixture) stepped(hostError time.Duration) (*lease.LockStore, *meter) {
+	f.tb.Helper()
+	store, m := f.through(dated(hostError)), &meter{requests: make(map[string]int)}
+	m.attach(store.DynamoDB)
+	var isOver atomic.Bool
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
+		if !isOver.Swap(true) {
+			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
+		}
+	})
+	_, err := store.ListLeaseIDs()
+	require.NoError(f.tb, err)
+	m.reset()
+	return store, m
+}
+
+func TestLockStoreClockIsLearntAgainAfterAStepDuringARequest(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, hostError := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		f := newFixture(t, "free", "mine", "given")
+		server := func() time.Time { return time.Now().Add(-hostError) }
+		in1m := func() time.Time { return time.Now().Add(time.Minute) }
+		f.put(f.held("live", "other", server().Add(2*time.Minute)))
+		sane := f.through(dated(hostError))
+		mine, err := sane.Lease("mine", worker{"w1", time.Minute}, in1m())
+		require.NoError(t, err)
+		given, err := sane.Lease("given", worker{"w1", time.Minute}, in1m())
+		require.NoError(t, err)
+		seen := lease.LeaseItem{LeaseID: "live", LesseeID: "other", LeaseUntil: mustInt(t, f.get("live")["LeaseUntil"])}
+		ends := func(id, attribute string) {
+			t.Helper()
+			end := time.Unix(0, mustInt(t, f.get(id)[attribute]))
+			assert.WithinDuration(t, server().Add(time.Minute), end, 30*time.Second, id)
+		}
+		for _, c := range []struct {
+			name string
+			call func(*lease.LockStore)
+		}{
+			{"Lease of a live one", func(s *lease.LockStore) {
+				_, err := s.Lease("live", for30s("w1"), in1m())
+				assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+			}},
+			{"Lease", func(s *lease.LockStore) {
+				_, err := s.Lease("free", for30s("w1"), in1m())
+				assert.NoError(t, err)
+				ends("free", "LeaseUntil")
+			}},
+			{"LeaseAsSeen", func(s *lease.LockStore) {
+				_, err := s.LeaseAsSeen(ctx, seen, nil, for30s("w1"), in1m())
+				assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+			}},
+			{"SaveAttributes", func(s *lease.LockStore) {
+				assert.NoError(t, s.SaveAttributes(ctx, mine, row{"x": num(1)}))
+			}},
+			{"RenewLease", func(s *lease.LockStore) {
+				assert.NoError(t, s.RenewLease(mine, in1m()))
+				ends("mine", "LeaseUntil")
+			}},
+			{"WantLease", func(s *lease.LockStore) {
+				assert.NoError(t, s.WantLease(ctx, seen, "w1", in1m()))
+				ends("live", "WantedUntil")
+			}},
+			{"WithdrawWish", func(s *lease.LockStore) {
+				_, err := s.WithdrawWish(ctx, seen, "w1", in1m())
+				assert.NoError(t, err)
+				assert.NotContains(t, f.get("live"), "WantedUntil")
+			}},
+			{"HandOverLease", func(s *lease.LockStore) {
+				seen, err := sane.ParseLeaseItem(f.get("given"))
+				require.NoError(t, err)
+				require.NoError(t, sane.WantLease(ctx, seen, "w2", in1m()))
+				assert.NoError(t, s.HandOverLease(ctx, given, in1m()))
+				assert.Equal(t, str("w2"), f.get("given")["ProcessID"])
+				ends("given", "LeaseUntil")
+			}},
+			{"AddLeaseID", func(s *lease.LockStore) {
+				assert.NoError(t, s.AddLeaseID("new", nil))
+				token := time.UnixMilli(mustInt(t, f.get("new")["FencingToken"]))
+				assert.WithinDuration(t, server(), token, 30*time.Second)
+			}},
+			{"RemoveLeaseID", func(s *lease.LockStore) {
+				assert.ErrorIs(t, s.RemoveLeaseID("live"), lease.LeaseHeldError)
+			}},
+		} {
+			store, m := f.stepped(hostError)
+			c.call(store)
+			assert.Equal(t, 1, m.count("Scan"), "%s on a host that is %v ahead", c.name, hostError)
+			assert.LessOrEqual(t, m.count(), 3, c.name)
+		}
+	}
+}
+
+// A page whose request spans a step is read by the clock that the next reply teaches.
+func TestLockStoreClockIsLearntForAPageThatSpansAStep(t *testing.T) {
+	t.Parallel()
+	const hostError = 5 * time.Minute
+	f := newFixture(t)
+	f.put(f.held("live", "other", time.Now().Add(-hostError).Add(2*time.Minute)))
+	store := f.through(dated(hostError))
+	var isOver atomic.Bool
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
+		if !isOver.Swap(true) {
+			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
+		}
+	})
+	items, _, err := store.ScanLeaseItems("", 0)
+	require.NoError(t, err)
+	require.Len(t, items, 1)
+	assert.WithinDuration(t, time.Now().Add(2*time.Minute), items[0].Until, 30*time.Second)
+}
+
+func TestLockStoreClockThatIsSteppedDuringEachRequestIsAnError(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	store := f.through(nil)
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
+		r.AttemptTime = lease.Slept(r.AttemptTime, time.Minute)
+	})
+	_, err := store.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+	assert.ErrorContains(t, err, "clock")
+	assert.ErrorContains(t, err, f.table)
+	assert.NotContains(t, f.get("a"), "ProcessID")
+}
+
+// A lease whose first try spans a step, and is to be sent once more, learns in between.
+func TestLockStoreClockIsLearntBetweenTheTriesOfALease(t *testing.T) {
+	t.Parallel()
+	const hostError = -5 * time.Minute
+	f := newFixture(t)
+	f.put(f.held("a", "w1", time.Now().Add(-hostError).Add(time.Hour)))
+	store, m := f.stepped(hostError)
+	var isOver atomic.Bool
+	store.Handlers.Complete.PushBack(func(r *request.Request) {
+		if r.Operation.Name == "UpdateItem" && !isOver.Swap(true) {
+			r.AttemptTime = lease.Slept(r.AttemptTime, -hostError)
+		}
+	})
+	_, err := store.Lease("a", for30s("w1"), time.Now().Add(time.Minute)) // shortens it
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(-hostError).Add(time.Minute), f.ends(t), 30*time.Second)
+	assert.Equal(t, 1, m.count("Scan"))
+	assert.Equal(t, 2, m.count("UpdateItem"))
+}
+
+// A proxy's answer has no request ID of DynamoDB's, and a Date of another clock.
+func TestLockStoreClockIsNotThatOfAProxy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ before, answers int }{
+		"as the first reply": {0, 1},
+		"twice":              {1, 2},
+		"often":              {1, 10},
+	} {
+		f := newFixture(t)
+		f.put(f.held("live", "other", time.Now().Add(5*time.Minute)))
+		var left atomic.Int32
+		ddb, _ := newClient(t, f.ddb.Endpoint, func(next http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				if left.Add(-1) < 0 {
+					return next.RoundTrip(r)
+				}
+				fast := time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat)
+				return &http.Response{
+					StatusCode: http.StatusServiceUnavailable,
+					Header:     http.Header{"Date": {fast}},
+					Body:       jsonBody("no server is available"),
+				}, nil
+			})
+		}, &aws.Config{MaxRetries: aws.Int(0)})
+		store := lease.NewLockStore(ddb, f.table, f.key)
+		for range c.before {
+			_, err := store.ListLeaseIDs()
+			require.NoError(t, err)
+		}
+		left.Store(int32(c.answers))
+		for range c.answers {
+			_, err := store.ListLeaseIDs()
+			require.Error(t, err)
+		}
+		_, err := store.Lease("live", for30s("w1"), time.Now().Add(30*time.Second))
+		assert.True(t, err == lease.LeaseNotObtainedError, "%s: got %v", name, err)
+		assert.ErrorIs(t, store.RemoveLeaseID("live"), lease.LeaseHeldError, name)
+	}
+}
+
+// What imitates DynamoDB and gives no request IDs teaches nothing; the host's clock stands.
+func TestLockStoreClockStandsWithoutRequestIDs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	store, m := f.metered(func(next http.RoundTripper) http.RoundTripper {
+		return dated(time.Hour)(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil {
+				resp.Header.Del("X-Amzn-Requestid")
+			}
+			return resp, err
+		}))
+	})
+	until := time.Now().Add(30 * time.Second)
+	_, err := store.Lease("a", for30s("w1"), until)
+	require.NoError(t, err)
+	assert.Equal(t, num(until.UnixNano()), f.get("a")["LeaseUntil"])
+	assert.Equal(t, 1, m.count(), "no write is preceded by a scan for that")
+}
+
+// A takeover is bound to the end that was seen: who holds the item since is out of reach, however
+// wrong a clock is.
+func TestLockStoreTakeoverIsBoundToTheEndThatWasSeen(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	at := func(d time.Duration) *int64 {
+		end := now.Add(d).UnixNano()
+		return &end
+	}
+	for name, c := range map[string]struct {
+		row   row
+		taken bool
+	}{
+		"as it was seen":           {row{"ProcessID": str("w2"), "LeaseUntil": num(*at(-2 * time.Second))}, true},
+		"with a fraction":          {row{"ProcessID": str("w2"), "LeaseUntil": {N: aws.String(strings.TrimSpace(*num(*at(-2 * time.Second)).N) + ".5")}}, true},
+		"released since":           {row{"LeaseUntil": num(0)}, true},
+		"without an end":           {row{}, true},
+		"renewed, and ended since": {row{"ProcessID": str("w2"), "LeaseUntil": num(*at(-time.Second))}, false},
+		"renewed":                  {row{"ProcessID": str("w2"), "LeaseUntil": num(*at(time.Minute))}, false},
+		"own, ended later":         {row{"ProcessID": str("w1"), "LeaseUntil": num(*at(-time.Second))}, true},
+	} {
+		f := newFixture(t)
+		r := c.row
+		r["id"] = str("a")
+		r["FencingToken"] = num(7)
+		f.put(r)
+		seen := lease.LeaseItem{LeaseID: "a", LesseeID: "w2", FencingToken: 7, LeaseUntil: *at(-2 * time.Second)}
+		_, err := f.LeaseAsSeen(t.Context(), seen, nil, for30s("w1"), time.Now().Add(30*time.Second))
+		if c.taken {
+			assert.NoError(t, err, name)
+		} else {
+			assert.True(t, err == lease.LeaseNotObtainedError, "%s: got %v", name, err)
+		}
+	}
 }

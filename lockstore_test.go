@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -406,6 +407,196 @@ func TestLockStoreReleaseThatARenewalOvertakesIsSentAgain(t *testing.T) {
 	assert.NoError(t, <-released)
 	assert.Equal(t, int32(2), releases.Load())
 	assert.NotContains(t, f.get("a"), "ProcessID")
+}
+
+// takenAfter returns a store on the fixture's table that loses the reply to its first such
+// request, which was applied; taken is called before the SDK learns of that.
+func (f *fixture) takenAfter(isIt func(body string) bool, retries int, taken func()) *lease.LockStore {
+	var isLost atomic.Bool
+	ddb, _ := newClient(f.tb, f.ddb.Endpoint, func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			isNow := isIt(string(bodyOf(r))) && !isLost.Swap(true)
+			resp, err := next.RoundTrip(r)
+			if err == nil && isNow {
+				resp.Body.Close()
+				taken()
+				return nil, io.ErrUnexpectedEOF
+			}
+			return resp, err
+		})
+	}, &aws.Config{MaxRetries: aws.Int(retries)})
+	return lease.NewLockStore(ddb, f.table, f.key)
+}
+
+// A refusal before one's own end proves that the release was applied whose reply was lost.
+func TestLockStoreReleaseWhoseReplyWasLostIsNoLossWhoeverHasTheItemThen(t *testing.T) {
+	t.Parallel()
+	isRelease := func(body string) bool { return strings.Contains(body, ":rest") }
+	isHandover := func(body string) bool { return strings.Contains(body, ":horizon") }
+	isRetirement := func(body string) bool {
+		return strings.Contains(body, ":token") && !strings.Contains(body, "UpdateExpression")
+	}
+	in30s := func() time.Time { return time.Now().Add(30 * time.Second) }
+	release := func(s *lease.LockStore, l *lease.Lease) error { return s.ReleaseLease(l) }
+	handOver := func(s *lease.LockStore, l *lease.Lease) error {
+		return s.HandOverLease(context.Background(), l, in30s())
+	}
+	retire := func(s *lease.LockStore, l *lease.Lease) error { return s.RemoveLease(l) }
+	leased := func(f *fixture) {
+		_, err := f.Lease("a", for30s("w2"), in30s())
+		assert.NoError(f.tb, err)
+	}
+	for name, c := range map[string]struct {
+		isIt  func(body string) bool
+		call  func(*lease.LockStore, *lease.Lease) error
+		taken func(f *fixture)
+	}{
+		"released, and another's":        {isRelease, release, leased},
+		"released, and an original's":    {isRelease, release, func(f *fixture) { assert.NoError(f.tb, f.original("a", "w2", in30s())) }},
+		"released, and retired":          {isRelease, release, func(f *fixture) { assert.NoError(f.tb, f.RemoveLeaseID("a")) }},
+		"handed over, and leased":        {isHandover, handOver, leased},
+		"retired, and registered anew":   {isRetirement, retire, func(f *fixture) { assert.NoError(f.tb, f.AddLeaseID("a", nil)) }},
+		"handed over, and given further": {isHandover, handOver, func(f *fixture) { f.put(f.held("a", "w3", in30s())) }},
+	} {
+		for _, retries := range []int{0, 3} {
+			f := newFixture(t, "a")
+			store := f.takenAfter(c.isIt, retries, func() { c.taken(f) })
+			l, err := store.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", in30s()))
+			err = c.call(store, l)
+			if retries == 0 {
+				require.Error(t, err, "%s: the reply was lost", name)
+				err = c.call(store, l)
+			}
+			assert.NoError(t, err, "%s, with %d retries", name, retries)
+		}
+	}
+}
+
+func TestLockStoreReleaseOfWhatWasTakenBeforeIsALoss(t *testing.T) {
+	t.Parallel()
+	isRelease := func(body string) bool { return strings.Contains(body, ":rest") }
+	stolen := func(f *fixture, by string) {
+		r := f.held("a", by, time.Now().Add(time.Minute))
+		r["FencingToken"] = num(9)
+		f.put(r)
+	}
+	for name, c := range map[string]struct {
+		lasts  time.Duration
+		before func(f *fixture)
+		after  func(f *fixture)
+	}{
+		"taken, though nothing was released": {time.Minute, func(f *fixture) { stolen(f, "w2") }, func(*fixture) {}},
+		"a namesake's":                       {time.Minute, func(*fixture) {}, func(f *fixture) { stolen(f, "w1") }},
+		"taken at its end":                   {time.Second, func(*fixture) {}, func(f *fixture) { stolen(f, "w2") }},
+	} {
+		f := newFixture(t, "a")
+		store := f.takenAfter(isRelease, 3, func() { c.after(f) })
+		l, err := store.Lease("a", for30s("w1"), time.Now().Add(c.lasts))
+		require.NoError(t, err)
+		if name == "taken, though nothing was released" {
+			store = f.LockStore
+		}
+		c.before(f)
+		assert.True(t, store.ReleaseLease(l) == lease.LeaseLostError, name)
+	}
+}
+
+// emptied makes the bodies of the replies to that operation empty, once a switch is on.
+func emptied(operation string, on *atomic.Bool) between {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil && on.Load() && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+operation) {
+				resp.Body.Close()
+				resp.Body = jsonBody("{}")
+				resp.Header.Del("X-Amz-Crc32")
+			}
+			return resp, err
+		})
+	}
+}
+
+// A success that shows nothing isn't DynamoDB's: what it says was done may not have been.
+func TestLockStoreTakesNoReplyThatShowsNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		operation string
+		call      func(*lease.LockStore, *lease.Lease) error
+	}{
+		"Lease": {"UpdateItem", func(s *lease.LockStore, _ *lease.Lease) error {
+			_, err := s.Lease("b", for30s("w1"), time.Now().Add(time.Minute))
+			return err
+		}},
+		"RenewLease": {"UpdateItem", func(s *lease.LockStore, l *lease.Lease) error {
+			return s.RenewLease(l, time.Now().Add(time.Minute))
+		}},
+		"ReleaseLease": {"UpdateItem", func(s *lease.LockStore, l *lease.Lease) error { return s.ReleaseLease(l) }},
+		"SaveAttributes": {"UpdateItem", func(s *lease.LockStore, l *lease.Lease) error {
+			return s.SaveAttributes(context.Background(), l, row{"x": num(1)})
+		}},
+		"ListLeaseIDs": {"Scan", func(s *lease.LockStore, _ *lease.Lease) error { _, err := s.ListLeaseIDs(); return err }},
+		"EnsureTable":  {"DescribeTable", func(s *lease.LockStore, _ *lease.Lease) error { return s.EnsureTable() }},
+	} {
+		f := newFixture(t, "a", "b")
+		on := new(atomic.Bool)
+		store := f.through(emptied(c.operation, on))
+		l, err := store.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		on.Store(true)
+		err = c.call(store, l)
+		require.Error(t, err, name)
+		assert.False(t, errors.Is(err, lease.LeaseLostError), name)
+		assert.ErrorContains(t, err, c.operation, name)
+		assert.ErrorContains(t, err, f.table, name)
+		var failure awserr.RequestFailure
+		assert.ErrorAs(t, err, &failure, name)
+		on.Store(false)
+		assert.NoError(t, c.call(store, l), "%s: another try makes good", name)
+	}
+}
+
+func TestLockStoreTellsThatAnotherTryMayShowIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 0)
+		locker := lease.NewLocker(i.LockStore)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		ours, renewals := i.next, 0
+		i.next = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := ours.RoundTrip(r)
+			if renewals++; renewals == 1 {
+				resp.Body = jsonBody("{}")
+			}
+			return resp, err
+		})
+		err = locker.HeartbeatWithContext(within(t, 20*time.Second), l, 5*time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Greater(t, renewals, 2)
+		assert.True(t, l.Valid())
+	})
+}
+
+// A success that shows the row of another tenure is none of this one's.
+func TestLockStoreRenewalMustShowItsNameAndToken(t *testing.T) {
+	t.Parallel()
+	for _, other := range []string{`"ProcessID":{"S":"w2"},"FencingToken":{"N":"7"}`,
+		`"ProcessID":{"S":"w1"},"FencingToken":{"N":"8"}`} {
+		i := newImagined(t, 0)
+		l, err := i.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		ours := i.next
+		i.next = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := ours.RoundTrip(r)
+			resp.Body = jsonBody(`{"Attributes":{"id":{"S":"a"},"LeaseUntil":{"N":"1"},` + other + `}}`)
+			return resp, err
+		})
+		err = i.RenewLease(l, time.Now().Add(time.Minute))
+		require.Error(t, err)
+		assert.False(t, errors.Is(err, lease.LeaseLostError))
+	}
 }
 
 func TestLockStoreLosesNothingByALostReply(t *testing.T) {

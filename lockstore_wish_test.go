@@ -2,6 +2,8 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,6 +56,158 @@ func TestLockStoreWishForARowOfTheOriginals(t *testing.T) {
 	assert.Equal(t, str("w2"), f.get("a")["WantedBy"])
 }
 
+// TestLockStoreWishThatMakesNoSenseIsNone: what isn't wished for by anybody can be wished for, and
+// leased by its holder.
+func TestLockStoreWishThatMakesNoSenseIsNone(t *testing.T) {
+	t.Parallel()
+	soon := time.Now().Add(25 * time.Second)
+	for name, senseless := range map[string]row{
+		"an end alone":    {"WantedUntil": num(soon.UnixNano())},
+		"by a number":     {"WantedUntil": num(soon.UnixNano()), "WantedBy": num(7)},
+		"until a text":    {"WantedUntil": str("soon"), "WantedBy": str("w2")},
+		"without an end":  {"WantedBy": str("w2")},
+		"until long past": {"WantedUntil": num(-7), "WantedBy": str("w2")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "a")
+			_, err := f.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+			require.NoError(t, err)
+			spoil := func() {
+				r := f.get("a")
+				delete(r, "WantedBy")
+				delete(r, "WantedUntil")
+				maps.Copy(r, senseless)
+				f.put(r)
+			}
+			spoil()
+			seen := f.seen()
+			assert.LessOrEqual(t, seen.WantedUntil, int64(0))
+			require.NoError(t, f.WantLease(t.Context(), seen, "w3", soon))
+			assert.Equal(t, str("w3"), f.get("a")["WantedBy"])
+
+			spoil()
+			f.reset()
+			_, err = f.Lease("a", for30s("w1"), time.Now().Add(40*time.Second))
+			require.NoError(t, err)
+			assert.Equal(t, 1, f.count())
+			assert.NotContains(t, f.get("a"), "WantedUntil")
+
+			spoil()
+			l, err := f.LeaseAsSeen(t.Context(), f.seen(), nil, for30s("w1"), time.Now().Add(50*time.Second))
+			require.NoError(t, err)
+			assert.NotContains(t, f.get("a"), "WantedUntil")
+
+			spoil()
+			require.NoError(t, f.HandOverLease(t.Context(), l, soon))
+			assert.NotContains(t, f.get("a"), "ProcessID", "it is a release")
+		})
+	}
+}
+
+// TestLockStoreLeaseOfAnOwnItemKeepsAnothersWish: a wish that vanishes looks as if its holder heeded
+// none. It costs a second write only where the wish wasn't seen.
+func TestLockStoreLeaseOfAnOwnItemKeepsAnothersWish(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"w2", ""} {
+		t.Run(fmt.Sprintf("by %q", by), func(t *testing.T) {
+			f := newFixture(t, "a")
+			_, err := f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			unwanted := f.seen()
+			until := time.Now().Add(40 * time.Second)
+			require.NoError(t, f.WantLease(t.Context(), unwanted, by, until))
+			keeps := func(what string, requests int, l *lease.Lease, err error) {
+				t.Helper()
+				require.NoError(t, err, what)
+				assert.Equal(t, requests, f.count(), what)
+				assert.Equal(t, str(by), f.get("a")["WantedBy"], what)
+				assert.Equal(t, num(until.UnixNano()), f.get("a")["WantedUntil"], what)
+				assert.Equal(t, num(l.FencingToken()), f.get("a")["FencingToken"], what)
+			}
+			seen := f.seen()
+			f.reset()
+			l, err := f.LeaseAsSeen(t.Context(), seen, nil, for30s("w1"), time.Now().Add(2*time.Minute))
+			keeps("as seen", 1, l, err)
+			f.reset()
+			l, err = f.LeaseAsSeen(t.Context(), unwanted, nil, for30s("w1"), time.Now().Add(2*time.Minute))
+			keeps("as seen before the wish", 2, l, err)
+			f.reset()
+			l, err = f.Lease("a", for30s("w1"), time.Now().Add(3*time.Minute))
+			keeps("unseen", 2, l, err)
+			assert.Equal(t, int64(4), l.FencingToken())
+
+			f.pass("a")
+			_, err = f.LeaseAsSeen(t.Context(), f.seen(), nil, for30s("w1"), time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			assert.NotContains(t, f.get("a"), "WantedUntil", "one's own that has ended is any other row")
+		})
+	}
+}
+
+func TestLockStoreWithdrawalIsOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, wanted := f.wanted()
+	seen := f.seen()
+	f.reset()
+	item, err := f.WithdrawWish(t.Context(), seen, "w2", wanted)
+	require.NoError(t, err)
+	assert.Equal(t, 1, f.count())
+	assert.Equal(t, f.seen(), item)
+	assert.NotContains(t, f.get("a"), "WantedBy")
+	assert.NotContains(t, f.get("a"), "WantedUntil")
+	assert.Equal(t, str("w1"), f.get("a")["ProcessID"])
+	f.reset()
+	_, err = f.WithdrawWish(t.Context(), seen, "w2", wanted)
+	require.NoError(t, err, "again")
+	assert.Equal(t, 1, f.count())
+
+	require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", wanted))
+	_, err = f.RenewLeaseItem(t.Context(), l, time.Now().Add(2*time.Minute), wanted.Add(time.Second))
+	require.NoError(t, err)
+	f.reset()
+	item, err = f.WithdrawWish(t.Context(), seen, "w2", wanted)
+	require.NoError(t, err)
+	assert.Equal(t, 2, f.count(), "once more, as the holder has prolonged it")
+	assert.Zero(t, item.WantedUntil)
+	assert.NotContains(t, f.get("a"), "WantedUntil")
+}
+
+// TestLockStoreLateWithdrawalRemovesNoLaterWish: a duplicate of the request, which is bound to the wish's
+// end, arrives after the same lessee wished again.
+func TestLockStoreLateWithdrawalRemovesNoLaterWish(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	_, wanted := f.wanted()
+	s, tape := f.taped()
+	_, err := s.WithdrawWish(t.Context(), f.seen(), "w2", wanted)
+	require.NoError(t, err)
+	require.Len(t, tape.sent, 1)
+	require.NoError(t, f.WantLease(t.Context(), f.seen(), "w2", wanted.Add(time.Second)))
+	tape.replay(t, 0)
+	assert.Equal(t, str("w2"), f.get("a")["WantedBy"])
+}
+
+func TestLockStoreWithdrawalAfterTheHandoverShowsTheReservation(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, wanted := f.wanted()
+	require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(20*time.Second)))
+	f.reset()
+	item, err := f.WithdrawWish(t.Context(), lease.LeaseItem{LeaseID: "a"}, "w2", wanted)
+	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
+	assert.Equal(t, 1, f.count())
+	assert.Equal(t, f.seen(), item)
+	assert.Equal(t, "w2", item.LesseeID)
+	assert.NotZero(t, item.WantedUntil, "the wish stays")
+
+	gone, err := f.WithdrawWish(t.Context(), lease.LeaseItem{LeaseID: "retired"}, "w2", wanted)
+	require.NoError(t, err)
+	assert.Equal(t, lease.LeaseItem{LeaseID: "retired"}, gone)
+	assert.Nil(t, f.get("retired"), "it makes no row")
+}
+
 func TestLockStoreRenewalThatProlongsAWishIsOneRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
@@ -66,7 +220,7 @@ func TestLockStoreRenewalThatProlongsAWishIsOneRequest(t *testing.T) {
 	assert.Equal(t, f.seen(), item)
 	assert.Equal(t, wanted.Add(time.Second).UnixNano(), item.WantedUntil)
 
-	l, err = f.Lease("a", worker{"w1", time.Minute}, time.Now().Add(time.Minute)) // which removes the wish
+	_, err = f.WithdrawWish(t.Context(), item, "w2", wanted)
 	require.NoError(t, err)
 	f.reset()
 	until = time.Now().Add(time.Minute)
@@ -158,7 +312,7 @@ func TestLockStoreHandoverIsForSomebodysLiveWishOnly(t *testing.T) {
 		"live":                               {30 * time.Second, "w2", 9 * time.Minute, true},
 		"over":                               {30 * time.Second, "w2", -time.Second, false},
 		"too far ahead":                      {30 * time.Second, "w2", 11 * time.Minute, false},
-		"as far ahead as long leases allow":  {long, "w2", 3 * long, true},
+		"as far ahead as long leases allow":  {long, "w2", 3*long - 2*time.Minute, true},
 		"too far ahead of a long lease, too": {long, "w2", 4 * long, false},
 		"an operator's":                      {30 * time.Second, "", 9 * time.Minute, false},
 		"the holder's own":                   {30 * time.Second, "w1", 9 * time.Minute, false},

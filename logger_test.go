@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -78,5 +79,113 @@ func TestLoggerThatPanicsLeavesNoItemInUse(t *testing.T) {
 		time.Sleep(time.Minute)
 		_, err := locker.ObtainLease(for30s("w1"))
 		assert.NoError(t, err)
+	})
+}
+
+// detailed is a recorder that takes details too.
+type detailed struct{ *recorder }
+
+func (d detailed) LogDebugMessage(message string, keyvals ...interface{}) {
+	d.log("debug", message, keyvals)
+}
+
+// count counts the events of a level.
+func (r *recorder) count(level string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.level == level {
+			n++
+		}
+	}
+	return n
+}
+
+// holdMany holds n items by one Locker until stop is called.
+func holdMany(store pairOfMethods, n int) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	locker := lease.NewLocker(store)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { _ = locker.Hold(ctx, for30s("w1"), untilDone) })
+	}
+	return func() { cancel(); all.Wait() }
+}
+
+func TestLoggerIsToldOfAnOutageInAFewLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		lease.SetLogger(detailed{logger})
+		store := leasetest.NewStore(ids(80)...)
+		stop := holdMany(store, 80)
+		time.Sleep(15 * time.Second)
+		before := store.Counts().Faulty
+		store.OutageFor(16 * time.Second)
+		time.Sleep(time.Minute)
+		failed := store.Counts().Faulty - before
+
+		lines := logger.named("AWS Error")
+		assert.Greater(t, failed, 80)
+		assert.Len(t, lines, failed, "nothing is lost")
+		assert.LessOrEqual(t, logger.count("error"), 4)
+		assert.Equal(t, "ServiceUnavailable", lines[0].keyvals["Code"], "the cause")
+		assert.Equal(t, "error", lines[0].level)
+		over := logger.named("Outage Over")
+		require.Len(t, over, 1)
+		assert.Equal(t, failed, over[0].keyvals["failures"])
+		stop()
+	})
+}
+
+func TestLoggerIsToldOfAnOutageWithinFiveSecondsWhereTheFirstScanHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		store := leasetest.NewStore("a")
+		store.SetHang(true)
+		stop := holdMany(store, 1)
+		time.Sleep(5 * time.Second)
+		require.Len(t, logger.named("AWS Error"), 1)
+		assert.Contains(t, logger.text(), "the scan of the store *leasetest.Store was not answered within 4s")
+		store.SetHang(false)
+		time.Sleep(5 * time.Second)
+		assert.Len(t, logger.named("Outage Over"), 1)
+		stop()
+	})
+}
+
+// The SDK tries many times before it says why.
+func TestLoggerIsToldTheCauseOfWhatIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		i := newImagined(t, 1000)
+		i.mode.Store("reset")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_, err := lease.NewLocker(i.LockStore).ObtainLeaseWithContext(ctx, for30s("w1"))
+		assertUnanswered(t, err, `the scan of table "leases"`)
+		assert.ErrorContains(t, err, "unexpected EOF")
+		assert.Contains(t, logger.text(), "unexpected EOF")
+		assert.LessOrEqual(t, logger.count("error"), 3)
+	})
+}
+
+func TestLoggerIsToldOfNoEndOfAnOutageByThatOfALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		store := leasetest.NewStore("a", "b")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		store.SetHang(true)
+		assert.ErrorIs(t, locker.Heartbeat(l, 10*time.Second), lease.LeaseLostError)
+
+		other, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(5*time.Second, func() { cancel(lease.LeaseLostError) })
+		_, err = locker.ObtainLeaseWithContext(other, for30s("w1"))
+		assert.ErrorIs(t, err, lease.LeaseLostError)
+		time.Sleep(time.Minute)
+		assert.NotEmpty(t, logger.named("AWS Error"))
+		assert.Empty(t, logger.named("Outage Over"))
+		store.SetHang(false)
 	})
 }

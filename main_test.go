@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -407,6 +408,15 @@ func (r *recorder) text() string {
 		fmt.Fprintln(&all, e.level, e.message, e.keyvals)
 	}
 	return all.String()
+}
+
+// assertUnanswered asserts that an error says that the library's own patience was over, with
+// what, and no context of the caller's.
+func assertUnanswered(t *testing.T, err error, what string) {
+	t.Helper()
+	assert.ErrorContains(t, err, what)
+	assert.ErrorContains(t, err, " was not answered within ")
+	assert.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 
 type event struct {

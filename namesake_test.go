@@ -204,7 +204,7 @@ func TestNamesakesRowSeenTooEarlyCostsOneMoreWrite(t *testing.T) {
 	f.reset()
 	_, err = store.LeaseAsSeen(context.Background(), stale, nil, for30s("w1"), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
-	assert.Equal(t, 1, f.count(), "it has become free")
+	assert.Equal(t, 2, f.count(), "it has become free: nothing is remembered of what was seen")
 }
 
 func TestNamesakesLeaseThatArrivesTwiceChangesNothing(t *testing.T) {
@@ -276,4 +276,29 @@ func TestNamesakesEndIsNotThatOfAnOlderTenureAmongMany(t *testing.T) {
 		require.NoError(t, locker.ReleaseLease(l))
 		assert.Equal(t, num(0), rowOf(t, store, "a")["LeaseUntil"])
 	})
+}
+
+// The end that was seen is no namesake's if the row was released since.
+func TestNamesakesEndIsForgottenWhereItsRowWasReleasedSinceItWasSeen(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(f *fixture, older *lease.Lease){
+		"released": func(f *fixture, older *lease.Lease) { assert.NoError(f.tb, f.ReleaseLease(older)) },
+		"ended":    func(f *fixture, _ *lease.Lease) { f.pass("a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "a")
+			older, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Hour))
+			require.NoError(t, err)
+			stale := f.seen()
+			change(f, older)
+			store, m := f.metered(nil)
+			until := time.Now().Add(30 * time.Second)
+			l, err := store.LeaseAsSeen(t.Context(), stale, nil, for30s("w1"), until)
+			require.NoError(t, err)
+			assert.Equal(t, num(until.UnixNano()), f.get("a")["LeaseUntil"])
+			assert.Equal(t, 2, m.count(), "once as it was seen, and once as the refusal shows it")
+			require.NoError(t, store.ReleaseLease(l))
+			assert.Equal(t, num(0), f.get("a")["LeaseUntil"], "the next has it at once")
+		})
+	}
 }

@@ -21,8 +21,8 @@ const (
 // but none with a running Heartbeat or Hold: goroutines that share a LesseeID get
 // different items. It costs one Scan, of at most 1024 rows and 1 MB, and one write;
 // more where races are lost or pages are all held. It blocks for as long as the store
-// takes: up to 30 seconds for a scan that hangs, and nine tenths of the lease's duration
-// for a write. The error is bare [LeaseNotObtainedError] if every item is held. Any other
+// takes: up to 30 seconds for a scan that hangs, and for a write, of which it gives up three
+// at most; one that was applied all the same is undone. The error is bare [LeaseNotObtainedError] if every item is held. Any other
 // of the store ends the search.
 func (l *Locker) ObtainLease(request LeaseRequest) (*Lease, error) {
 	return l.ObtainLeaseWithContext(always, request)
@@ -85,7 +85,6 @@ func (l *Locker) waitUntilObtained(
 		}
 		next := time.Now().Add(waitAfter(err, waitPeriod))
 		if ctx.Err() == nil {
-			logFailure(err)
 			lease, err := p.takeOver(ctx, next)
 			if err == nil {
 				return lease, nil
@@ -121,6 +120,8 @@ type pass struct {
 	tried     map[sighting]bool // not again on the word of the same stale read
 	unrenewed []LeaseItem       // own items with a live tenure of this Locker: tried last
 	ending    []LeaseItem       // held items whose leases end before the horizon
+
+	unanswered int // how many writes were given up without an answer
 
 	unseen bool // the store shows nothing of its items but that they are there
 	isOver bool
@@ -323,12 +324,26 @@ func (p *pass) try(ctx context.Context, a attempt) (isLost bool) {
 	if says(ctx, err, LeaseNotObtainedError) {
 		return true
 	}
-	if isOfRow(err) {
-		logFailure(err, "lease_id", a.seen.LeaseID)
+	if isOfRow(err) || p.isPatientWith(err) {
 		return false
 	}
 	p.end(lease, err)
 	return false
+}
+
+// isPatientWith tells that the pass goes on with the next item, as a write wasn't answered.
+// Where several weren't, it is the store that hangs.
+func (p *pass) isPatientWith(err error) bool {
+	const most = 3
+	var unanswered *unansweredError
+	if !errors.As(err, &unanswered) {
+		return false
+	}
+	p.unanswered++
+	if p.err == LeaseNotObtainedError { // what the pass ends with, if nothing better comes
+		p.err = err
+	}
+	return p.unanswered < most
 }
 
 // isOfRow tells of an error that other items need not have: a row is too large, say.
@@ -350,13 +365,9 @@ func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
 		return nil, LeaseNotObtainedError
 	}
 	ended := endedBy(p.ending, strike)
-	lease, err := p.locker.lease(ctx, attempt{
+	return p.locker.lease(ctx, attempt{
 		seen:    ended[mathrand.IntN(len(ended))],
 		request: p.request,
 		purpose: p.purpose,
 	})
-	if ctx.Err() == nil {
-		logFailure(err)
-	}
-	return lease, err
 }

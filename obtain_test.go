@@ -455,7 +455,7 @@ func TestObtainLeaseGivesUpARequestWhoseReplyWouldBeOfNoUse(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := lease.NewLocker(&hooked{to: leasetest.NewStore("a"), hook: hook}).ObtainLease(for30s("w1"))
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assertUnanswered(t, err, `the lease of "a" in the store *lease_test.hooked was not answered within 27s`)
 		assert.Equal(t, 27*time.Second, time.Since(start))
 	})
 }
@@ -473,8 +473,161 @@ func TestObtainLeaseGivesUpALookThatHangs(t *testing.T) {
 			store.SetHang(true)
 			start := time.Now()
 			_, err := lease.NewLocker(store).ObtainLease(worker{"w1", duration})
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assertUnanswered(t, err, "the scan of the store *leasetest.Store")
 			assert.Equal(t, most, time.Since(start), "with leases of %v", duration)
 		})
 	}
+}
+
+func TestObtainLeaseThatIsGivenUpWhileItsWriteIsUnderWayFreesTheItem(t *testing.T) {
+	t.Parallel()
+	obtain := map[string]func(context.Context, *lease.Locker) error{
+		"ObtainLease": func(ctx context.Context, l *lease.Locker) error {
+			_, err := l.ObtainLeaseWithContext(ctx, for30s("w1"))
+			return err
+		},
+		"WaitUntilLeaseObtained": func(ctx context.Context, l *lease.Locker) error {
+			_, err := l.WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), time.Second)
+			return err
+		},
+		"Hold": func(ctx context.Context, l *lease.Locker) error {
+			return l.Hold(ctx, for30s("w1"), untilDone)
+		},
+	}
+	for name, obtain := range obtain {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			locker := lease.NewLocker(answeredLate(store, 5*time.Second))
+			start := time.Now()
+			err := obtain(within(t, 2*time.Second), locker)
+			assert.ErrorIs(t, err, context.DeadlineExceeded, name)
+			assert.LessOrEqual(t, time.Since(start), 3*time.Second, name)
+			assert.Equal(t, "w1", asSeen(t, store, "a").LesseeID, "%s: the write is under way", name)
+
+			time.Sleep(4 * time.Second)
+			assert.Empty(t, asSeen(t, store, "a").LesseeID, name)
+			assert.Zero(t, locker.Stats().Held, name)
+			_, err = lease.NewLocker(store).ObtainLease(for30s("w2"))
+			assert.NoError(t, err, name)
+		})
+	}
+}
+
+// The process may end when Hold returns.
+func TestHoldThatIsGivenUpWaitsASecondForTheAnswerToItsWrite(t *testing.T) {
+	t.Parallel()
+	for late, want := range map[time.Duration]time.Duration{
+		2500 * time.Millisecond: 2500 * time.Millisecond,
+		time.Minute:             3 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			start := time.Now()
+			err := lease.NewLocker(answeredLate(store, late)).Hold(within(t, 2*time.Second), for30s("w1"), untilDone)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, want, time.Since(start))
+			assert.Equal(t, late > want, asSeen(t, store, "a").LesseeID == "w1")
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+func TestObtainLeaseTriesTheNextItemWhenAWriteHangs(t *testing.T) {
+	t.Parallel()
+	for duration, most := range map[time.Duration]time.Duration{
+		20 * time.Second: 18 * time.Second,
+		24 * time.Hour:   30 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a", "b")
+			var first atomic.Pointer[string]
+			s := &hooked{to: store, hook: func(ctx context.Context, seen lease.LeaseItem) error {
+				if !first.CompareAndSwap(nil, &seen.LeaseID) {
+					return nil
+				}
+				select {
+				case <-time.After(40 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}
+			start := time.Now()
+			locker := lease.NewLocker(s)
+			l, err := locker.ObtainLease(worker{"w1", duration})
+			require.NoError(t, err)
+			hangs := *first.Load()
+			assert.NotEqual(t, hangs, l.LeaseID)
+			assert.Equal(t, most, time.Since(start))
+			assert.EqualValues(t, 1, locker.Stats().FailedWrites)
+
+			time.Sleep(time.Minute) // The late write is applied, if at all, and undone.
+			assert.Empty(t, asSeen(t, store, hangs).LesseeID)
+			assert.LessOrEqual(t, locker.Stats().Held, 1)
+		})
+	}
+}
+
+// answeredLater is a store in memory that applies leases at once, and answers so much later,
+// unless the context is done by then.
+func answeredLater(s *leasetest.Store, late time.Duration) *hooked {
+	return &hooked{to: s, hook: func(ctx context.Context, _ lease.LeaseItem) error {
+		select {
+		case <-time.After(late):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}
+}
+
+func TestObtainLeaseThatIsGivenUpReturnsAtOnceAndLeavesTheItemToTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(answeredLater(leasetest.NewStore("a"), 5*time.Second))
+		start := time.Now()
+		_, err := locker.ObtainLeaseWithContext(within(t, 2*time.Second), for30s("w1"))
+		assert.ErrorContains(t, err, `the lease of "a" in the store *lease_test.hooked was given up`)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		_, err = locker.ObtainLease(for30s("w1"))
+		assert.True(t, err == lease.LeaseNotObtainedError, "the item is busy, got %v", err)
+
+		time.Sleep(4 * time.Second)
+		assert.EqualValues(t, 1, locker.Stats().Obtained, "the write hasn't ended with its caller")
+		assert.EqualValues(t, 1, locker.Stats().Released)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, int64(2), l.FencingToken())
+	})
+}
+
+func TestObtainLeaseEndsAWriteThatHangsAfterAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := answeredLater(leasetest.NewStore("a"), time.Hour)
+		locker := lease.NewLocker(s)
+		_, err := locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assertUnanswered(t, err, `the lease of "a"`)
+		time.Sleep(29 * time.Second)
+		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assert.True(t, err == lease.LeaseNotObtainedError, "the item is busy, got %v", err)
+		synctest.Wait()
+		s.hook = nil
+		time.Sleep(2 * time.Second)
+		_, err = locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assert.NoError(t, err)
+		assert.EqualValues(t, 1, locker.Stats().FailedWrites, "it is one write")
+	})
+}
+
+func TestObtainLeaseGivesUpWhereEveryWriteHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(answeredLater(leasetest.NewStore(ids(20)...), time.Hour))
+		start := time.Now()
+		_, err := locker.ObtainLease(worker{"w1", 24 * time.Hour})
+		assertUnanswered(t, err, "the lease of ")
+		assert.Equal(t, 90*time.Second, time.Since(start))
+		time.Sleep(time.Minute)
+	})
 }

@@ -15,14 +15,18 @@ type planner struct {
 	most     int           // how many items it may work on at once
 	random   *rand.Rand
 
-	working   map[string]bool      // the items that it works on
-	wishes    map[string]LeaseItem // its wishes: the items as they were when it wished for them
-	resting   map[string]pause     // the items that it leaves to others for a while
-	deaf      map[string]pause     // the holders that let its wishes run out
-	restless  pause                // in which it wishes for nothing, as its work soon ended
-	freeSince map[string]time.Time // the items that its looks have shown free, since when
-	ends      map[string]int64     // LeaseUntil of all items at the last look
-	batch     int                  // how many free items the next look may lead it to lease
+	working    map[string]int64     // the items that it works on, by the tokens; 0: unknown
+	busy       map[string]bool      // the items whose lease was asked for, and not answered yet
+	wishes     map[string]wishMade  // its wishes, by the items
+	heeding    map[string]heeding   // how its wishes fared with each holder
+	resting    map[string]pause     // the items that it leaves to others for a while
+	ended      map[string]ended     // the tenures whose work has ended, by the items
+	stays      map[string]time.Time // until when items are leased to it that it doesn't use
+	restless   pause                // in which it wishes for nothing, as its work soon ended
+	freeSince  map[string]time.Time // the items that its looks have shown free, since when
+	ends       map[string]int64     // LeaseUntil of all items at the last look
+	hasSettled bool                 // a look has led it to nothing that was free
+	batch      int                  // how many free items the next look may lead it to lease
 
 	round round
 }
@@ -36,48 +40,62 @@ func newPlanner(request requested, most int, random *rand.Rand) *planner {
 		duration:  request.duration,
 		most:      most,
 		random:    random,
-		working:   make(map[string]bool),
-		wishes:    make(map[string]LeaseItem),
+		working:   make(map[string]int64),
+		busy:      make(map[string]bool),
+		wishes:    make(map[string]wishMade),
+		heeding:   make(map[string]heeding),
 		resting:   make(map[string]pause),
-		deaf:      make(map[string]pause),
+		ended:     make(map[string]ended),
+		stays:     make(map[string]time.Time),
 		freeSince: make(map[string]time.Time),
 		batch:     1,
 	}
 }
 
-// period is a third of a lease: the time from look to look, and from renewal to renewal.
+// period is a third of a lease: the time from renewal to renewal.
 func (p *planner) period() time.Duration { return max(p.duration/3, 1) }
 
-// room is how many more items it may work on.
-func (p *planner) room() int { return max(0, p.most-len(p.working)) }
+// pace is the usual time from look to look. Long leases are shared as fast as those of a
+// minute and a half: they only make a death be noticed late.
+func (p *planner) pace() time.Duration { return min(p.period(), 30*time.Second) }
 
-// A round is what follows on a look: own rows are leased, then free ones, then wishes
-// are made.
+// room is how many more items it may work on.
+func (p *planner) room() int { return max(0, p.most-len(p.working)-len(p.busy)) }
+
+// A round is what follows on a look: own rows are leased, and given back where they are
+// reserved and of no use; then free ones are leased; then wishes are made.
 type round struct {
 	stage    stage
-	items    []LeaseItem    // what the look has shown, in random order
-	unseen   bool           // it has shown no more than that they are there
-	counts   map[string]int // how many items each worker is to have, this one included
-	taking   taking         // what is being leased
-	free     []candidate    // those that have long been free come first
-	longFree int            // how many those are
-	took     bool           // something was leased
+	items    []LeaseItem     // what the look has shown, in random order
+	unseen   bool            // it has shown no more than that they are there
+	dead     map[string]bool // the lessees that have let a lease end
+	counts   map[string]int  // how many items each worker is to have, this one included
+	taking   taking          // what is being leased
+	own      []candidate     // the rows of this worker
+	useless  []candidate     // own rows that it can't use
+	free     []candidate     // those that have long been free come first
+	longFree int             // how many those are
+	left     int             // how many free ones were not leased
+	took     bool            // something was leased
+	outrun   bool            // something wasn't, as another was faster: there may be more
 }
 
 type stage int
 
 const (
 	takingOwn stage = iota
+	givingBack
 	takingFree
 	wishing
 )
 
 // step is a part of a round. Its requests are sent side by side. The planner is told
-// what came of each, by leased, failed or wished, but nothing of an item that another
-// was faster to lease; and when all have ended, next says what follows.
+// what came of each, by leased, outrun, failed or wished; and when all have been answered,
+// or were waited for long enough, next says what follows. An answer counts whenever it
+// comes.
 type step struct {
 	kind  stepKind
-	items []candidate // to lease, or to wish for
+	items []candidate // to lease, to give back, or whose wishes to make or to withdraw
 	look  time.Time   // when to look again
 }
 
@@ -86,77 +104,125 @@ type stepKind int
 const (
 	lookAgain stepKind = iota
 	leaseItems
+	giveBack
 	makeWishes
+	withdrawWishes
 )
 
 // candidate is an item to lease or to wish for.
 type candidate struct {
 	LeaseItem
-	unseen     bool // nothing is known of it but that it is there
-	wished     bool // this worker has wished for it
-	handedToMe bool // by its token it is the tenure that was wished of: nobody has leased it since
+	unseen     bool      // nothing is known of it but that it is there
+	wished     bool      // this worker has wished for it
+	handedToMe bool      // by its token it is the tenure that was wished of: nobody has leased it since
+	wishUntil  time.Time // until when it is wished for
 }
 
 // looked begins a round. inUse tells of an item that this Locker uses already.
-func (p *planner) looked(now time.Time, seen page, inUse func(leaseID string) bool) step {
+func (p *planner) looked(
+	now time.Time, seen page, inUse func(leaseID string) bool,
+) (first step, own news) {
 	items := seen.items
 	p.random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	if !seen.unseen {
+		own = p.compare(now, items)
+	}
 	p.listen(now, items)
-	p.round = round{items: items, unseen: seen.unseen, counts: p.count(now, items)}
-	p.forget(items)
-	own := p.classify(now, inUse)
-	p.round.taking = taking{candidates: own, want: p.room()}
-	return p.next(now, true)
+	p.round = round{items: items, unseen: seen.unseen, dead: p.dead(now, items)}
+	p.round.counts = p.count(now, items)
+	p.forget(now, items)
+	p.classify(now, inUse)
+	p.round.taking = takingOf(p.round.own, p.room())
+	return p.next(now, true), own
 }
 
 // next returns the next step of the round. storeAnswers is false if the last one was given
 // up, as none of a wave of its requests was answered.
 func (p *planner) next(now time.Time, storeAnswers bool) step {
 	r := &p.round
-	if batch := r.taking.batch(storeAnswers); len(batch) > 0 {
+	if batch := p.nextBatch(storeAnswers); len(batch) > 0 {
 		return step{kind: leaseItems, items: batch}
 	}
 	switch r.stage {
 	case takingOwn:
-		r.stage = takingFree
+		r.stage = givingBack
 		r.took = r.taking.got > 0 // Own rows are in the counts already.
+		if useless := p.endTakingOwn(); len(useless) > 0 {
+			return step{kind: giveBack, items: useless}
+		}
+		return p.next(now, true)
+	case givingBack:
+		r.stage = takingFree
 		r.taking = p.takeFree()
 		return p.next(now, true)
 	case takingFree:
 		r.stage = wishing
-		left := p.endTaking()
-		if wanted := p.wish(now, left); len(wanted) > 0 {
+		p.endTakingFree(now)
+		if wanted := p.wish(now, r.left); len(wanted) > 0 {
 			return step{kind: makeWishes, items: wanted}
 		}
 	}
 	return step{kind: lookAgain, look: p.nextLook(now)}
 }
 
-// leased notes that this worker works on an item from now on.
-func (p *planner) leased(leaseID string) {
-	p.working[leaseID] = true
+// leased notes that this worker works on an item from now on, by that token.
+func (p *planner) leased(leaseID string, token int64) {
+	p.answered(leaseID)
+	p.working[leaseID] = token
 	delete(p.wishes, leaseID)
-	p.round.taking.got++
+	delete(p.ended, leaseID)
+	delete(p.stays, leaseID)
+	if p.round.taking.asked[leaseID] {
+		p.round.taking.got++
+	}
 }
 
-// failed notes that the request to lease an item has failed: it is left alone for a period.
+// outrun notes that an item wasn't leased: another was faster, or it wasn't asked for.
+func (p *planner) outrun(leaseID string) {
+	p.answered(leaseID)
+	if p.round.taking.asked[leaseID] {
+		p.round.taking.outrun++
+	}
+}
+
+// failed notes that the request to lease an item has failed: it is left alone for a while.
 func (p *planner) failed(now time.Time, leaseID string) {
-	p.resting[leaseID] = p.resting[leaseID].steady(now, p.period())
+	p.answered(leaseID)
+	p.unsure(leaseID, now.Add(p.duration))
+	p.resting[leaseID] = p.resting[leaseID].steady(now, p.pace())
 }
 
-// wished notes a wish. Whether it was written the next look shows.
-func (p *planner) wished(item LeaseItem) { p.wishes[item.LeaseID] = item }
+func (p *planner) answered(leaseID string) { delete(p.busy, leaseID) }
+
+// dead are the other lessees that have let a lease end, and not released it: what they
+// still hold is for nobody.
+func (p *planner) dead(now time.Time, items []LeaseItem) map[string]bool {
+	dead := make(map[string]bool)
+	for _, item := range items {
+		hasEnded := item.isFree(now) && !item.Until.IsZero()
+		if hasEnded && item.LesseeID != "" && item.LesseeID != p.me {
+			dead[item.LesseeID] = true
+		}
+	}
+	return dead
+}
 
 // heir tells who is to have an item: who wants it, else who holds it; "" if it is for
 // nobody.
 func (p *planner) heir(now time.Time, item LeaseItem) string {
-	if item.isFree(now) {
+	heir := item.LesseeID
+	switch {
+	case p.busy[item.LeaseID]:
+		heir = p.me
+	case item.isFree(now):
+		return ""
+	case item.isWanted(now):
+		heir = item.WantedBy
+	}
+	if p.round.dead[heir] {
 		return ""
 	}
-	if item.isWanted(now, p.duration) {
-		return item.WantedBy
-	}
-	return item.LesseeID
+	return heir
 }
 
 // count counts the items that each worker is to have. This one is among the workers.
@@ -167,66 +233,4 @@ func (p *planner) count(now time.Time, items []LeaseItem) map[string]int {
 	}
 	delete(counts, "")
 	return counts
-}
-
-// nextLook returns when to look again, and remembers the ends of the leases that this
-// look has shown.
-func (p *planner) nextLook(now time.Time) time.Time {
-	wait := p.wait()
-	next := now.Add(wait - wait/20 + p.upTo(wait/10))
-	ends := make(map[string]int64, len(p.round.items))
-	for _, item := range p.round.items {
-		ends[item.LeaseID] = item.LeaseUntil
-		if !p.isEnding(now, item) {
-			continue
-		}
-		if end := item.Until.Add(time.Millisecond + p.upTo(p.period()/10)); end.Before(next) {
-			next = end
-		}
-	}
-	p.ends = ends
-	return next
-}
-
-// isEnding tells of another's lease that wasn't renewed since the last look.
-func (p *planner) isEnding(now time.Time, item LeaseItem) bool {
-	isOthers := item.LesseeID != p.me && item.Until.After(now)
-	return isOthers && item.LeaseUntil == p.ends[item.LeaseID]
-}
-
-// wait is the usual time to the next look: short while items move, and long in large,
-// quiet fleets.
-func (p *planner) wait() time.Duration {
-	const largeFleet = 100 // workers
-	const longestPeriod = time.Hour
-	workers := len(p.round.counts)
-	if p.round.took {
-		return p.period()/30 + p.upTo(p.period()/30)
-	}
-	if len(p.wishes) > 0 {
-		return min(p.period()/3, 20*time.Second) // Others' leases may be much shorter.
-	}
-	if workers > largeFleet && len(p.freeSince) == 0 {
-		slot := min(p.period(), longestPeriod) / largeFleet
-		return max(p.period(), slot*time.Duration(workers))
-	}
-	return p.period()
-}
-
-// upTo returns a random duration of at most that.
-func (p *planner) upTo(most time.Duration) time.Duration {
-	return time.Duration(p.random.Int64N(int64(most) + 1))
-}
-
-// lookFailed returns when to look again after a look that failed.
-func (p *planner) lookFailed(now time.Time) time.Time {
-	const most = 10 * time.Second
-	wait := min(max(p.period(), minErrorWait), most)
-	return now.Add(wait)
-}
-
-// requestTimeout is how long a request to lease or to wish may take of a worker whose
-// leases last so long: what is late holds up the looks.
-func requestTimeout(duration time.Duration) time.Duration {
-	return min(max(time.Second, duration/6), 5*time.Second)
 }

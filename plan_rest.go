@@ -31,14 +31,17 @@ func (p pause) growing(now time.Time, least, most time.Duration) pause {
 type workEnd struct {
 	leaseID   string
 	lasted    time.Duration
-	toldToEnd bool // to end: as the item is wanted, or this worker is to stop
-	wished    bool // this worker had wished for the item
-	failed    bool // the work returned an error
-	lost      bool // the item was lost or retired
+	toldToEnd bool      // to end: as the item is wanted, or this worker is to stop
+	wished    bool      // this worker had wished for the item
+	failed    bool      // the work returned an error
+	lost      bool      // the item was lost or retired
+	freed     bool      // the item was released
+	rowEnd    time.Time // until when its row stays leased, if it wasn't
 }
 
 // workEnded leaves an item to others for a while whose work has ended, unless it was lost.
 func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
+	p.noteEnd(end)
 	delete(p.working, end.leaseID)
 	p.noteRestless(now, end)
 	if end.lost {
@@ -57,9 +60,9 @@ func (p *planner) restAfter(now time.Time, end workEnd) pause {
 		rest.grown = 0
 	}
 	if end.failed && !end.toldToEnd {
-		return rest.growing(now, p.period(), longestRest)
+		return rest.growing(now, p.pace(), longestRest)
 	}
-	return rest.steady(now, p.period())
+	return rest.steady(now, p.pace())
 }
 
 // noteRestless has the worker wish for nothing for a while, if its work soon ended on what
@@ -71,11 +74,11 @@ func (p *planner) noteRestless(now time.Time, end workEnd) {
 	}
 	endedByItself := !end.toldToEnd && !end.lost
 	if end.wished && endedByItself {
-		p.restless = p.restless.growing(now, p.period(), longestRest)
+		p.restless = p.restless.growing(now, p.pace(), longestRest)
 	}
 }
 
 // isLong tells of work that doesn't end soon.
 func (p *planner) isLong(lasted time.Duration) bool {
-	return lasted >= max(time.Minute, 3*p.duration)
+	return lasted >= max(time.Minute, 9*p.pace())
 }

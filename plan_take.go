@@ -4,22 +4,24 @@ import "time"
 
 // Which items a round leases: own rows, then free ones.
 
-// classify returns the own rows that the look has shown, and notes its free items: those
-// that have long been free come first. What is at rest, in use or worked on is neither.
-func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) (own []candidate) {
+// classify notes the own rows that the look has shown, whoever wants them, and its free
+// items: those that have long been free come first. What is in use or worked on is
+// neither, and what is at rest is only given back, if it is reserved.
+func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) {
 	r := &p.round
 	freeSince := make(map[string]time.Time)
 	var fresh []candidate
 	for _, item := range r.items {
-		isUsed := p.working[item.LeaseID] || inUse(item.LeaseID)
-		if isUsed || p.resting[item.LeaseID].isOn(now) {
+		if p.isTaken(item.LeaseID) || inUse(item.LeaseID) {
 			continue
 		}
 		c := p.candidate(item)
+		rests := p.resting[item.LeaseID].isOn(now)
 		if !item.isFree(now) {
-			if p.isOwn(now, item) {
-				own = append(own, c)
-			}
+			p.noteOwn(c, rests)
+			continue
+		}
+		if rests {
 			continue
 		}
 		since := p.sinceFree(now, item)
@@ -33,18 +35,45 @@ func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) (own 
 	p.freeSince = freeSince
 	r.longFree = len(r.free)
 	r.free = append(r.free, fresh...)
-	return own
 }
 
-// forget forgets what is remembered of items that are there no more.
-func (p *planner) forget(items []LeaseItem) {
+// isTaken tells of an item that this worker has, or may have in a moment.
+func (p *planner) isTaken(leaseID string) bool {
+	_, works := p.working[leaseID]
+	return works || p.busy[leaseID]
+}
+
+// noteOwn notes a live row that says that this worker holds it.
+func (p *planner) noteOwn(c candidate, rests bool) {
+	if c.LesseeID != p.me {
+		return
+	}
+	if rests {
+		p.round.useless = append(p.round.useless, c)
+	} else {
+		p.round.own = append(p.round.own, c)
+	}
+}
+
+// forget forgets what is remembered of items and holders that are there no more.
+func (p *planner) forget(now time.Time, items []LeaseItem) {
 	resting := make(map[string]pause)
+	heeding := make(map[string]heeding)
 	for _, item := range items {
 		if rest, ok := p.resting[item.LeaseID]; ok {
 			resting[item.LeaseID] = rest
 		}
+		if heeds, ok := p.heeding[item.LesseeID]; ok {
+			heeding[item.LesseeID] = heeds
+		}
+	}
+	for holder, heeds := range p.heeding {
+		if heeds.deaf.isOn(now) {
+			heeding[holder] = heeds
+		}
 	}
 	p.resting = resting
+	p.heeding = heeding
 }
 
 // sinceFree tells since when looks have shown an item free that is free now.
@@ -55,26 +84,38 @@ func (p *planner) sinceFree(now time.Time, item LeaseItem) time.Time {
 	return now
 }
 
-// isOwn tells of a row that says that this worker holds it, and is to keep it.
-func (p *planner) isOwn(now time.Time, item LeaseItem) bool {
-	return item.LesseeID == p.me && p.heir(now, item) == p.me
-}
-
 // isLongFree tells that an item is anybody's, beyond the share too: others may be at
 // their limits.
 func (p *planner) isLongFree(now, since time.Time) bool {
-	return now.Sub(since) >= p.period()/5*4
+	return now.Sub(since) >= p.pace()/5*2
 }
 
 func (p *planner) candidate(item LeaseItem) candidate {
 	wish, wished := p.wishes[item.LeaseID]
-	isSameTenure := wished && wish.FencingToken == item.FencingToken
+	isSameTenure := wished && wish.item.FencingToken == item.FencingToken
 	return candidate{
 		LeaseItem:  item,
 		unseen:     p.round.unseen,
 		wished:     wished,
 		handedToMe: isSameTenure && item.LesseeID == p.me,
 	}
+}
+
+// endTakingOwn returns which own rows to give back: those that were handed over to this
+// worker, and that it can't use. Of others an older process of its name may make use.
+func (p *planner) endTakingOwn() []candidate {
+	useless := p.round.useless
+	if p.room() == 0 {
+		useless = append(useless, p.round.taking.candidates...)
+	}
+	var back []candidate
+	for _, c := range useless {
+		if c.handedToMe {
+			back = append(back, c)
+			delete(p.wishes, c.LeaseID)
+		}
+	}
+	return back
 }
 
 // takeFree decides how many free items to lease: up to this worker's share of all, and
@@ -86,43 +127,82 @@ func (p *planner) takeFree() taking {
 	free := len(r.free)
 	room := p.room() - len(p.wishes)
 	if r.unseen {
-		return taking{candidates: r.free, want: min(free, room)}
+		return takingOf(r.free, min(free, room))
 	}
 	share := divideUp(len(r.items), len(r.counts))
 	mine := r.counts[p.me] + r.longFree // with all that have long been free
 	fresh := min(free-r.longFree, max(0, share-mine))
-	return taking{candidates: r.free, want: min(r.longFree+fresh, p.batch, room)}
+	t := takingOf(r.free, min(r.longFree+fresh, room))
+	t.want = min(t.want, p.batch)
+	return t
 }
 
 func divideUp(n, by int) int { return (n + by - 1) / by }
 
-// endTaking counts what was leased, and returns how many free items are left.
-func (p *planner) endTaking() (left int) {
+// endTakingFree counts what was leased, or may be in a moment.
+func (p *planner) endTakingFree(now time.Time) {
 	const largestBatch = 1 << 20
 	r := &p.round
-	r.counts[p.me] += r.taking.got
-	r.took = r.took || r.taking.got > 0
+	got := r.taking.got + p.late()
+	r.counts[p.me] += got
+	r.left = p.countLeft(now)
+	r.outrun = r.taking.outrun > 0 && !r.unseen
+	r.took = r.took || got > 0
 	if r.took {
 		p.batch = min(2*p.batch, largestBatch)
 	} else {
 		p.batch = 1
 	}
-	return len(r.free) - r.taking.got
+}
+
+// countLeft counts the free items that were not leased, but for those that are at rest.
+func (p *planner) countLeft(now time.Time) (left int) {
+	for _, c := range p.round.free {
+		isLeft := !c.unseen && !p.isTaken(c.LeaseID)
+		if isLeft && !p.resting[c.LeaseID].isOn(now) {
+			left++
+		}
+	}
+	return left
 }
 
 // taking is the leasing of some of the candidates, batch after batch: in place of items
 // that others took first, others are tried.
 type taking struct {
-	candidates []candidate // not tried yet
-	want       int
+	candidates []candidate     // not tried yet
+	want       int             // how many to lease
+	most       int             // how many it may come to, with those whose answers are late
+	asked      map[string]bool // those that were tried
 	got        int
+	outrun     int
 	batches    int
 }
 
-// batch returns which candidates to lease now: none when the taking is at its end.
-func (t *taking) batch(storeAnswers bool) []candidate {
+func takingOf(candidates []candidate, want int) taking {
+	return taking{candidates: candidates, want: want, most: want, asked: make(map[string]bool)}
+}
+
+// late is how many answers of the taking have not come yet.
+func (p *planner) late() (n int) {
+	for leaseID := range p.round.taking.asked {
+		if p.busy[leaseID] {
+			n++
+		}
+	}
+	return n
+}
+
+// nextBatch returns which candidates to lease now: none when the taking is at its end.
+func (p *planner) nextBatch(storeAnswers bool) []candidate {
+	batch := p.round.taking.batch(p.late(), storeAnswers)
+	p.ask(batch)
+	return batch
+}
+
+// batch returns the next candidates, when so many answers are late.
+func (t *taking) batch(late int, storeAnswers bool) []candidate {
 	const mostBatches = 3
-	n := min(t.want-t.got, len(t.candidates))
+	n := min(t.want-t.got, t.most-t.got-late, len(t.candidates))
 	if n <= 0 {
 		return nil
 	}
@@ -137,4 +217,12 @@ func (t *taking) batch(storeAnswers bool) []candidate {
 	t.candidates = t.candidates[n:]
 	t.batches++
 	return batch
+}
+
+// ask notes that the answers to the requests for these are awaited.
+func (p *planner) ask(batch []candidate) {
+	for _, c := range batch {
+		p.round.taking.asked[c.LeaseID] = true
+		p.busy[c.LeaseID] = true
+	}
 }

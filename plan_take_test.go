@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestPlannerTakesOwnRowsUpToItsLimit(t *testing.T) {
@@ -26,11 +27,11 @@ func TestPlannerTakesOwnRowsUpToItsLimit(t *testing.T) {
 		"one handed over to me": {
 			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)}, [][]string{{"a"}},
 		},
-		"none that another wants": {
-			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", sec)}, nil,
+		"one that another wants": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", sec)}, [][]string{{"a"}},
 		},
-		"none that is to be free": {
-			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "", sec)}, nil,
+		"one that is to be free": {
+			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "", sec)}, [][]string{{"a"}},
 		},
 		"one that was wanted": {
 			0, []LeaseItem{wantedBy(heldItem("a", "me", sec), "w1", -1)}, [][]string{{"a"}},
@@ -51,11 +52,11 @@ func TestPlannerTakesNothingThatIsInUseOrRestsOrThatItWorksOn(t *testing.T) {
 		freeItem("used-too"), freeItem("worked-too"), freeItem("rests-too"),
 	}
 	p := unlimited()
-	p.leased("worked")
-	p.leased("worked-too")
+	p.leased("worked", 1)
+	p.leased("worked-too", 1)
 	p.failed(noon, "rests")
 	p.failed(noon, "rests-too")
-	next := p.looked(noon, pageOf(items), func(leaseID string) bool {
+	next, _ := p.looked(noon, pageOf(items), func(leaseID string) bool {
 		return leaseID == "used" || leaseID == "used-too"
 	})
 	assert.Equal(t, lookAgain, next.kind)
@@ -130,7 +131,7 @@ func TestPlannerTakesFreeItemsUpToItsShare(t *testing.T) {
 		p := plannerOf(c.most, greatest)
 		p.batch = 100
 		for _, item := range heldBy("me", c.mine) {
-			p.leased(item.LeaseID)
+			p.leased(item.LeaseID, 1)
 			c.items = append(c.items, item)
 		}
 		assert.Len(t, slices.Concat(play(p, noon, c.items).leased...), c.want, name)
@@ -143,7 +144,7 @@ func TestPlannersWishesTakeRoomOfItsLimit(t *testing.T) {
 		p.batch = 100
 		items := freeItems(30)
 		for _, id := range []string{"a", "b"} {
-			p.wished(heldItem(id, "w1", sec))
+			noteWish(p, noon, heldItem(id, "w1", sec))
 			items = append(items, wantedBy(heldItem(id, "w1", sec), "me", sec))
 		}
 		assert.Len(t, slices.Concat(play(p, noon, items).leased...), want, "a limit of %d", room)
@@ -154,8 +155,8 @@ func TestPlannersWishesTakeRoomOfItsLimit(t *testing.T) {
 // others, and what looks show of them and some free items.
 func atItsShare(free ...LeaseItem) (*planner, []LeaseItem) {
 	p := unlimited()
-	p.leased("mine-0")
-	p.leased("mine-1")
+	p.leased("mine-0", 1)
+	p.leased("mine-1", 1)
 	return p, append([]LeaseItem{
 		heldItem("mine-0", "me", hour), heldItem("mine-1", "me", hour),
 		heldItem("others-0", "w1", hour), heldItem("others-1", "w1", hour),
@@ -168,12 +169,12 @@ func leasedAt(p *planner, now time.Time, items []LeaseItem) []string {
 
 func TestPlannerTakesWhatLooksHaveLongShownFreeBeyondItsShare(t *testing.T) {
 	for after, want := range map[time.Duration][]string{
-		8*sec - 1:   nil,
-		8 * sec:     {"a"},
+		4*sec - 1:   nil,
+		4 * sec:     {"a"},
 		time.Minute: {"a"},
 	} {
 		p, items := atItsShare()
-		p.leased("mine-2")
+		p.leased("mine-2", 1)
 		items = append(items, heldItem("mine-2", "me", hour), freeItem("a"))
 		assert.Empty(t, leasedAt(p, noon, items), "it has its share")
 		assert.Equal(t, want, leasedAt(p, noon.Add(after), items), "after %v", after)
@@ -182,12 +183,12 @@ func TestPlannerTakesWhatLooksHaveLongShownFreeBeyondItsShare(t *testing.T) {
 
 func TestPlannerCountsFromTheFirstLookThatShowedAnItemFree(t *testing.T) {
 	p, items := atItsShare()
-	p.leased("mine-2")
+	p.leased("mine-2", 1)
 	items = append(items, heldItem("mine-2", "me", hour), freeItem("a"))
-	for after := time.Duration(0); after < 8*sec; after += 2 * sec {
+	for after := time.Duration(0); after < 4*sec; after += sec {
 		assert.Empty(t, leasedAt(p, noon.Add(after), items))
 	}
-	assert.Equal(t, []string{"a"}, leasedAt(p, noon.Add(8*sec), items))
+	assert.Equal(t, []string{"a"}, leasedAt(p, noon.Add(4*sec), items))
 }
 
 func TestPlannerForgetsSinceWhenAnItemWasFreeWhenItIsNot(t *testing.T) {
@@ -196,13 +197,13 @@ func TestPlannerForgetsSinceWhenAnItemWasFreeWhenItIsNot(t *testing.T) {
 		"gone": nil,
 	} {
 		p, items := atItsShare()
-		p.leased("mine-2")
+		p.leased("mine-2", 1)
 		items = append(items, heldItem("mine-2", "me", hour))
 		isFree := append(slices.Clone(items), freeItem("a"))
 		play(p, noon, isFree)
-		play(p, noon.Add(4*sec), append(slices.Clone(items), meanwhile...))
+		play(p, noon.Add(2*sec), append(slices.Clone(items), meanwhile...))
 		assert.NotContains(t, p.freeSince, "a", name)
-		assert.Empty(t, leasedAt(p, noon.Add(8*sec), isFree), name)
+		assert.Empty(t, leasedAt(p, noon.Add(4*sec), isFree), name)
 	}
 }
 
@@ -289,35 +290,70 @@ func TestPlannerTriesAllUnseenItemsWhileTheStoreAnswers(t *testing.T) {
 
 func TestPlannerTriesUnseenItemsThriceOnAStoreThatFails(t *testing.T) {
 	p := plannerOf(3, greatest)
-	next := p.looked(noon, pageOf(several("a", 20, unseenItem)), nothingUsed)
-	for range 2 {
+	next, _ := p.looked(noon, pageOf(several("a", 20, unseenItem)), nothingUsed)
+	for range 3 {
 		assert.Equal(t, leaseItems, next.kind)
+		for _, c := range next.items {
+			p.failed(noon, c.LeaseID)
+		}
 		next = p.next(noon, false)
 	}
+	assert.Equal(t, lookAgain, next.kind)
+}
+
+// TestPlannerTriesOthersInPlaceOfALateAnswerWithinItsShare: the late one may be a lease.
+func TestPlannerTriesOthersInPlaceOfALateAnswerWithinItsShare(t *testing.T) {
+	p := plannerOf(3, greatest)
+	p.batch = 2
+	next, _ := p.looked(noon, pageOf(freeItems(9)), nothingUsed)
+	require.Len(t, next.items, 2)
+	p.outrun("free-1")
+	next = p.next(noon, true)
 	assert.Equal(t, leaseItems, next.kind)
+	assert.Len(t, next.items, 2, "a batch of two, and there is room for two more")
+
+	p.leased("free-2", 2)
+	p.leased("free-0", 2)
+	assert.Equal(t, lookAgain, p.next(noon, true).kind, "the fourth is still to be answered")
+	assert.Equal(t, 0, p.room())
+}
+
+// TestPlannersLateLeaseIsNoneOfALaterRound: it neither counts there, nor is the item tried
+// again meanwhile.
+func TestPlannersLateLeaseIsNoneOfALaterRound(t *testing.T) {
+	p := unlimited()
+	next, _ := p.looked(noon, pageOf(freeItems(1)), nothingUsed)
+	require.Equal(t, leaseItems, next.kind)
 	assert.Equal(t, lookAgain, p.next(noon, false).kind)
+
+	next, _ = p.looked(noon.Add(5*sec), pageOf(freeItems(3)), nothingUsed)
+	require.Equal(t, leaseItems, next.kind)
+	assert.NotEqual(t, "free-0", next.items[0].LeaseID)
+	p.leased("free-0", 2)
+	assert.Equal(t, 0, p.round.taking.got)
+	assert.Contains(t, p.working, "free-0")
 }
 
 func TestPlannerStopsTakingSeenItemsThatAreLostThoughTheStoreAnswers(t *testing.T) {
-	own := taking{candidates: make([]candidate, 9), want: 1}
+	own := takingOf(make([]candidate, 9), 1)
 	for range 3 {
-		assert.Len(t, own.batch(true), 1)
+		assert.Len(t, own.batch(0, true), 1)
 	}
-	assert.Empty(t, own.batch(true))
+	assert.Empty(t, own.batch(0, true))
 }
 
 func TestTakingEndsWithItsCandidates(t *testing.T) {
-	some := taking{candidates: make([]candidate, 3), want: 5}
-	assert.Len(t, some.batch(true), 3)
-	assert.Empty(t, some.batch(true))
-	assert.Empty(t, new(taking).batch(true))
+	some := takingOf(make([]candidate, 3), 5)
+	assert.Len(t, some.batch(0, true), 3)
+	assert.Empty(t, some.batch(0, true))
+	assert.Empty(t, new(taking).batch(0, true))
 	none := taking{candidates: make([]candidate, 3), want: -1}
-	assert.Empty(t, none.batch(true))
+	assert.Empty(t, none.batch(0, true))
 }
 
 func TestCandidateSaysThatItWasWishedForAndHandedOver(t *testing.T) {
 	p := unlimited()
-	p.wished(heldItem("a", "w1", sec))
+	noteWish(p, noon, heldItem("a", "w1", sec))
 	handedOver := heldItem("a", "me", sec)
 	leasedSince := handedOver
 	leasedSince.FencingToken++

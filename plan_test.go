@@ -30,7 +30,9 @@ func plannerOf(most int, random rand.Source) *planner {
 }
 
 func plannerFor(duration time.Duration, most int, random rand.Source) *planner {
-	return newPlanner(requested{lessee: "me", duration: duration}, most, rand.New(random))
+	p := newPlanner(requested{lessee: "me", duration: duration}, most, rand.New(random))
+	p.hasSettled = true
+	return p
 }
 
 // unlimited is one that may hold any number of items.
@@ -40,30 +42,40 @@ func nothingUsed(string) bool { return false }
 
 // played is what a round came to.
 type played struct {
-	leased [][]string    // what was to be leased, batch by batch
-	wished []string      // what was to be wished for
-	look   time.Duration // after how long to look again
+	leased    [][]string    // what was to be leased, batch by batch
+	givenBack []string      // what was to be given back
+	wished    []string      // what was to be wished for
+	look      time.Duration // after how long to look again
+}
+
+// noteWish notes a wish that was written a while ago, and lasts a while.
+func noteWish(p *planner, now time.Time, item LeaseItem) {
+	p.wished(now.Add(-10*sec), candidate{LeaseItem: item, wishUntil: now.Add(15 * sec)}, true)
 }
 
 // play plays a round to its end. All that the planner wants to lease it gets, but for the
 // items that another is faster to lease.
 func play(p *planner, now time.Time, items []LeaseItem, lost ...string) (was played) {
-	next := p.looked(now, pageOf(slices.Clone(items)), nothingUsed)
+	next, _ := p.looked(now, pageOf(slices.Clone(items)), nothingUsed)
 	for next.kind != lookAgain {
 		var ids []string
 		for _, c := range next.items {
 			ids = append(ids, c.LeaseID)
-			isLeased := next.kind == leaseItems && !slices.Contains(lost, c.LeaseID)
-			if isLeased {
-				p.leased(c.LeaseID)
-			}
-			if next.kind == makeWishes {
-				p.wished(c.LeaseItem)
+			switch {
+			case next.kind == makeWishes:
+				p.wished(now, c, true)
+			case next.kind == leaseItems && slices.Contains(lost, c.LeaseID):
+				p.outrun(c.LeaseID)
+			case next.kind == leaseItems:
+				p.leased(c.LeaseID, c.FencingToken+1)
 			}
 		}
-		if next.kind == leaseItems {
+		switch next.kind {
+		case leaseItems:
 			was.leased = append(was.leased, ids)
-		} else {
+		case giveBack:
+			was.givenBack = append(was.givenBack, ids...)
+		case makeWishes:
 			was.wished = append(was.wished, ids...)
 		}
 		next = p.next(now, true)
@@ -83,9 +95,9 @@ func TestPlannerBeginsWithNothing(t *testing.T) {
 
 func TestPlannersRoomIsNeverLessThanNothing(t *testing.T) {
 	p := plannerOf(1, greatest)
-	p.leased("a")
+	p.leased("a", 1)
 	assert.Equal(t, 0, p.room())
-	p.leased("b")
+	p.leased("b", 1)
 	assert.Equal(t, 0, p.room())
 }
 
@@ -152,23 +164,23 @@ func TestRoundLeasesOwnRowsThenFreeOnesThenWishesThenLooks(t *testing.T) {
 	items := slices.Concat(heldBy("w1", 9), freeItems(2), heldBy("me", 2))
 	was := play(p, noon, items)
 	assert.Equal(t, [][]string{{"me-0", "me-1"}, {"free-0"}}, was.leased)
-	assert.Len(t, was.wished, 2, "3 of its own and 1 that is left free, against 9")
+	assert.Len(t, was.wished, 1, "one at each holder at first")
 	assert.Len(t, p.working, 3)
-	assert.Len(t, p.wishes, 2)
+	assert.Len(t, p.wishes, 1)
 	assert.Equal(t, 2, p.batch, "it has grown once")
 }
 
 func TestRoundOfNothingOnlyLooks(t *testing.T) {
-	next := unlimited().looked(noon, pageOf(nil), nothingUsed)
+	next, _ := unlimited().looked(noon, pageOf(nil), nothingUsed)
 	assert.Equal(t, lookAgain, next.kind)
 	assert.Equal(t, noon.Add(10*sec+500*ms), next.look)
 }
 
 func TestPlannerForgetsTheWishForWhatItHasLeased(t *testing.T) {
 	p := unlimited()
-	p.wished(heldItem("a", "w1", sec))
-	p.wished(heldItem("b", "w1", sec))
-	p.leased("a")
+	noteWish(p, noon, heldItem("a", "w1", sec))
+	noteWish(p, noon, heldItem("b", "w1", sec))
+	p.leased("a", 1)
 	assert.Contains(t, p.wishes, "b")
 	assert.Len(t, p.wishes, 1)
 }
@@ -176,7 +188,8 @@ func TestPlannerForgetsTheWishForWhatItHasLeased(t *testing.T) {
 func TestPlannerLeavesAnItemAloneForAPeriodAfterAFailedLease(t *testing.T) {
 	p := unlimited()
 	items := []LeaseItem{freeItem("a")}
-	require.Equal(t, leaseItems, p.looked(noon, pageOf(slices.Clone(items)), nothingUsed).kind)
+	next, _ := p.looked(noon, pageOf(slices.Clone(items)), nothingUsed)
+	require.Equal(t, leaseItems, next.kind)
 	p.failed(noon, "a")
 	assert.Equal(t, lookAgain, p.next(noon, false).kind)
 	assert.Empty(t, play(p, noon.Add(10*sec-1), items).leased)
@@ -205,9 +218,9 @@ func crowd(n int) (items []LeaseItem) {
 
 func TestPlannersNextLook(t *testing.T) {
 	quiet := func(*planner) {}
-	wishing := func(p *planner) { p.wishes["other"] = LeaseItem{} }
+	wishing := func(p *planner) { p.wishes["other"] = wishMade{} }
 	hasWish := []LeaseItem{wantedBy(heldItem("other", "w1", 20*sec), "me", 20*sec)}
-	setWish := func(p *planner) { p.wished(heldItem("other", "w1", 20*sec)) }
+	setWish := func(p *planner) { noteWish(p, noon, heldItem("other", "w1", 20*sec)) }
 	hasFree := []LeaseItem{freeItem("a"), freeItem("b")}
 	resting := func(p *planner) {
 		p.resting["a"] = pause{until: noon.Add(hour)}
@@ -246,9 +259,23 @@ func TestPlannersNextLook(t *testing.T) {
 	}
 }
 
+// TestPlannersFirstQuietLookIsFollowedByTheNextAtAnyTime: those that have begun together are
+// not to look together for ever.
+func TestPlannersFirstQuietLookIsFollowedByTheNextAtAnyTime(t *testing.T) {
+	begun := func(p *planner) { p.hasSettled = false }
+	shortest, longest := looks(begun, heldBy("w1", 1))
+	assert.InDelta(t, 4.75, shortest.Seconds(), 1e-6)
+	assert.InDelta(t, 10.5, longest.Seconds(), 1e-6)
+
+	p := unlimited()
+	begun(p)
+	play(p, noon, heldBy("w1", 1))
+	assert.True(t, p.hasSettled)
+}
+
 func TestPlannerOfALargeFleetLooksAfterAPeriodWhileItemsAreFree(t *testing.T) {
 	p := plannerOf(1, greatest)
-	p.leased("mine")
+	p.leased("mine", 1)
 	was := play(p, noon, slices.Concat(crowd(299), freeItems(1)))
 	assert.Empty(t, was.leased, "it has no room")
 	assert.Equal(t, 10500*ms, was.look)
@@ -261,15 +288,16 @@ func TestPlannersLooksWithLongLeases(t *testing.T) {
 		items    []LeaseItem
 		want     time.Duration
 	}{
-		"wishes are out":                    {time.Hour, []LeaseItem{wish}, 20 * sec},
-		"wishes are out, a third is 20 s":   {3 * time.Minute, []LeaseItem{wish}, 20 * sec},
-		"a fleet of 200, periods of 10 h":   {30 * time.Hour, crowd(199), 10 * time.Hour},
-		"a fleet of 2000, periods of 10 h":  {30 * time.Hour, crowd(1999), 20 * time.Hour},
-		"a fleet of 200, periods of 1 h":    {3 * time.Hour, crowd(199), 2 * time.Hour},
-		"a fleet of 200, periods of 10 min": {30 * time.Minute, crowd(199), 20 * time.Minute},
+		"wishes are out":                   {time.Hour, []LeaseItem{wish}, 10 * sec},
+		"wishes are out, a minute":         {time.Minute, []LeaseItem{wish}, 20 * sec / 3},
+		"a minute and a half":              {90 * time.Second, crowd(9), 30 * time.Second},
+		"more":                             {91 * time.Second, crowd(9), 30 * time.Second},
+		"a day":                            {24 * hour, crowd(9), 30 * time.Second},
+		"a fleet of 200, periods of 10 h":  {30 * time.Hour, crowd(199), time.Minute},
+		"a fleet of 2000, periods of 10 h": {30 * time.Hour, crowd(1999), 10 * time.Minute},
 	} {
 		p := plannerFor(c.duration, 0, greatest)
-		p.wished(heldItem("a", "w1", 20*sec))
+		noteWish(p, noon, heldItem("a", "w1", 20*sec))
 		look := play(p, noon, c.items).look
 		assert.InDelta(t, c.want.Seconds()*1.05, look.Seconds(), 1e-3, name)
 	}
@@ -298,7 +326,9 @@ func TestPlannerLooksRightAfterTheEndOfALeaseThatWasNotRenewed(t *testing.T) {
 		"this worker's": {heldItem("a", "me", 2*sec), heldItem("a", "me", 2*sec), wait},
 	} {
 		p := unlimited()
-		p.working["a"] = c.second.LesseeID == "me"
+		if c.second.LesseeID == "me" {
+			p.working["a"] = 7
+		}
 		play(p, noon.Add(-5*sec), []LeaseItem{c.first})
 		was := play(p, noon, []LeaseItem{c.second})
 		assert.Equal(t, c.want, was.look, name)
@@ -358,15 +388,15 @@ func TestPlannerRestsFromAnItemWhoseWorkHasEnded(t *testing.T) {
 			end.lasted = hour
 		}
 		p := unlimited()
-		p.leased("a")
-		p.leased("b")
+		p.leased("a", 1)
+		p.leased("b", 1)
 		p.resting["a"] = pause{grown: 20 * sec} // It has failed before.
 		p.restless = pause{grown: 20 * sec, until: noon.Add(sec)}
 
 		rest := p.workEnded(noon, end)
 
 		what := fmt.Sprintf("%+v", end)
-		assert.Equal(t, map[string]bool{"b": true}, p.working, what)
+		assert.Equal(t, map[string]int64{"b": 1}, p.working, what)
 		assert.Equal(t, wantRest(end, isLong), rest, what)
 		assert.Equal(t, wantRestless(end, isLong), p.restless, what)
 		if !end.lost {
@@ -415,7 +445,7 @@ func TestPlannerRestsLongerAfterEachErrorFiveMinutesAtMost(t *testing.T) {
 
 	ofHours := plannerFor(3*hour, 0, greatest)
 	rest = ofHours.workEnded(noon, workEnd{leaseID: "a", failed: true})
-	assert.Equal(t, noon.Add(hour), rest.until, "a period at least")
+	assert.Equal(t, noon.Add(30*sec), rest.until, "half a minute, where a period is longer")
 }
 
 func TestWorkIsLongFromAMinuteOrThreeLeasesOn(t *testing.T) {
@@ -433,7 +463,7 @@ func TestWorkIsLongFromAMinuteOrThreeLeasesOn(t *testing.T) {
 
 func TestPlannerHasNoPartInItemsThatRest(t *testing.T) {
 	p := unlimited()
-	p.leased("free-0")
+	p.leased("free-0", 1)
 	p.workEnded(noon, workEnd{leaseID: "free-0"})
 	assert.Empty(t, play(p, noon.Add(10*sec-1), freeItems(1)).leased)
 	assert.Equal(t, [][]string{{"free-0"}}, play(p, noon.Add(10*sec), freeItems(1)).leased)
@@ -453,7 +483,7 @@ func TestPlannerForgetsTheRestOfItemsThatAreGone(t *testing.T) {
 func TestPlannerRemembersTheRestOfAnItemThatItWorksOn(t *testing.T) {
 	p := unlimited()
 	p.workEnded(noon, workEnd{leaseID: "me-0", failed: true})
-	p.leased("me-0")
+	p.leased("me-0", 1)
 	play(p, noon, heldBy("me", 1))
 	rest := p.workEnded(noon, workEnd{leaseID: "me-0", failed: true})
 	assert.Equal(t, 20*sec, rest.grown)

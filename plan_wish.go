@@ -1,11 +1,13 @@
 package lease
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"time"
 )
 
-// Which items a round wishes for, and what becomes of wishes.
+// Which items a round wishes for.
 
 // wish chooses what to wish for: items of who is to have most, as long as those are at
 // least two more than this worker would have with the free items that are left.
@@ -14,25 +16,32 @@ func (p *planner) wish(now time.Time, left int) (chosen []candidate) {
 		return nil
 	}
 	counts := maps.Clone(p.round.counts)
-	heirs, of := p.wishable(now)
+	wishable := p.wishable(now)
 	for counts[p.me] < p.most {
-		richest, found := richestOf(heirs, of, counts)
+		richest, found := wishable.richest(counts)
 		isLevel := counts[richest] < counts[p.me]+left+2
 		if !found || isLevel {
 			break
 		}
-		chosen = append(chosen, candidate{LeaseItem: of[richest][0]})
-		of[richest] = of[richest][1:]
+		item := wishable.takeOf(richest)
+		chosen = append(chosen, candidate{LeaseItem: item, wishUntil: wishUntil(now, item, p.duration)})
 		counts[richest]--
 		counts[p.me]++
 	}
 	return chosen
 }
 
-// richestOf returns who is to have most, among those of whom something may be wished for.
-func richestOf(heirs []string, of map[string][]LeaseItem, counts map[string]int) (richest string, found bool) {
-	for _, heir := range heirs {
-		if len(of[heir]) == 0 {
+// wishable are the items that may be wished for.
+type wishable struct {
+	heirs   []string               // in random order, as the items are
+	of      map[string][]LeaseItem // by their heirs: first those that are on the move
+	allowed map[string]int         // how many more wishes a holder is to get
+}
+
+// richest returns who is to have most, among those of whom something may be wished for.
+func (w wishable) richest(counts map[string]int) (richest string, found bool) {
+	for _, heir := range w.heirs {
+		if _, ok := w.first(heir); !ok {
 			continue
 		}
 		if !found || counts[heir] > counts[richest] {
@@ -43,112 +52,77 @@ func richestOf(heirs []string, of map[string][]LeaseItem, counts map[string]int)
 	return richest, found
 }
 
-// wishable returns the items that may be wished for, by their heirs: first those that are
-// on their way to them, as they move in any case. The heirs are in random order, as the
-// items are.
-func (p *planner) wishable(now time.Time) (heirs []string, of map[string][]LeaseItem) {
-	of = make(map[string][]LeaseItem)
-	atHome := make(map[string][]LeaseItem)
-	for _, item := range p.round.items {
-		if !p.mayWishFor(now, item) {
-			continue
-		}
-		heir := p.heir(now, item)
-		if len(of[heir])+len(atHome[heir]) == 0 {
-			heirs = append(heirs, heir)
-		}
-		if heir == item.LesseeID {
-			atHome[heir] = append(atHome[heir], item)
-		} else {
-			of[heir] = append(of[heir], item)
-		}
+// first returns the first item of an heir whose holder is to get one more wish.
+func (w wishable) first(heir string) (first LeaseItem, ok bool) {
+	items := w.of[heir]
+	for len(items) > 0 && w.allowed[items[0].LesseeID] <= 0 {
+		items = items[1:]
 	}
-	for _, heir := range heirs {
-		of[heir] = append(of[heir], atHome[heir]...)
+	w.of[heir] = items
+	if len(items) == 0 {
+		return LeaseItem{}, false
 	}
-	return heirs, of
+	return items[0], true
 }
 
-// mayWishFor tells of an item whose heir is another worker, and whose holder heeds wishes.
-func (p *planner) mayWishFor(now time.Time, item LeaseItem) bool {
-	heir := p.heir(now, item)
-	if heir == "" || heir == p.me {
-		return false
+// takeOf takes the first item of an heir.
+func (w wishable) takeOf(heir string) LeaseItem {
+	item := w.of[heir][0]
+	w.of[heir] = w.of[heir][1:]
+	w.allowed[item.LesseeID]--
+	return item
+}
+
+// wishable returns the items that may be wished for.
+func (p *planner) wishable(now time.Time) wishable {
+	w := wishable{of: make(map[string][]LeaseItem), allowed: make(map[string]int)}
+	for _, item := range p.round.items {
+		heir := p.heir(now, item)
+		if !p.mayWishFor(item, heir, now) {
+			continue
+		}
+		if len(w.of[heir]) == 0 {
+			w.heirs = append(w.heirs, heir)
+		}
+		w.of[heir] = append(w.of[heir], item)
+		if _, ok := w.allowed[item.LesseeID]; !ok {
+			w.allowed[item.LesseeID] = p.allowance(now, item.LesseeID)
+		}
 	}
-	if item.LesseeID == "" || item.LesseeID == p.me {
-		return false
+	for heir, items := range w.of {
+		slices.SortStableFunc(items, func(a, b LeaseItem) int {
+			return cmp.Compare(settled(a, heir, now), settled(b, heir, now))
+		})
 	}
-	if item.isReserved(now, p.duration) || p.resting[item.LeaseID].isOn(now) {
-		return false
+	return w
+}
+
+// settled says how little an item of an heir is on the move.
+func settled(item LeaseItem, heir string, now time.Time) int {
+	if item.LesseeID != heir {
+		return 0 // It moves in any case.
 	}
-	return !p.deaf[item.LesseeID].isOn(now)
+	if item.isReserved(now) {
+		return 2 // It has just moved.
+	}
+	return 1
+}
+
+// mayWishFor tells of an item that another worker holds, and is to have.
+func (p *planner) mayWishFor(item LeaseItem, heir string, now time.Time) bool {
+	isOthers := heir != "" && heir != p.me
+	isHeldByOthers := item.LesseeID != "" && item.LesseeID != p.me
+	return isOthers && isHeldByOthers && !p.resting[item.LeaseID].isOn(now)
 }
 
 // wishUntil returns until when a wish for an item is to count, of a worker whose leases last
 // so long.
 func wishUntil(now time.Time, item LeaseItem, duration time.Duration) time.Time {
-	const most = 9 * time.Minute // More would count as a slip.
 	lasts := wishDuration(duration)
 
 	// Its holder renews by the end of its lease, and learns of the wish then.
-	if left := item.Until.Sub(now); left > duration {
+	if left := item.left(now); left > duration {
 		lasts = left
 	}
-	return now.Add(min(lasts, most))
-}
-
-// listen finds out what became of the wishes. A holder that let one run out is deaf: it
-// is passed over, for longer each time.
-func (p *planner) listen(now time.Time, items []LeaseItem) {
-	before := p.wishes
-	p.wishes = make(map[string]LeaseItem)
-	for _, item := range items {
-		wish, ok := before[item.LeaseID]
-		if !ok {
-			continue
-		}
-		switch p.fateOf(now, wish, item) {
-		case wishGranted:
-			p.wishes[item.LeaseID] = wish
-			delete(p.deaf, wish.LesseeID)
-		case wishPending:
-			p.wishes[item.LeaseID] = wish
-		case wishUnheard:
-			p.passOver(now, wish.LesseeID)
-		}
-	}
-}
-
-func (p *planner) passOver(now time.Time, holder string) {
-	if deaf := p.deaf[holder]; !deaf.isOn(now) {
-		p.deaf[holder] = deaf.growing(now, 8*p.period(), 64*p.period())
-	}
-}
-
-// wishFate is what became of a wish.
-type wishFate int
-
-const (
-	wishGone    wishFate = iota // the item was released or leased by another, or another wants it
-	wishPending                 // its holder has it still, and the wish counts
-	wishGranted                 // it was handed over to this worker
-	wishUnheard                 // its holder has it still, and the wish is over
-)
-
-func (p *planner) fateOf(now time.Time, wish, item LeaseItem) wishFate {
-	isSameTenure := item.FencingToken == wish.FencingToken
-	if !isSameTenure {
-		return wishGone
-	}
-	if item.LesseeID == p.me && !item.isFree(now) {
-		return wishGranted
-	}
-	isAsWished := item.LesseeID == wish.LesseeID && item.WantedBy == p.me
-	if !isAsWished {
-		return wishGone
-	}
-	if item.isWanted(now, p.duration) {
-		return wishPending
-	}
-	return wishUnheard
+	return now.Add(min(lasts, item.furthestWish(now)))
 }

@@ -13,9 +13,19 @@ import (
 func worksOn(p *planner, n int) []LeaseItem {
 	items := heldBy("me", n)
 	for _, item := range items {
-		p.leased(item.LeaseID)
+		p.leased(item.LeaseID, 1)
 	}
 	return items
+}
+
+// trusting is a planner without a limit that "w1" and "w2" have granted many wishes.
+func trusting() *planner { return trustingOf(0) }
+
+func trustingOf(most int) *planner {
+	p := plannerOf(most, greatest)
+	p.heeding["w1"] = heeding{granted: 9}
+	p.heeding["w2"] = heeding{granted: 9}
+	return p
 }
 
 func TestPlannerWishesOnlyWhereADifferenceOfTwoIs(t *testing.T) {
@@ -48,7 +58,7 @@ func TestPlannerWishesOnlyWhereADifferenceOfTwoIs(t *testing.T) {
 			mine: 0, others: slices.Concat(heldBy("w1", 1), heldBy("", 9)), want: 0,
 		},
 	} {
-		p := plannerOf(c.most, greatest)
+		p := trustingOf(c.most)
 		was := play(p, noon, slices.Concat(worksOn(p, c.mine), c.others))
 		assert.Len(t, was.wished, c.want, name)
 		assert.Empty(t, was.leased, name)
@@ -58,7 +68,7 @@ func TestPlannerWishesOnlyWhereADifferenceOfTwoIs(t *testing.T) {
 
 func TestPlannerCountsFreeItemsThatAreLeftAsItsOwnWhenItWishes(t *testing.T) {
 	for free, want := range map[int]int{0: 2, 1: 1, 2: 1, 3: 0, 4: 0} {
-		p := unlimited()
+		p := trusting()
 		p.batch = 0 // It takes none.
 		assert.Len(t, play(p, noon, slices.Concat(heldBy("w1", 4), freeItems(free))).wished, want)
 	}
@@ -76,14 +86,14 @@ func TestPlannerCountsWhatItHasJustLeasedWhenItWishes(t *testing.T) {
 		"also when it didn't": {slices.Concat(free, heldBy("w1", 4)), idsOf(free), 1},
 		"the less, the more":  {heldBy("w1", 4), nil, 2},
 	} {
-		p := unlimited()
+		p := trusting()
 		p.batch = 2
 		assert.Len(t, play(p, noon, c.items, c.lost...).wished, c.want, name)
 	}
 }
 
 func TestPlannerCountsItsWishes(t *testing.T) {
-	p := unlimited()
+	p := trusting()
 	items := heldBy("w1", 6)
 	assert.Len(t, play(p, noon, items).wished, 3)
 	for i := range items {
@@ -96,8 +106,8 @@ func TestPlannerCountsItsWishes(t *testing.T) {
 }
 
 func TestPlannersWishesLevelTheLoad(t *testing.T) {
-	p := unlimited()
-	p.leased("me-0")
+	p := trusting()
+	p.leased("me-0", 1)
 	items := slices.Concat(heldBy("me", 1), heldBy("w1", 7), heldBy("w2", 4), heldBy("w3", 1))
 	wished := play(p, noon, items).wished
 	counts := map[byte]int{'1': 7, '2': 4}
@@ -133,46 +143,73 @@ func TestPlannerWishesForWhatIsOnItsWayThenForWhatIsAtHome(t *testing.T) {
 }
 
 func TestPlannerWishesOnlyForWhatAnotherHoldsThatHeeds(t *testing.T) {
-	of := func(item LeaseItem) []LeaseItem { return append(heldBy("w9", 1), item) }
 	held := heldItem("a", "w1", 20*sec)
 	for name, c := range map[string]struct {
-		items []LeaseItem
-		want  bool
+		item LeaseItem
+		want bool
 	}{
-		"held":                    {of(held), true},
-		"on its way to another":   {of(wantedBy(held, "w2", sec)), true},
-		"at its end":              {of(heldItem("a", "w1", 0)), true},
-		"ended":                   {of(heldItem("a", "w1", -1)), false},
-		"released":                {of(freeItem("a")), false},
-		"kept back":               {of(heldItem("a", "", sec)), false},
-		"kept back, and wanted":   {of(wantedBy(heldItem("a", "", sec), "w1", sec)), false},
-		"mine":                    {of(heldItem("a", "me", sec)), false},
-		"mine, wanted by another": {of(wantedBy(heldItem("a", "me", sec), "w1", sec)), false},
-		"wanted by me":            {of(wantedBy(held, "me", sec)), false},
-		"to be freed":             {of(wantedBy(held, "", sec)), false},
-		"reserved for its holder": {of(wantedBy(held, "w1", sec)), false},
-		"no longer reserved":      {of(wantedBy(held, "w1", -1)), true},
+		"held":                    {held, true},
+		"on its way to another":   {wantedBy(held, "w2", sec), true},
+		"at its end":              {heldItem("a", "w1", 0), true},
+		"ended":                   {heldItem("a", "w1", -1), false},
+		"released":                {freeItem("a"), false},
+		"kept back":               {heldItem("a", "", sec), false},
+		"kept back, and wanted":   {wantedBy(heldItem("a", "", sec), "w1", sec), false},
+		"mine":                    {heldItem("a", "me", sec), false},
+		"mine, wanted by another": {wantedBy(heldItem("a", "me", sec), "w1", sec), false},
+		"wanted by me":            {wantedBy(held, "me", sec), false},
+		"to be freed":             {wantedBy(held, "", sec), false},
+		"reserved for its holder": {wantedBy(held, "w1", sec), true},
+		"no longer reserved":      {wantedBy(held, "w1", -1), true},
 	} {
-		item := c.items[1]
-		assert.Equal(t, c.want, unlimited().mayWishFor(noon, item), name)
+		items := several("a", 4, func(leaseID string) LeaseItem {
+			item := c.item
+			item.LeaseID = leaseID
+			return item
+		})
+		assert.Equal(t, c.want, len(play(unlimited(), noon, items).wished) > 0, name)
 	}
+}
 
+func TestPlannerWishesForNothingThatItRestsFrom(t *testing.T) {
 	p := unlimited()
-	p.failed(noon, "a")
-	assert.False(t, p.mayWishFor(noon.Add(10*sec-1), held), "it rests")
-	assert.True(t, p.mayWishFor(noon.Add(10*sec), held), "no more")
+	p.failed(noon, "w1-0")
+	p.failed(noon, "w1-1")
+	assert.Empty(t, play(p, noon.Add(10*sec-1), heldBy("w1", 2)).wished)
+	assert.Len(t, play(p, noon.Add(10*sec), heldBy("w1", 2)).wished, 1)
+}
 
-	p = unlimited()
+func TestPlannerWishesForNothingThatADeafHolderHas(t *testing.T) {
+	p := unlimited()
 	p.passOver(noon, "w1")
-	assert.False(t, p.mayWishFor(noon, held), "its holder is deaf")
-	assert.False(t, p.mayWishFor(noon, wantedBy(held, "w2", sec)), "who is to have it isn't")
-	onItsWayThere := wantedBy(heldItem("a", "w2", sec), "w1", sec)
-	assert.True(t, p.mayWishFor(noon, onItsWayThere), "who is to have it is")
+	assert.Empty(t, play(p, noon, heldBy("w1", 3)).wished)
+
+	items := heldBy("w1", 3)
+	for i := range items {
+		items[i] = wantedBy(items[i], "w2", sec)
+	}
+	assert.Empty(t, play(p, noon, items).wished, "though who is to have them isn't deaf")
+
+	items = heldBy("w2", 3)
+	for i := range items {
+		items[i] = wantedBy(items[i], "w1", sec)
+	}
+	assert.Len(t, play(p, noon, items).wished, 1, "though who is to have them is")
+}
+
+// TestPlannerWishesLastForWhatHasJustMoved: it is leased yet, and then moves again.
+func TestPlannerWishesLastForWhatHasJustMoved(t *testing.T) {
+	items := heldBy("w1", 3)
+	items[0] = wantedBy(items[0], "w1", sec)
+	items[1] = wantedBy(items[1], "w1", sec)
+	assert.Equal(t, []string{"w1-2"}, play(unlimited(), noon, items).wished)
+	items[2] = wantedBy(items[2], "w1", sec)
+	assert.Len(t, play(unlimited(), noon, items).wished, 1)
 }
 
 func TestPlannerWishesForNoMoreThanMayBeHad(t *testing.T) {
 	for _, had := range []int{0, 1, 2} {
-		p := unlimited()
+		p := trusting()
 		items := heldBy("w1", 9)
 		for _, item := range items[had:] {
 			p.failed(noon, item.LeaseID) // It rests.
@@ -182,7 +219,7 @@ func TestPlannerWishesForNoMoreThanMayBeHad(t *testing.T) {
 }
 
 func TestPlannerWishesForNothingWhileItIsRestless(t *testing.T) {
-	p := unlimited()
+	p := trusting()
 	p.workEnded(noon, workEnd{leaseID: "a", wished: true})
 	items := several("w1-", 6, func(id string) LeaseItem { return heldItem(id, "w1", hour) })
 	assert.Empty(t, play(p, noon.Add(10*sec-1), items).wished)
@@ -199,9 +236,11 @@ func TestWishLastsTwoAndAHalfPeriodsOrAsLongAsALongLease(t *testing.T) {
 		"a lease as long as mine":        {thirty, 30 * sec, 25 * sec},
 		"a longer one":                   {thirty, 30*sec + 1, 30*sec + 1},
 		"nine minutes":                   {thirty, 9 * time.Minute, 9 * time.Minute},
-		"more":                           {thirty, 9*time.Minute + 1, 9 * time.Minute},
-		"long leases of all":             {hour, 20 * time.Minute, 9 * time.Minute},
+		"more":                           {thirty, 9*time.Minute + 1, 9*time.Minute + 1},
+		"long leases of all":             {24 * hour, 16 * hour, 20 * hour},
+		"a longer lease of the holder's": {hour, 24 * hour, 24 * hour},
 		"where it would be nine minutes": {648 * sec, sec, 9 * time.Minute},
+		"where it would count as a slip": {24 * hour, hour, 2 * hour},
 	} {
 		until := wishUntil(noon, heldItem("a", "w1", c.left), c.duration)
 		assert.Equal(t, noon.Add(c.want), until, name)
@@ -244,16 +283,19 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 			[]LeaseItem{wantedBy(renewed, "me", -1)}, wishUnheard, false, isDeaf,
 		},
 		"unheard, and the lease ended": {
-			[]LeaseItem{wantedBy(heldItem("a", "w1", -1), "me", -1)}, wishUnheard, false, isDeaf,
+			[]LeaseItem{wantedBy(heldItem("a", "w1", -1), "me", -1)}, wishGone, false, false,
 		},
 		"replaced by another's": {
 			[]LeaseItem{wantedBy(renewed, "w2", sec)}, wishGone, false, false,
 		},
 		"replaced, and past": {
-			[]LeaseItem{wantedBy(renewed, "w2", -1)}, wishGone, false, false,
+			[]LeaseItem{wantedBy(renewed, "w2", -1)}, wishUnheard, false, isDeaf,
 		},
-		"not written": {[]LeaseItem{renewed}, wishGone, false, false},
-		"released":    {[]LeaseItem{freeItem("a")}, wishGone, false, false},
+		"removed by its holder": {[]LeaseItem{renewed}, wishUnheard, false, isDeaf},
+		"removed by its holder, who leased anew": {
+			[]LeaseItem{anew(renewed)}, wishUnheard, false, isDeaf,
+		},
+		"released": {[]LeaseItem{freeItem("a")}, wishGone, false, false},
 		"handed over to another": {
 			[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "w2", sec)}, wishGone, false, false,
 		},
@@ -261,24 +303,28 @@ func TestPlannerFindsOutWhatBecameOfAWish(t *testing.T) {
 			[]LeaseItem{wantedBy(heldItem("a", "w2", sec), "me", -1)}, wishGone, false, false,
 		},
 		"leased anew by its holder": {
-			[]LeaseItem{anew(wantedBy(renewed, "me", -1))}, wishGone, false, false,
+			[]LeaseItem{anew(wantedBy(renewed, "me", -1))}, wishUnheard, false, isDeaf,
 		},
-		"leased anew by me": {
-			[]LeaseItem{anew(heldItem("a", "me", sec))}, wishGone, false, false,
+		"pending, leased anew by its holder": {
+			[]LeaseItem{anew(wantedBy(renewed, "me", sec))}, wishPending, true, false,
+		},
+		"granted by a holder that had leased anew": {
+			[]LeaseItem{anew(heldItem("a", "me", sec))}, wishGranted, true, false,
 		},
 		"retired": {nil, wishGone, false, false},
 	} {
 		p := unlimited()
-		p.wished(wish)
+		noteWish(p, noon, wish)
 		p.listen(noon, c.items)
 		for _, item := range c.items {
-			assert.Equal(t, c.answer, p.fateOf(noon, wish, item), name)
+			made := wishMade{item: wish, at: noon.Add(-10 * sec), sure: true}
+			assert.Equal(t, c.answer, p.fateOf(noon, made, item), name)
 		}
 		_, isOut := p.wishes["a"]
 		assert.Equal(t, c.isOut, isOut, name)
-		assert.Equal(t, c.isDeaf, p.deaf["w1"].isOn(noon), name)
+		assert.Equal(t, c.isDeaf, p.heeding["w1"].deaf.isOn(noon), name)
 		if isOut {
-			assert.Equal(t, wish, p.wishes["a"], "%s: as it was when it was wished for", name)
+			assert.Equal(t, wish, p.wishes["a"].item, "%s: as it was when it was wished for", name)
 		}
 	}
 }
@@ -289,7 +335,7 @@ func TestPlannerListensForItsOwnWishesOnly(t *testing.T) {
 	original.FencingToken = 0 // Only the original library has leased it.
 	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "w1", sec), "me", -1), original})
 	assert.Empty(t, p.wishes)
-	assert.Empty(t, p.deaf)
+	assert.Empty(t, p.heeding)
 }
 
 func TestPlannerPassesOverADeafHolderForLongerEachTime(t *testing.T) {
@@ -297,32 +343,32 @@ func TestPlannerPassesOverADeafHolderForLongerEachTime(t *testing.T) {
 	now := noon
 	for _, want := range []time.Duration{80 * sec, 160 * sec, 320 * sec, 640 * sec, 640 * sec} {
 		p.passOver(now, "w1")
-		assert.True(t, p.deaf["w1"].isOn(now.Add(want-1)), "for %v", want)
+		assert.True(t, p.heeding["w1"].deaf.isOn(now.Add(want-1)), "for %v", want)
 		now = now.Add(want)
-		assert.False(t, p.deaf["w1"].isOn(now), "for %v", want)
+		assert.False(t, p.heeding["w1"].deaf.isOn(now), "for %v", want)
 	}
-	assert.False(t, p.deaf["w2"].isOn(noon))
+	assert.False(t, p.heeding["w2"].deaf.isOn(noon))
 }
 
 func TestPlannerCountsWishesThatRunOutTogetherOnce(t *testing.T) {
 	p := unlimited()
 	var items []LeaseItem
 	for _, item := range heldBy("w1", 3) {
-		p.wished(item)
+		noteWish(p, noon, item)
 		items = append(items, wantedBy(item, "me", -1))
 	}
 	p.listen(noon, items)
-	assert.Equal(t, pause{until: noon.Add(80 * sec), grown: 80 * sec}, p.deaf["w1"])
+	assert.Equal(t, pause{until: noon.Add(80 * sec), grown: 80 * sec}, p.heeding["w1"].deaf)
 }
 
 func TestPlannerForgetsThatAHolderWasDeafWhenItGrantsAWish(t *testing.T) {
 	p := unlimited()
 	p.passOver(noon.Add(-time.Minute), "w1")
 	p.passOver(noon.Add(-time.Minute), "w2")
-	p.wished(heldItem("a", "w1", sec))
+	noteWish(p, noon, heldItem("a", "w1", sec))
 	p.listen(noon, []LeaseItem{wantedBy(heldItem("a", "me", sec), "me", sec)})
-	assert.NotContains(t, p.deaf, "w1")
-	assert.Contains(t, p.deaf, "w2")
+	assert.Equal(t, heeding{granted: 1}, p.heeding["w1"])
+	assert.NotZero(t, p.heeding["w2"].deaf.grown)
 }
 
 func TestPlannerLeasesWhatWasHandedOverToItAtItsNextLook(t *testing.T) {
@@ -333,11 +379,11 @@ func TestPlannerLeasesWhatWasHandedOverToItAtItsNextLook(t *testing.T) {
 	items[0] = wantedBy(heldItem(wished[0], "me", 20*sec), "me", 20*sec)
 	items[1] = heldItem("w1-1", "w1", 20*sec)
 
-	next := p.looked(noon.Add(3*sec), pageOf(items), nothingUsed)
+	next, _ := p.looked(noon.Add(3*sec), pageOf(items), nothingUsed)
 	assert.Equal(t, leaseItems, next.kind)
 	assert.Len(t, next.items, 1)
 	assert.True(t, next.items[0].wished)
 	assert.True(t, next.items[0].handedToMe)
-	p.leased(wished[0])
+	p.leased(wished[0], 1)
 	assert.Empty(t, p.wishes)
 }

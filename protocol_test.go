@@ -172,15 +172,27 @@ func (w *wire) callEverything(t *testing.T) {
 		require.NoError(t, err)
 		return l
 	}
+	own := seen
+	own.LesseeID = me.id
+	wanted := own
+	wanted.WantedBy = "w2"
+	wanted.WantedUntil = until.UnixNano()
+	leaseAsSeen := func(seen lease.LeaseItem) error {
+		_, err := s.LeaseAsSeen(ctx, seen, nil, me, until)
+		return err
+	}
 	calls := map[string]func() error{
 		"ListLeaseIDs":   func() error { _, err := s.ListLeaseIDsWithContext(ctx); return err },
 		"ScanLeaseItems": func() error { _, _, err := s.ScanLeaseItemsWithContext(ctx, "", 0); return err },
 		"Lease":          func() error { held(); return nil },
-		"LeaseAsSeen":    func() error { _, err := s.LeaseAsSeen(ctx, seen, nil, me, until); return err },
+		"LeaseAsSeen": func() error {
+			return errors.Join(leaseAsSeen(seen), leaseAsSeen(own), leaseAsSeen(wanted))
+		},
 		"RenewLease":     func() error { return s.RenewLeaseWithContext(ctx, held(), until) },
 		"RenewLeaseItem": func() error { _, err := s.RenewLeaseItem(ctx, held(), until, until); return err },
 		"ReleaseLease":   func() error { return s.ReleaseLeaseWithContext(ctx, held()) },
 		"WantLease":      func() error { return s.WantLease(ctx, seen, "w1", until) },
+		"WithdrawWish":   func() error { _, err := s.WithdrawWish(ctx, seen, "w2", until); return err },
 		"HandOverLease":  func() error { return s.HandOverLease(ctx, held(), until) },
 		"SaveAttributes": func() error {
 			l := held()

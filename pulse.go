@@ -10,16 +10,21 @@ type pulse struct {
 	pause   time.Duration // after a failure, at most: the next one is twice as long
 	least   time.Duration // the shortest pause
 	most    time.Duration // the longest
+
+	took       time.Duration // how long the last reply was waited for
+	tookBefore time.Duration // and the one before
+	waited     time.Duration // for how long the last try was to wait, if it failed
 }
 
-// newPulse is that of a lease that lasts so long. Its first renewal is due after first.
-func newPulse(now time.Time, first, every, duration time.Duration) pulse {
+// newPulse is that of a lease that lasts so long, and whose reply was waited for so long.
+// Its first renewal is due then.
+func newPulse(due time.Time, every, duration, took time.Duration) pulse {
 	p := pulse{
 		every: every,
 		least: max(10*time.Millisecond, duration/300),
 		most:  max(time.Second, duration/6),
 	}
-	return p.succeeded(now.Add(first - every))
+	return p.succeeded(due.Add(-every), took)
 }
 
 // next returns when to renew. random returns a duration from 0 up to its argument.
@@ -45,17 +50,32 @@ func (p pulse) latest(t term) time.Duration {
 	return min(twoThirds, max(periodBefore, floor))
 }
 
-// succeeded returns the pulse after a renewal that was begun then.
-func (p pulse) succeeded(begun time.Time) pulse {
+// patience returns for how long to wait for the reply to a renewal, when so much is left
+// of the lease: so that two more tries may follow. But where replies are slow that would
+// be in vain: it is half as much again as the last replies took, and no less than the
+// last try had.
+func (p pulse) patience(left time.Duration) time.Duration {
+	slowest := max(p.took, p.tookBefore)
+	asSlow := slowest / 2 * 3
+	return min(left, max(left/3, asSlow, p.waited))
+}
+
+// succeeded returns the pulse after a renewal that was begun then, and took so long.
+func (p pulse) succeeded(begun time.Time, took time.Duration) pulse {
 	p.begun = begun
 	p.failing = false
 	p.pause = p.least
+	p.tookBefore = p.took
+	p.took = took
+	p.waited = 0
 	return p
 }
 
-// failed returns the pulse after a renewal that failed, when so much is left of the lease.
-func (p pulse) failed(left time.Duration) pulse {
+// failed returns the pulse after a renewal that failed, for which it was to wait so long,
+// when so much is left of the lease.
+func (p pulse) failed(waited, left time.Duration) pulse {
 	p.failing = true
+	p.waited = waited
 	short := max(left/4, p.least)
 	p.pause = min(2*p.pause, p.most, short)
 	return p

@@ -14,13 +14,13 @@ func TestPulseRenewsAtIntervalsTheFirstTimeWhenItIsToldTo(t *testing.T) {
 		sec:      sec,
 		1:        1,
 	} {
-		p := newPulse(noon, first, 10*sec, thirty)
+		p := newPulse(noon.Add(first), 10*sec, thirty, 0)
 		assert.Equal(t, noon.Add(want), p.next(noon, is, fullJitter))
 	}
 	begun := noon.Add(10 * sec)
 	renewal := event{kind: renewed, at: begun, grant: grantUntil(40 * sec)}
 	is = is.after(renewal)
-	p := newPulse(noon, 10*sec, 10*sec, thirty).succeeded(begun)
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, 0).succeeded(begun, ms)
 	assert.Equal(t, noon.Add(20*sec), p.next(begun, is, fullJitter))
 }
 
@@ -68,24 +68,24 @@ func TestPulseOfAShortGrantIsUnhurried(t *testing.T) {
 func TestPulsesPausesGrowWithinBounds(t *testing.T) {
 	at := noon.Add(10 * sec)
 	is := termAt(held, notFreed)
-	p := newPulse(noon, 10*sec, 10*sec, thirty)
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, 0)
 	for _, want := range []time.Duration{
 		200 * ms, 400 * ms, 800 * ms, 1600 * ms,
 		3200 * ms, 5 * sec, 5 * sec,
 	} {
-		p = p.failed(time.Minute)
+		p = p.failed(0, time.Minute)
 		assert.Equal(t, at.Add(want/2), p.next(at, is, noJitter))
 		assert.Equal(t, at.Add(want), p.next(at, is, fullJitter))
 	}
-	fresh := p.succeeded(at).failed(time.Minute)
+	fresh := p.succeeded(at, ms).failed(0, time.Minute)
 	assert.Equal(t, at.Add(200*ms), fresh.next(at, is, fullJitter), "they grow anew")
 
-	p = p.failed(8 * sec)
+	p = p.failed(0, 8*sec)
 	assert.Equal(t, at.Add(2*sec), p.next(at, is, fullJitter), "a quarter of what is left")
-	p = p.failed(0)
+	p = p.failed(0, 0)
 	assert.Equal(t, at.Add(100*ms), p.next(at, is, fullJitter), "but no less than the least")
 
-	p = p.succeeded(at)
+	p = p.succeeded(at, ms)
 	is = is.extended(grantUntil(40*sec), at)
 	assert.Equal(t, noon.Add(20*sec), p.next(at, is, fullJitter))
 }
@@ -97,7 +97,7 @@ func TestPulsesPausesHaveBoundsByTheLeasesDuration(t *testing.T) {
 		6 * sec:     {least: 20 * ms, most: sec},
 		time.Minute: {least: 200 * ms, most: 10 * sec},
 	} {
-		p := newPulse(noon, sec, sec, duration)
+		p := newPulse(noon.Add(sec), sec, duration, 0)
 		assert.Equal(t, want.least, p.least, "%v", duration)
 		assert.Equal(t, want.most, p.most, "%v", duration)
 	}
@@ -108,10 +108,32 @@ func TestPulseCountsFromTheBeginOfTheLastRenewal(t *testing.T) {
 	begun := noon.Add(10 * sec)
 	answered := begun.Add(4 * sec)
 	is := termAt(held, notFreed).extended(grantUntil(40*sec), answered)
-	p := newPulse(noon, 10*sec, 10*sec, thirty)
-	assert.Equal(t, begun.Add(10*sec), p.succeeded(begun).next(answered, is, fullJitter))
-	failed := p.failed(time.Minute)
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, 0)
+	assert.Equal(t, begun.Add(10*sec), p.succeeded(begun, ms).next(answered, is, fullJitter))
+	failed := p.failed(0, time.Minute)
 	assert.Equal(t, answered.Add(200*ms), failed.next(answered, is, fullJitter))
+}
+
+func TestPulseLeavesTimeForTwoMoreTries(t *testing.T) {
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, ms)
+	assert.Equal(t, 6*sec, p.patience(18*sec))
+	assert.Zero(t, p.patience(0))
+}
+
+func TestPulseIsAsPatientAsTheLastRepliesWereSlow(t *testing.T) {
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, 4*sec)
+	assert.Equal(t, 6*sec, p.patience(12*sec), "half as much again")
+	assert.Equal(t, 5*sec, p.patience(5*sec), "but not longer than the lease")
+	p = p.succeeded(noon, ms)
+	assert.Equal(t, 6*sec, p.patience(12*sec), "of the last two")
+	p = p.succeeded(noon, ms)
+	assert.Equal(t, 4*sec, p.patience(12*sec))
+}
+
+func TestPulseIsNoLessPatientWithEachTry(t *testing.T) {
+	p := newPulse(noon.Add(10*sec), 10*sec, thirty, ms).failed(6*sec, 12*sec)
+	assert.Equal(t, 6*sec, p.patience(12*sec))
+	assert.Equal(t, 4*sec, p.succeeded(noon, ms).patience(12*sec))
 }
 
 // noJitter and fullJitter are the bounds of random durations.

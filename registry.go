@@ -28,7 +28,11 @@ func (s *LockStore) AddLeaseIDWithContext(
 	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
-	item, err := s.newRow(leaseID, attributes)
+	now, err := s.past(ctx)
+	if err != nil {
+		return err
+	}
+	item, err := s.newRow(leaseID, attributes, now)
 	if err != nil {
 		return err
 	}
@@ -52,10 +56,9 @@ func (s *LockStore) AddLeaseIDWithContext(
 	return fmt.Errorf("lease: %w: %q in table %q", LeaseIDExistsError, leaseID, s.table)
 }
 
-// newRow returns the row of an item that is registered.
-func (s *LockStore) newRow(leaseID string, given attributes) (attributes, error) {
+// newRow returns the row of an item that is registered now.
+func (s *LockStore) newRow(leaseID string, given attributes, now int64) (attributes, error) {
 	const mostToken = 1 << 53
-	now := s.clock.past()
 	item := attributes{
 		s.key:          text(leaseID),
 		untilAttribute: number(0),
@@ -91,7 +94,10 @@ func (s *LockStore) RemoveLeaseIDWithContext(ctx context.Context, leaseID string
 	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
 		return err
 	}
-	now := s.clock.past()
+	now, err := s.past(ctx)
+	if err != nil {
+		return err
+	}
 	got, err := s.remove(ctx, write{
 		leaseID:   leaseID,
 		condition: "attribute_not_exists(#key) OR attribute_not_exists(#until) OR #until < :now",
@@ -123,6 +129,7 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		condition: ownCondition,
 		values:    mine.own(asked),
 	})
+	mine.noteGiving(got)
 	if err != nil {
 		return err
 	}
@@ -131,6 +138,9 @@ func (s *LockStore) RemoveLeaseWithContext(ctx context.Context, lease *Lease) er
 		return nil
 	case overtaken:
 		return s.RemoveLeaseWithContext(ctx, lease)
+	}
+	if s.hadGiven(mine, got.row) {
+		return nil
 	}
 	return mine.lost(lease.LeaseID, got.row)
 }

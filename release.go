@@ -37,18 +37,21 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	}
 	end := t.freeAt().Round(0) // The row ends by the wall clock.
 	patience, verb := releasePatience(time.Until(end))
-	timed, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	handsOver := t.handsOver()
-	err := awaitError(timed, endless, func(ctx context.Context) error {
+	deed := "release"
+	if handsOver {
+		deed = "handover"
+	}
+	e := l.errand(deed, t.leaseID, t.lessee)
+	e.ends = end
+	err := askError(ctx, l, e, patience, func(ctx context.Context) error {
 		return l.free(ctx, t, is, handsOver)
 	})
 	t.owner.countWrite(ctx, err)
 	if says(ctx, err, LeaseLostError) {
 		return t.releaseRefused()
 	}
-	isAbandoned := err != nil && timed.Err() != nil
-	if isAbandoned || errors.Is(err, ReleaseUnsupportedError) {
+	if isAbandoned(ctx, err) || errors.Is(err, ReleaseUnsupportedError) {
 		return fmt.Errorf("lease: the lease of %q was not released, and %s at %v: %w",
 			t.leaseID, verb, end, err)
 	}
@@ -61,6 +64,12 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 		t.happen(event{kind: rowFreed})
 	}
 	return nil
+}
+
+// isAbandoned tells that an errand ended with that error as nobody waited any longer.
+func isAbandoned(ctx context.Context, err error) bool {
+	var unanswered *unansweredError
+	return err != nil && (ctx.Err() != nil || errors.As(err, &unanswered))
 }
 
 // releasePatience is how long a release may take of a row that ends by itself after that

@@ -20,6 +20,10 @@ func (r requested) LeaseDuration() time.Duration { return r.duration }
 // period is a third of the lease: the time from look to look, and from renewal to renewal.
 func (r requested) period() time.Duration { return max(r.duration/3, 1) }
 
+// shortestDuration is where a number without a unit is told from a duration: 30 is 30
+// nanoseconds.
+const shortestDuration = time.Millisecond
+
 // longestDuration keeps a lease's end between 1970 and 2262, where Unix nanoseconds
 // have 64 bits.
 const longestDuration = 100 * 365 * 24 * time.Hour
@@ -39,9 +43,12 @@ func checkRequest(request LeaseRequest) (requested, error) {
 }
 
 func checkDuration(duration time.Duration) error {
-	if duration > 0 && duration <= longestDuration {
-		return nil
+	if duration < shortestDuration {
+		return fmt.Errorf("lease: LeaseDuration is %v; want a millisecond or more", duration)
 	}
-	return fmt.Errorf("lease: LeaseDuration is %v; want more than 0, and at most 100 years: "+
-		"an end lies between 1970 and 2262", duration)
+	if duration > longestDuration {
+		return fmt.Errorf("lease: LeaseDuration is %v; want at most 100 years: "+
+			"an end lies between 1970 and 2262", duration)
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -38,20 +37,15 @@ func (s *LockStore) parse(leaseID string, given attributes) (row, error) {
 	until, err := parseUntil(given[untilAttribute])
 	token, tokenErr := parseToken(given[tokenAttribute])
 	holder, holderErr := parseHolder(given[holderAttribute])
-	wanted, wantedErr := parseUntil(given[wantedUntilAttribute])
-	if wantedErr != nil {
-		wanted = -1
-	}
+	wantedBy, wanted := parseWish(given[wantedByAttribute], given[wantedUntilAttribute])
 	r := row{attributes: given, LeaseItem: LeaseItem{
 		LeaseID:      leaseID,
 		LesseeID:     holder,
 		FencingToken: token,
 		LeaseUntil:   until,
+		WantedBy:     wantedBy,
 		WantedUntil:  wanted,
 	}}
-	if by := given[wantedByAttribute]; by != nil {
-		r.WantedBy = aws.StringValue(by.S)
-	}
 	if until > 0 {
 		least, _ := s.clock.correction()
 		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
@@ -77,12 +71,31 @@ func parseToken(token *value) (int64, error) {
 	if token == nil {
 		return 0, nil
 	}
-	n, err := strconv.ParseInt(aws.StringValue(token.N), 10, 64)
-	if err == nil && n >= 0 && n <= most {
-		return n, nil
+	f, err := parseNumber(token)
+	isWhole := err == nil && f.IsInt() // as 1.8E12 is
+	if isWhole {
+		n, accuracy := f.Int64()
+		isCount := accuracy == big.Exact && n >= 0 && n <= most
+		if isCount {
+			return n, nil
+		}
 	}
-	return n, fmt.Errorf("%s %q is no number that a count of tenures reaches",
+	return 0, fmt.Errorf("%s %q is no number that a count of tenures reaches",
 		tokenAttribute, aws.StringValue(token.N))
+}
+
+// parseWish reads a wish. What is there and makes no sense as one ends at -1.
+func parseWish(by, until *value) (wantedBy string, wantedUntil int64) {
+	if by != nil && by.S != nil {
+		wantedBy = *by.S
+	} else if until != nil {
+		return "", -1
+	}
+	wantedUntil, err := parseUntil(until)
+	if err != nil {
+		return wantedBy, -1
+	}
+	return wantedBy, wantedUntil
 }
 
 // parseUntil reads a number of DynamoDB's. What no clock reaches becomes the nearest
@@ -91,10 +104,16 @@ func parseUntil(until *value) (int64, error) {
 	if until == nil {
 		return 0, nil
 	}
-	f, _, err := big.ParseFloat(aws.StringValue(until.N), 10, 128, big.ToNegativeInf)
+	f, err := parseNumber(until)
 	if err != nil {
 		return 0, fmt.Errorf("%s %q is not a number", untilAttribute, aws.StringValue(until.N))
 	}
 	n, _ := f.Int64()
 	return n, nil
+}
+
+// parseNumber reads a number of DynamoDB's, of up to 38 digits.
+func parseNumber(number *value) (*big.Float, error) {
+	f, _, err := big.ParseFloat(aws.StringValue(number.N), 10, 128, big.ToNegativeInf)
+	return f, err
 }

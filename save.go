@@ -36,8 +36,7 @@ func (s *LockStore) SaveAttributes(
 	if err := s.checkSave(lease.LeaseID, mine, names); err != nil {
 		return err
 	}
-	now := s.clock.past()
-	if lease.isOver() || mine.isPast(now) {
+	if lease.isOver() {
 		return LeaseLostError
 	}
 	if len(names) == 0 {
@@ -52,15 +51,28 @@ func (s *LockStore) SaveAttributes(
 	return err
 }
 
-// isPast tells that the row's end is known, and past.
-func (h holder) isPast(now int64) bool {
-	return h.claim != unknownClaim && h.claim.furthestShown.Load() < now
+// checkEnd returns LeaseLostError if the row's end is known, and past.
+func (s *LockStore) checkEnd(ctx context.Context, mine holder) error {
+	if mine.claim == unknownClaim {
+		return nil
+	}
+	now, err := s.past(ctx)
+	if err != nil {
+		return err
+	}
+	if mine.claim.furthestShown.Load() < now {
+		return LeaseLostError
+	}
+	return nil
 }
 
 // save sends the write; again, if a later write of the same tenure has overtaken it.
 func (s *LockStore) save(
 	ctx context.Context, mine holder, leaseID string, given attributes, names []string,
 ) error {
+	if err := s.checkEnd(ctx, mine); err != nil {
+		return err
+	}
 	for {
 		end := mine.claim.furthestAsked.Load()
 		sets := []string{}
@@ -71,7 +83,13 @@ func (s *LockStore) save(
 			end = mine.claim.ask(mine.claim.furthestShown.Add(1))
 			sets = append(sets, "#until = :until")
 		}
-		w := write{leaseID: leaseID, condition: ownCondition, values: mine.own(end)}
+		w := write{
+			leaseID:   leaseID,
+			condition: ownCondition,
+			values:    mine.own(end),
+			holder:    mine.lessee,
+			token:     mine.token,
+		}
 		w.setAll(given, names, sets)
 		got, err := s.update(ctx, w)
 		if err != nil {

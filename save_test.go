@@ -136,12 +136,23 @@ func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
 		many[fmt.Sprintf("an attribute with a name of its own, number %d", i)] = num(int64(i))
 	}
 	require.NoError(t, fresh.SaveAttributes(t.Context(), l, many))
-	assert.Equal(t, 1, m.count())
+	assert.Equal(t, 1, m.count("Scan"), "it compares the time, and so learns it first")
+	assert.Equal(t, 2, m.count())
 	for name := range many {
 		many[name] = nil
 	}
 	require.NoError(t, fresh.SaveAttributes(t.Context(), l, many))
 	assert.Len(t, f.get("a"), 4)
+}
+
+func TestSaveAttributesOnAHostThatIsFastLearnsTheTimeFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	l, err := f.Lease("a", for30s("w"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	fast := f.through(dated(5 * time.Minute))
+	require.NoError(t, fast.SaveAttributes(t.Context(), l, row{"x": num(1)}))
+	assert.Equal(t, num(1), f.get("a")["x"])
 }
 
 func TestSaveAttributesOnAStoreOfTwoMethodsIsUnsupported(t *testing.T) {
@@ -389,4 +400,20 @@ func TestSaveAttributesLeavesTheAttributesToTheCaller(t *testing.T) {
 		assert.Equal(t, num(1), rowOf(t, store, "a")["x"])
 		assert.NotContains(t, rowOf(t, store, "a"), "y")
 	})
+}
+
+// Work that has been told so by a save must not go on for a moment.
+func TestSaveAttributesThatShowsTheLossHasEndedTheWorksContext(t *testing.T) {
+	t.Parallel()
+	for range 300 {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		_ = locker.Hold(t.Context(), for30s("w"), func(ctx context.Context, l *lease.Lease) error {
+			store.Steal("a", "other", time.Minute)
+			err := locker.SaveAttributes(ctx, l, row{"x": num(1)})
+			assert.True(t, err == lease.LeaseLostError)
+			assert.True(t, errors.Is(context.Cause(ctx), lease.LeaseLostError), "%v", context.Cause(ctx))
+			return nil
+		})
+	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
@@ -47,6 +49,10 @@ type write struct {
 	update    string
 	values    attributes
 	names     map[string]*string // placeholders of more names than the library's own; may be nil
+
+	// The reply to a write of a tenure that begins or goes on must show whose it is.
+	holder string // "": anybody's
+	token  int64  // 0: any
 }
 
 // names are the placeholders of attribute names in an expression: a key may have any name.
@@ -87,18 +93,48 @@ func (s *LockStore) update(ctx context.Context, w write) (reply, error) {
 	if err != nil || got.verdict == refused {
 		return got, err
 	}
+	if id, _ := s.keyOf(out.Attributes); id != w.leaseID {
+		return reply{}, s.showsNothing(ctx, req, w.leaseID)
+	}
 	got.row, err = s.parse(w.leaseID, out.Attributes)
-	return got, err
+	if err != nil {
+		return got, err
+	}
+	if !w.isShownBy(got.row) {
+		return reply{}, s.showsNothing(ctx, req, w.leaseID)
+	}
+	return got, nil
+}
+
+// isShownBy tells that a row may be what the write has left.
+func (w write) isShownBy(r row) bool {
+	if w.holder != "" && w.holder != r.LesseeID {
+		return false
+	}
+	return w.token == 0 || w.token == r.FencingToken
+}
+
+// showsNothing is the error of a success that doesn't show what was asked for. It isn't
+// DynamoDB's, or was cut short: nothing is known of what was done, and another try may
+// show it.
+func (s *LockStore) showsNothing(
+	ctx context.Context, req *request.Request, leaseID string,
+) error {
+	const text = "the reply doesn't show what was asked for"
+	err := awserr.New(request.ErrCodeSerialization, text, io.ErrUnexpectedEOF)
+	return s.named(ctx, err, req.Operation.Name, leaseID)
 }
 
 // send sends a request. A failed condition is no error, but a refusal. It logs other
 // errors, but for those that EnsureTable expects.
 func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID string) (reply, error) {
 	req.SetContext(ctx)
-	err := req.Send()
-	if isAnswered := req.HTTPResponse != nil && req.HTTPResponse.StatusCode != 0; isAnswered {
-		s.clock.observe(req.AttemptTime, time.Now(), req.HTTPResponse.Header.Get("Date"))
+	tries := triesOf(ctx)
+	if tries != nil {
+		req.Handlers.CompleteAttempt.PushBack(func(r *request.Request) { tries.failed(r.Error) })
 	}
+	err := req.Send()
+	s.hear(req, time.Now(), err)
 	if err == nil {
 		return reply{verdict: applied}, nil
 	}
@@ -110,21 +146,61 @@ func (s *LockStore) send(ctx context.Context, req *request.Request, leaseID stri
 	return reply{}, s.named(ctx, err, req.Operation.Name, leaseID)
 }
 
-// named names the request in its error, and logs it, unless the caller knows what to do.
+// hear has the clock learn of a reply. What has no request ID of DynamoDB's isn't its own: a
+// proxy's 503 has the Date of another clock. A success is from what imitates DynamoDB, and
+// tells no time: this host's clock stands.
+func (s *LockStore) hear(req *request.Request, received time.Time, err error) {
+	got := req.HTTPResponse
+	if got == nil {
+		return
+	}
+	isDynamoDBs := got.Header.Get("X-Amzn-Requestid") != ""
+	if isDynamoDBs {
+		s.clock.observe(req.AttemptTime, received, got.Header.Get("Date"))
+		return
+	}
+	if err == nil {
+		s.clock.observe(req.AttemptTime, received, "")
+	}
+}
+
+// named names the request in its error, and logs it, unless the caller knows what to do, or
+// is a Locker, which does so.
 func (s *LockStore) named(ctx context.Context, err error, operation, leaseID string) error {
 	code := errorCode(err)
-	text := fmt.Sprintf("lease: %s of %q in table %q with the hash key %q", operation, leaseID, s.table, s.key)
+	text := s.nameOf(operation, leaseID) + fmt.Sprintf(" with the hash key %q", s.key)
 	if code == request.CanceledErrorCode && ctx.Err() != nil {
 		return newRequestError(text+" was given up", false, err, contextError(ctx))
 	}
 	isMissing := code == dynamodb.ErrCodeResourceNotFoundException
-	isExpected := isMissing && operation == "DescribeTable"
-	if isExpected || code == dynamodb.ErrCodeResourceInUseException {
+	if isExpected(operation, code) {
 		return err
 	}
 	if isMissing {
-		text = fmt.Sprintf("lease: table %q does not exist", s.table)
+		text = fmt.Sprintf("%s: table %q does not exist", s.nameOf(operation, leaseID), s.table)
 	}
-	logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
-	return newRequestError(text, true, err)
+	isLockers := triesOf(ctx) != nil
+	if !isLockers {
+		logFailure(err, "operation", operation, "table", s.table, "lease_id", leaseID)
+	}
+	return newRequestError(text, !isLockers, err)
+}
+
+// isExpected tells of an error that EnsureTable expects.
+func isExpected(operation, code string) bool {
+	switch operation {
+	case "DescribeTable":
+		return code == dynamodb.ErrCodeResourceNotFoundException
+	case "CreateTable":
+		return code == dynamodb.ErrCodeResourceInUseException
+	}
+	return false
+}
+
+// nameOf is a request in words.
+func (s *LockStore) nameOf(operation, leaseID string) string {
+	if leaseID == "" {
+		return fmt.Sprintf("lease: %s of table %q", operation, s.table)
+	}
+	return fmt.Sprintf("lease: %s of %q in table %q", operation, leaseID, s.table)
 }

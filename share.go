@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -19,18 +17,24 @@ const atOnce = time.Nanosecond
 // HoldShare keeps this worker at its fair share of all lease items, at most `most` at
 // once (0: no limit), and runs work for each in a goroutine of its own, until ctx is
 // done. What it is short of it wishes for, and who has more hands it over. Call it once
-// for a LesseeID.
+// for a LesseeID, which no other process may have.
 //
-// It looks every third of the lease's duration, more often while items move, less in
-// fleets of over 100. On a store of two methods it takes what is free. work must stop
-// when its context is done: see [Locker.Hold]. An item whose work returns unasked is
-// released, and rests here for a third of the lease's duration, or after errors with
-// backoff up to 5 minutes (or that third); that is logged, as are errors of the store,
-// which are waited out.
+// It looks every third of the lease's duration, 30 seconds at most; more often while items
+// move, less in fleets of over 100. On a store of two methods it takes what is free. work
+// must stop when its context is done: see [Locker.Hold]. An item whose work returns unasked
+// is released, and rests here for as long as from look to look, or after errors with backoff
+// up to 5 minutes; that is logged, as are errors of the store, which are waited out.
 //
 // HoldShare blocks until all works have returned, for however long that takes, and their
-// items are released, in 10 seconds at most. It returns the cause of ctx, wrapped if items stay leased; or at
-// once what is wrong with an argument, or with the store until the first look succeeds.
+// items are released, in 10 seconds at most. Meanwhile its wishes are withdrawn, and what
+// was reserved for it is released. It returns
+//   - the cause of ctx, wrapped if items stay leased or reserved, or may: the error says
+//     how many, and until when;
+//   - at once what is wrong with an argument, or with the store until the first look
+//     succeeds;
+//   - an error that wraps [LesseeIDInUseError], once it finds that another process leases
+//     items under its name.
+//
 // A panic goes through it.
 func (l *Locker) HoldShare(
 	ctx context.Context, request LeaseRequest, most int,
@@ -56,10 +60,13 @@ func (l *Locker) HoldShare(
 		work:    work,
 		plan:    newPlanner(r, most, random),
 		timer:   time.NewTimer(atOnce),
+		works:   make(map[string]*tenure),
 		answers: make(chan sent),
 		ended:   make(chan workRun),
 	}
 	defer s.timer.Stop()
+	s.lasting, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	defer s.giveUp()
 	defer s.drain(ctx)
 	return s.run(ctx)
 }
@@ -75,17 +82,19 @@ type share struct {
 	plan    *planner
 
 	timer   *time.Timer         // it is time to look
-	running int                 // how many works have not ended
+	works   map[string]*tenure  // those of the works that have not ended, by their items
+	awaited int                 // how many requests have not been answered
+	lasting context.Context     // of leases: done when the share no longer waits for them
+	giveUp  context.CancelFunc  // ends it
 	looking <-chan result[page] // the look that is under way; nil if none is
 	sending <-chan result[bool] // the step that is under way: did the store answer?
-	answers chan sent           // a request of the step has ended
+	answers chan sent           // a request of a step has ended
 	ended   chan workRun        // a work has ended
 
-	hasLooked bool      // a look has succeeded
-	failure   error     // what ends the share, whatever ctx says
-	panicked  any       // what one of the caller's functions panicked with
-	stay      int       // how many items could not be released
-	stayUntil time.Time // until when they stay leased
+	hasLooked bool  // a look has succeeded
+	hasLeft   bool  // the last step has begun
+	failure   error // what ends the share, whatever ctx says
+	panicked  any   // what one of the caller's functions panicked with
 }
 
 // run is the loop. It ends when ctx is done, and nothing is under way.
@@ -105,7 +114,7 @@ func (s *share) run(ctx context.Context) error {
 			s.guard(func() { s.workEnded(ctx, end) })
 		case <-done:
 			done = nil
-			s.timer.Stop()
+			s.stop(ctx)
 		}
 	}
 	return s.result(ctx)
@@ -116,6 +125,7 @@ func (s *share) run(ctx context.Context) error {
 // work finds its context done, as only hold releases it.
 func (s *share) drain(ctx context.Context) {
 	s.cancel()
+	s.giveUp()
 	for s.isBusy() {
 		select {
 		case <-s.looking:
@@ -123,34 +133,20 @@ func (s *share) drain(ctx context.Context) {
 		case <-s.sending:
 			s.sending = nil
 		case a := <-s.answers:
+			s.awaited--
 			if a.value != nil {
 				s.startWork(ctx, a.candidate, a.value)
 			}
-		case <-s.ended:
-			s.running--
+		case end := <-s.ended:
+			delete(s.works, end.LeaseID)
 		}
 	}
-}
-
-// result is what HoldShare returns, or panics with.
-func (s *share) result(ctx context.Context) error {
-	if s.panicked != nil {
-		panic(s.panicked)
-	}
-	if s.failure != nil {
-		return s.failure
-	}
-	if s.stay > 0 {
-		return fmt.Errorf("lease: %d items of %q stay leased until %v: %w",
-			s.stay, s.request.lessee, s.stayUntil.Round(0), contextError(ctx))
-	}
-	return context.Cause(ctx)
 }
 
 // isBusy tells that works or requests are under way.
 func (s *share) isBusy() bool {
 	isSending := s.looking != nil || s.sending != nil
-	return isSending || s.running > 0
+	return isSending || s.awaited+len(s.works) > 0
 }
 
 // guard has a panic end the share, when all works have returned.
@@ -196,7 +192,9 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 	}
 	if err == nil {
 		s.hasLooked = true
-		s.do(ctx, s.plan.looked(time.Now(), seen, s.isUsed))
+		first, own := s.plan.looked(time.Now(), seen, s.isUsed)
+		s.heed(own)
+		s.do(ctx, first)
 		return
 	}
 	if !s.hasLooked && !transient(err) {
@@ -205,7 +203,6 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 		return
 	}
 	s.setTimer(s.plan.lookFailed(time.Now()))
-	logFailure(err, "lessee_id", s.request.lessee)
 }
 
 func (s *share) isUsed(leaseID string) bool {
@@ -214,111 +211,6 @@ func (s *share) isUsed(leaseID string) bool {
 
 func (s *share) setTimer(then time.Time) {
 	s.timer.Reset(max(minWaitPeriod, time.Until(then)))
-}
-
-// do begins a step.
-func (s *share) do(ctx context.Context, next step) {
-	switch next.kind {
-	case lookAgain:
-		s.setTimer(next.look)
-	case leaseItems:
-		s.send(next, func(c candidate) (*Lease, error) { return s.leaseFor(ctx, c) })
-	case makeWishes:
-		s.send(next, func(c candidate) (*Lease, error) { return nil, s.wishFor(ctx, c) })
-	}
-}
-
-// stepped goes on after a step, all of whose answers have been heard.
-func (s *share) stepped(ctx context.Context, end result[bool]) {
-	s.sending = nil
-	isAnswered, _ := end.returned()
-	if ctx.Err() == nil {
-		s.do(ctx, s.plan.next(time.Now(), isAnswered))
-	}
-}
-
-// send sends a request for each item of a step, 16 at a time, until all of a
-// wave have failed.
-func (s *share) send(now step, request func(c candidate) (*Lease, error)) {
-	const width = 16
-	s.sending = async(func() (isAnswered bool, err error) {
-		for wave := range slices.Chunk(now.items, width) {
-			if !s.sendWave(now.kind, wave, request) {
-				return false, nil
-			}
-		}
-		return true, nil
-	})
-}
-
-// sendWave sends requests side by side, and tells whether the store has answered one.
-func (s *share) sendWave(
-	kind stepKind, wave []candidate, request func(c candidate) (*Lease, error),
-) bool {
-	var all sync.WaitGroup
-	all.Add(len(wave))
-	isAnswered := make([]bool, len(wave))
-	for i, c := range wave {
-		call := func() (*Lease, error) { return request(c) }
-		start(call, func(r result[*Lease]) {
-			defer all.Done()
-			isAnswered[i] = r.err == nil || errors.Is(r.err, LeaseNotObtainedError)
-			s.answers <- sent{kind: kind, candidate: c, result: r}
-		})
-	}
-	all.Wait()
-	return slices.Contains(isAnswered, true)
-}
-
-// leaseFor tries to lease an item. What was written isn't left behind when ctx is done
-// meanwhile.
-func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
-	if ctx.Err() != nil {
-		return nil, LeaseNotObtainedError // nothing to log
-	}
-	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout(s.request.duration))
-	defer cancel()
-	a := attempt{seen: c.LeaseItem, unseen: c.unseen, request: s.request, purpose: forWork}
-	if c.handedToMe {
-		a.predecessor = madeUpPredecessor(c.LeaseItem, s.request)
-	}
-	return s.locker.lease(lasting, a)
-}
-
-// wishFor asks the holder of an item for it.
-func (s *share) wishFor(ctx context.Context, c candidate) error {
-	until := wishUntil(time.Now(), c.LeaseItem, s.request.duration)
-	timeout := s.locker.store.patience(requestTimeout(s.request.duration))
-	err := awaitError(ctx, timeout, func(ctx context.Context) error {
-		return s.locker.store.WantLease(ctx, c.LeaseItem, s.request.lessee, until)
-	})
-	s.locker.countWrite(ctx, err)
-	return err
-}
-
-// sent is what came of one request.
-type sent struct {
-	kind stepKind // leaseItems or makeWishes
-	candidate
-	result[*Lease]
-}
-
-// heard notes what came of a request, and begins the work on an item that was leased.
-func (s *share) heard(ctx context.Context, a sent) {
-	isLeased := a.kind == leaseItems && a.err == nil && a.panicked == nil
-	hasFailed := a.kind == leaseItems && a.err != nil && !errors.Is(a.err, LeaseNotObtainedError)
-	if isLeased {
-		s.plan.leased(a.LeaseID)
-		s.startWork(ctx, a.candidate, a.value)
-	}
-	if hasFailed {
-		s.plan.failed(time.Now(), a.LeaseID)
-	}
-	if a.kind == makeWishes {
-		s.plan.wished(a.LeaseItem)
-	}
-	_, err := a.returned()
-	logFailure(err, "lessee_id", s.request.lessee, "lease_id", a.LeaseID)
 }
 
 // workRun is the work on one item.
@@ -332,7 +224,7 @@ type workRun struct {
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 	t := lease.tenure // whatever work does to its lease
 	began := time.Now()
-	s.running++
+	s.works[c.LeaseID] = t
 	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
 	hold := func() (nothing, error) {
 		return nothing{}, s.locker.hold(ctx, lease, first, s.work)
@@ -345,7 +237,7 @@ func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 
 // workEnded notes how the work on an item has ended.
 func (s *share) workEnded(ctx context.Context, w workRun) {
-	s.running--
+	delete(s.works, w.LeaseID)
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
@@ -356,6 +248,8 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		wished:    w.wished,
 		failed:    err != nil,
 		lost:      is.isGone(err != nil),
+		freed:     w.tenure.isSettled(),
+		rowEnd:    w.tenure.freeAt(),
 	}
 	rest := s.plan.workEnded(now, end)
 	if w.end.panicked != nil {
@@ -365,7 +259,6 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		s.logLoss(w, is)
 		return
 	}
-	s.noteStay(ctx, w.tenure)
 	isAsExpected := end.toldToEnd && isEnd(ctx, err)
 	if !isAsExpected {
 		logError("Work Ended", "lessee_id", s.request.lessee, "lease_id", w.LeaseID,
@@ -390,18 +283,5 @@ func isEnd(ctx context.Context, err error) bool {
 func (s *share) logLoss(w workRun, is term) {
 	if is.phase == expired || w.unseen {
 		logError("Lease Lost", "lessee_id", s.request.lessee, "lease_id", w.LeaseID, "error", w.end.err)
-	}
-}
-
-// noteStay notes an item that could not be released when the share ends.
-func (s *share) noteStay(ctx context.Context, t *tenure) {
-	is := t.state()
-	isSettled := is.discarded || is.fate != notFreed
-	if ctx.Err() == nil || isSettled {
-		return
-	}
-	if end := t.freeAt(); end.After(time.Now()) {
-		s.stay++
-		s.stayUntil = later(s.stayUntil, end)
 	}
 }

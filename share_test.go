@@ -46,6 +46,7 @@ func TestHoldShareRefusesWhatNoWaitingMakesGood(t *testing.T) {
 		"LeaseRequest is nil":     func() error { return good.HoldShare(ctx, nil, 0, work) },
 		"LesseeID is empty":       func() error { return good.HoldShare(ctx, for30s(""), 0, work) },
 		"LeaseDuration is 0s":     func() error { return good.HoldShare(ctx, worker{"w1", 0}, 0, work) },
+		"LeaseDuration is 30ns":   func() error { return good.HoldShare(ctx, worker{"w1", 30}, 0, work) },
 		"no store":                func() error { return of(nil).HoldShare(ctx, w1, 0, work) },
 		"NewLocker":               func() error { return (&lease.Locker{}).HoldShare(ctx, w1, 0, work) },
 		`hash key "other"`:        func() error { return of(misfit.LockStore).HoldShare(ctx, w1, 0, work) },
@@ -262,7 +263,7 @@ func TestHoldShareAsksAStoreThatFailsRarely(t *testing.T) {
 		stop := sharing(lease.NewLocker(calls), for30s("w"), 10, untilDone)
 		time.Sleep(time.Minute)
 		assert.LessOrEqual(t, s.Counts().Leases, 250, "30 a look")
-		assert.True(t, stop() == context.Canceled)
+		assert.ErrorIs(t, stop(), context.Canceled) // wrapped, as any of the leases may have been written
 	})
 }
 
@@ -484,7 +485,7 @@ func TestHoldShareReleasesWhatIsLeasedWhenItEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := delayed(leasetest.NewStore("a"))
-		store.leased = func() { time.Sleep(2 * time.Second) }
+		store.applied = func(context.Context, lease.LeaseItem) { time.Sleep(2 * time.Second) }
 		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
 		time.Sleep(time.Second)
 		require.Equal(t, "w", store.to.Holder("a"))
@@ -509,7 +510,7 @@ func wishing(t *testing.T, want func(ctx context.Context) error) (*lease.Locker,
 	}
 }
 
-func TestHoldShareReturnsAtOnceWhenAWishHangs(t *testing.T) {
+func TestHoldShareWaitsForAWishThatHangsAsForAnyRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, stop := wishing(t, func(ctx context.Context) error {
@@ -518,7 +519,7 @@ func TestHoldShareReturnsAtOnceWhenAWishHangs(t *testing.T) {
 		})
 		start := time.Now()
 		assert.True(t, stop() == context.Canceled)
-		assert.Zero(t, time.Since(start))
+		assert.LessOrEqual(t, time.Since(start), 5*time.Second)
 	})
 }
 
@@ -526,10 +527,10 @@ func TestHoldShareCountsAndLogsWishesThatFail(t *testing.T) {
 	logger := record(t)
 	synctest.Test(t, func(t *testing.T) {
 		w2, stop := wishing(t, func(context.Context) error { return throttled })
-		assert.EqualValues(t, 2, w2.Stats().FailedWrites)
+		assert.EqualValues(t, 1, w2.Stats().FailedWrites)
 		assert.True(t, stop() == context.Canceled)
 	})
-	assert.Len(t, logger.named("AWS Error"), 2)
+	assert.Len(t, logger.named("AWS Error"), 1)
 }
 
 // What was handed over was leased by no namesake: when it is released, it is free.

@@ -37,6 +37,9 @@ type LockerStats struct {
 	// RacesLost counts items that were another's, or gone, when it wanted to lease
 	// them; not on a store of two methods.
 	RacesLost int64
+	// Namesakes counts shares that have met another process of their name, see
+	// [LesseeIDInUseError].
+	Namesakes int64
 	// Looks counts scans: one for each MB of the table that an ObtainLease, a wait or a
 	// share looks at.
 	Looks int64

@@ -29,6 +29,9 @@ type fullStore interface {
 	RenewLeaseItem(ctx context.Context, lease *Lease, until, wanted time.Time) (LeaseItem, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	WithdrawWish(
+		ctx context.Context, seen LeaseItem, wantedBy string, until time.Time,
+	) (LeaseItem, error)
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
@@ -41,6 +44,9 @@ type store interface {
 	) (*Lease, error)
 	ReleaseLeaseWithContext(ctx context.Context, lease *Lease) error
 	WantLease(ctx context.Context, seen LeaseItem, wantedBy string, until time.Time) error
+	WithdrawWish(
+		ctx context.Context, seen LeaseItem, wantedBy string, until time.Time,
+	) (LeaseItem, error)
 	HandOverLease(ctx context.Context, lease *Lease, until time.Time) error
 	SaveAttributes(ctx context.Context, lease *Lease, attributes attributes) error
 
@@ -74,31 +80,10 @@ func storeOf(s lockerStore) (store, error) {
 	if isNil(s) {
 		return nil, setupf("lease: the Locker's store is a nil %T", s)
 	}
-	if full, isFull := s.(fullStore); isFull && !embedsStore(reflect.TypeOf(s)) {
+	if full, isFull := s.(fullStore); isFull && isOfOneType(reflect.TypeOf(s)) {
 		return wholeStore{full}, nil
 	}
 	return &adapter{two: s}, nil
-}
-
-// embedsStore tells that a type may have its methods from a store that it embeds.
-func embedsStore(t reflect.Type) bool {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return false
-	}
-	full := reflect.TypeFor[fullStore]()
-	for i := range t.NumField() {
-		field := t.Field(i)
-		if !field.Anonymous {
-			continue
-		}
-		if field.Type.Implements(full) || reflect.PointerTo(field.Type).Implements(full) {
-			return true
-		}
-	}
-	return false
 }
 
 // wholeStore is a store that is used in full.

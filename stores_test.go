@@ -159,6 +159,12 @@ func (s *scanScript) RenewLeaseItem(context.Context, *lease.Lease, time.Time, ti
 
 func (s *scanScript) WantLease(context.Context, lease.LeaseItem, string, time.Time) error { return nil }
 
+func (s *scanScript) WithdrawWish(
+	_ context.Context, seen lease.LeaseItem, _ string, _ time.Time,
+) (lease.LeaseItem, error) {
+	return seen, nil
+}
+
 func (s *scanScript) HandOverLease(context.Context, *lease.Lease, time.Time) error { return nil }
 
 func (s *scanScript) SaveAttributes(context.Context, *lease.Lease, map[string]*dynamodb.AttributeValue) error {
@@ -201,19 +207,21 @@ func item(id, lessee string, ends time.Duration) lease.LeaseItem {
 // NewLocker is to take it whole.
 type hooked struct {
 	to      *leasetest.Store
-	hook    func(ctx context.Context, seen lease.LeaseItem) error
-	renewed func(l *lease.Lease)            // nil for nothing
-	leased  func()                          // after a lease; nil for nothing
-	want    func(ctx context.Context) error // before a wish; nil for nothing
-	save    func()                          // before a save, which its context doesn't end; nil for nothing
+	hook    func(ctx context.Context, seen lease.LeaseItem) error // nil for nothing
+	applied func(ctx context.Context, seen lease.LeaseItem)       // the same, after the write
+	want    func(ctx context.Context) error                       // before a wish; nil for nothing
+	renewed func(l *lease.Lease)                                  // nil for nothing
+	save    func()                                                // before a save, which its context doesn't end; nil for nothing
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
-	if err := s.hook(ctx, seen); err != nil {
-		return nil, err
+	if s.hook != nil {
+		if err := s.hook(ctx, seen); err != nil {
+			return nil, err
+		}
 	}
-	if s.leased != nil {
-		defer s.leased()
+	if s.applied != nil {
+		defer s.applied(ctx, seen)
 	}
 	return s.to.LeaseAsSeen(ctx, seen, older, r, until)
 }
@@ -250,6 +258,12 @@ func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string,
 		}
 	}
 	return s.to.WantLease(ctx, seen, by, until)
+}
+
+func (s *hooked) WithdrawWish(
+	ctx context.Context, seen lease.LeaseItem, by string, until time.Time,
+) (lease.LeaseItem, error) {
+	return s.to.WithdrawWish(ctx, seen, by, until)
 }
 
 func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
@@ -351,4 +365,10 @@ func delayed(s *leasetest.Store) *hooked {
 func wish(t *testing.T, s *leasetest.Store, id, by string, until time.Duration) {
 	t.Helper()
 	require.NoError(t, s.WantLease(t.Context(), asSeen(t, s, id), by, time.Now().Add(until)))
+}
+
+// answeredLate is a store in memory that applies leases at once, and answers so much later,
+// whatever becomes of the context.
+func answeredLate(s *leasetest.Store, late time.Duration) *hooked {
+	return &hooked{to: s, applied: func(context.Context, lease.LeaseItem) { time.Sleep(late) }}
 }

@@ -43,6 +43,9 @@ func (s *LockStore) EnsureTableWithContext(ctx context.Context) error {
 func (s *LockStore) describeTable(ctx context.Context) (*dynamodb.TableDescription, error) {
 	req, out := s.DescribeTableRequest(&dynamodb.DescribeTableInput{TableName: &s.table})
 	_, err := s.send(ctx, req, "")
+	if err == nil && out.Table == nil {
+		err = s.showsNothing(ctx, req, "")
+	}
 	return out.Table, err
 }
 
@@ -118,7 +121,7 @@ func (s *LockStore) isOdd(page *dynamodb.ScanOutput) bool {
 // checkDescription asks without a word to the log: the permission may be missing.
 func (s *LockStore) checkDescription(ctx context.Context, isOdd bool) error {
 	out, err := s.DescribeTableWithContext(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
-	if err == nil {
+	if err == nil && out.Table != nil {
 		return s.checkTable(out.Table)
 	}
 	if isOdd {

@@ -14,13 +14,16 @@ type tenure struct {
 	owner      *Locker
 	request    requested
 	purpose    purpose
-	attributes attributes // as they were when it was obtained
-	firstToken int64      // with which it began
+	attributes attributes    // as they were when it was obtained
+	firstToken int64         // with which it began
+	begun      time.Time     // when its lease was asked for
+	took       time.Duration // how long that lease's reply was waited for
 
 	ctx        context.Context // done when the tenure is over
 	cancel     context.CancelCauseFunc
 	work       context.Context // done when ctx is, or when the item is wanted
 	cancelWork context.CancelCauseFunc
+	endWork    context.CancelCauseFunc // of Hold's work; nil without one. The owner's mutex guards it
 
 	current atomic.Pointer[tenureState] // written with the owner's mutex held
 }
@@ -87,7 +90,27 @@ func (t *tenure) apply(e event, granted *Lease) (was, is term) {
 	} else if after.phase == wanted {
 		t.cancelWork(LeaseWantedError)
 	}
+	t.tellWork()
 	return before.term, after.term
+}
+
+// workContext returns the context of the work that Hold runs: it is done with ctx, and at
+// once when t.work is, so that no caller is told of the end before work is. A tenure has
+// one.
+func (t *tenure) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	both, cancel := context.WithCancelCause(ctx)
+	t.owner.mu.Lock()
+	defer t.owner.mu.Unlock()
+	t.endWork = cancel
+	t.tellWork()
+	return both, func() { cancel(nil) }
+}
+
+// tellWork ends the work's context if t.work is done. The owner's mutex is held.
+func (t *tenure) tellWork() {
+	if t.endWork != nil && t.work.Err() != nil {
+		t.endWork(context.Cause(t.work))
+	}
 }
 
 // log tells of a transition, after the owner's mutex was given back: the logger is the
@@ -107,8 +130,18 @@ func (t *tenure) log(e event, was, is term) {
 	case freed:
 		logInfo("Released Lease", who...)
 	case handedOver:
-		logInfo("Handed Over Lease", who...)
+		logHandover(is.wish.by, who)
 	}
+}
+
+// logHandover tells that an item was given away as it was wanted: by nobody in particular,
+// if an operator wanted it freed.
+func logHandover(wantedBy string, who []any) {
+	if wantedBy == "" {
+		logInfo("Released Lease", who...)
+		return
+	}
+	logInfo("Handed Over Lease", append(who, "wanted_by", wantedBy)...)
 }
 
 // check ends the tenure if its time is up, and returns it as it is then.
@@ -139,6 +172,12 @@ func (t *tenure) tick() {
 	nap := max(margin(is.duration)/2, time.Millisecond)
 	left := max(is.left(time.Now()), 1)
 	time.AfterFunc(min(left, nap, time.Second), t.tick)
+}
+
+// isSettled tells that what becomes of the row is known, or its holder's business.
+func (t *tenure) isSettled() bool {
+	is := t.state()
+	return is.discarded || is.fate != notFreed
 }
 
 // handsOver tells that the item is to be handed over when it is released: its work was

@@ -120,7 +120,7 @@ func TestTenureWhoseTimeIsUpIsNotRenewed(t *testing.T) {
 				now.end = time.Now().Add(time.Millisecond)
 				tenure.current.Store(&now)
 			})
-			err := l.heartbeat(t.Context(), tenure, 3*time.Second, 3*time.Second)
+			err := l.heartbeat(t.Context(), tenure, time.Now().Add(3*time.Second), 3*time.Second)
 			assert.Equal(t, LeaseLostError, err)
 			assert.Zero(t, store.leased)
 		})

@@ -68,11 +68,13 @@ func (l *Locker) usage(h holding) usage {
 	return l.tenures.usage(h)
 }
 
-// obtained begins a tenure of a lease that was asked for until then.
-func (l *Locker) obtained(granted *Lease, a attempt, asked time.Time) *tenure {
+// obtained begins a tenure of a lease that was asked for at that time.
+func (l *Locker) obtained(granted *Lease, a attempt, begun time.Time) *tenure {
 	l.mu.Lock()
 	l.stats.Obtained++
-	t := l.beginTenure(granted, a.request, a.purpose, asked)
+	t := l.beginTenure(granted, a.request, a.purpose, begun.Add(a.request.duration))
+	t.begun = begun
+	t.took = time.Since(begun)
 	l.mu.Unlock()
 	t.tick()
 	return t
@@ -96,6 +98,7 @@ func (l *Locker) beginTenure(
 		purpose:    purpose,
 		attributes: maps.Clone(granted.AttributeValues),
 		firstToken: g.token,
+		begun:      time.Now(),
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.cancelWork = context.WithCancelCause(t.ctx)

@@ -218,10 +218,6 @@ func (t term) cause() error {
 // period is a third of the lease: the usual time from one renewal to the next.
 func (t term) period() time.Duration { return t.duration / 3 }
 
-// renewalTimeout is for how long to wait for the reply to a renewal: so that two more tries
-// may follow.
-func (t term) renewalTimeout(now time.Time) time.Duration { return t.left(now) / 3 }
-
 // renewedUntil returns which end a renewal asks for. A shorter duration than before
 // doesn't move the row's end back: others rely on it, where renewing is leasing anew.
 func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {
@@ -229,11 +225,10 @@ func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {
 }
 
 // prolonged returns until when somebody's wish is to count while the holder's work
-// takes its time to return, so that it doesn't ask elsewhere too. It is zero when that
-// has taken too long, or when nobody in particular wants the item.
+// takes its time to return, so that it doesn't ask elsewhere too. It is zero when nobody
+// in particular wants the item.
 func (t term) prolonged(now time.Time) time.Time {
-	patience := max(10*t.period(), 3*time.Minute)
-	if t.wish.by == "" || now.Sub(t.wish.since) >= patience {
+	if t.wish.by == "" {
 		return time.Time{}
 	}
 	return later(t.wish.until, now.Add(wishDuration(t.duration)))
@@ -242,11 +237,13 @@ func (t term) prolonged(now time.Time) time.Time {
 // reservedUntil returns for how long to keep an item that is handed over: as long as
 // the wish lasts, within bounds. When it comes to that, the wish may be another's.
 func (t term) reservedUntil(now time.Time) time.Time {
-	reserved := 2 * t.period()
+	// A wisher looks every 20 seconds at least. If it has gone, the item is without work.
+	const most = 30 * time.Second
+	reserved := t.period()
 	if t.wish.by != "" {
 		reserved = max(reserved, t.wish.until.Sub(now))
 	}
-	return now.Add(min(reserved, max(t.duration, time.Minute)))
+	return now.Add(min(reserved, most))
 }
 
 // wishDuration is how long a wish lasts of one whose leases last so long: two and a

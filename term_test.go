@@ -21,6 +21,9 @@ func slept(t time.Time, d time.Duration) time.Time {
 	return t
 }
 
+// Slept is slept for the tests from without.
+var Slept = slept
+
 func TestTimeLeftIsTheLesserOfBothClocks(t *testing.T) {
 	now := time.Now()
 	end := now.Add(10 * time.Second)
@@ -294,8 +297,6 @@ func TestTermSaysWhatIsLeftAndWhenItsRowEnds(t *testing.T) {
 	assert.Zero(t, termAt(released, notFreed).left(noon))
 	assert.Equal(t, noon.Add(thirty), is.rowEnd())
 	assert.Equal(t, 10*sec, is.period())
-	assert.Equal(t, 8*sec, is.renewalTimeout(noon.Add(3*sec)), "so that two more tries fit")
-	assert.Zero(t, is.renewalTimeout(noon.Add(time.Hour)))
 }
 
 func TestTermsRenewalNeverMovesTheRowsEndBack(t *testing.T) {
@@ -322,14 +323,12 @@ func TestTermProlongsAWishWhileItsWorkTakesItsTime(t *testing.T) {
 		at   time.Duration
 		want time.Time
 	}{
-		"at first":                  {of(thirty, known), 0, noon.Add(25 * sec)},
-		"later":                     {of(thirty, known), 10 * sec, noon.Add(35 * sec)},
-		"one that lasts longer":     {of(thirty, long), 10 * sec, noon.Add(time.Hour)},
-		"just before three minutes": {of(thirty, known), 3*time.Minute - 1, noon.Add(205*sec - 1)},
-		"after three minutes":       {term: of(thirty, known), at: 3 * time.Minute},
-		"of a long lease":           {of(hour, known), 3 * hour, noon.Add(3*hour + 50*time.Minute)},
-		"for ten periods":           {term: of(hour, known), at: 200 * time.Minute},
-		"for nobody in particular":  {term: of(thirty, operators), at: sec},
+		"at first":                 {of(thirty, known), 0, noon.Add(25 * sec)},
+		"later":                    {of(thirty, known), 10 * sec, noon.Add(35 * sec)},
+		"one that lasts longer":    {of(thirty, long), 10 * sec, noon.Add(time.Hour)},
+		"much later":               {of(thirty, known), hour, noon.Add(hour + 25*sec)},
+		"of a long lease":          {of(hour, known), 24 * hour, noon.Add(24*hour + 50*time.Minute)},
+		"for nobody in particular": {term: of(thirty, operators), at: sec},
 	} {
 		assert.Equal(t, c.want, c.term.prolonged(noon.Add(c.at)), name)
 	}
@@ -347,11 +346,12 @@ func TestTermReservesForAsLongAsTheWishWithinBounds(t *testing.T) {
 		want time.Duration
 	}{
 		"as long as the wish":               {of(thirty, "w2", 25*sec), 25 * sec},
-		"two periods at least":              {of(thirty, "w2", sec), 20 * sec},
-		"a minute at most":                  {of(thirty, "w2", time.Hour), time.Minute},
-		"or as a long lease lasts":          {of(3*time.Minute, "w2", time.Hour), 3 * time.Minute},
-		"an operator's wish":                {of(thirty, "", 25*sec), 20 * sec},
-		"an operator's, of very short ones": {of(3*sec, "", time.Hour), 2 * sec},
+		"a period at least":                 {of(thirty, "w2", sec), 10 * sec},
+		"30 seconds at most":                {of(thirty, "w2", time.Hour), 30 * sec},
+		"also of a long lease":              {of(24*hour, "w2", 20*hour), 30 * sec},
+		"also where the wish is over":       {of(24*hour, "w2", sec), 30 * sec},
+		"an operator's wish":                {of(thirty, "", 25*sec), 10 * sec},
+		"an operator's, of very short ones": {of(3*sec, "", time.Hour), sec},
 	} {
 		assert.Equal(t, noon.Add(c.want), c.term.reservedUntil(noon), name)
 	}

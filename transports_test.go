@@ -110,8 +110,12 @@ func newImagined(t *testing.T, retries int) imagined {
 		if until := sent.ExpressionAttributeValues[":until"]; until != nil {
 			i.end.Store(mustInt(t, until))
 		}
-		body := fmt.Sprintf(`{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":"w1"},"LeaseUntil":{"N":"%d"},"FencingToken":{"N":"7"}}}`,
-			i.end.Load())
+		holder := "w1"
+		if me := sent.ExpressionAttributeValues[":me"]; me != nil {
+			holder = *me.S
+		}
+		body := fmt.Sprintf(`{"Attributes":{"id":{"S":"a"},"ProcessID":{"S":%q},"LeaseUntil":{"N":"%d"},"FencingToken":{"N":"7"}}}`,
+			holder, i.end.Load())
 		switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
 		case "Scan":
 			body = `{"Items":[{"id":{"S":"a"},"LeaseUntil":{"N":"0"}}]}`

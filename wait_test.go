@@ -72,11 +72,13 @@ func TestWaitUntilLeaseObtainedLogsErrorsAndIsNeverHot(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*c.between-1)
 			defer cancel()
 			before := len(logger.named("AWS Error"))
+			start := time.Now()
 			l, err := lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), c.waitPeriod)
 			assert.Nil(t, l)
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Len(t, s.calls, 10)
-			assert.Len(t, logger.named("AWS Error"), before+10)
+			intervals := int(time.Since(start) / (10 * time.Second))
+			assert.Len(t, logger.named("AWS Error"), before+1+intervals)
 		})
 	}
 }
@@ -104,7 +106,11 @@ func TestWaitUntilLeaseObtainedLogsEachErrorOnce(t *testing.T) {
 					_, err := locker.WaitUntilLeaseObtainedWithContext(ctx, worker{"w1", time.Second}, 2*time.Second)
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 					assert.GreaterOrEqual(t, i.count("Scan"), 5)
-					assert.Len(t, logger.named("AWS Error"), i.count("Scan"))
+					want := i.count("Scan") // The LockStore logs each, where it isn't the Locker's own.
+					if kind == "LockStore" {
+						want = 6 // in a minute
+					}
+					assert.InDelta(t, want, len(logger.named("AWS Error")), 1)
 				})
 			})
 		}
@@ -143,6 +149,7 @@ func TestWaitUntilLeaseObtainedThatIsGivenUpLogsNoError(t *testing.T) {
 		}()
 		_, err = lease.NewLocker(s).WaitUntilLeaseObtainedWithContext(ctx, for30s("w"), 40*time.Second)
 		assert.ErrorIs(t, err, context.Canceled)
+		s.SetHang(false) // The write that was given up is still watched.
 	})
 	assert.NotContains(t, logger.text(), "canceled")
 }

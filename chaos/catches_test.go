@@ -71,6 +71,10 @@ var variants = []variant{
 		"a slow clock without correction", 1, chaos.Overlap,
 		skewed(chaos.Options{Skew: -2 * time.Minute, OwnDate: true}),
 		skewed(chaos.Options{Skew: -2 * time.Minute}),
+	}, {
+		"a reply that spans a step of the clock counts as heard", 1, chaos.Overlap,
+		stepped(worker{Step: isMistaken}),
+		stepped(worker{Step: isNoticed, ClockError: 40 * time.Millisecond}),
 	},
 }
 
@@ -113,6 +117,23 @@ func skewed(o chaos.Options) circumstances {
 	return func(f *fleet) {
 		f.start(o, worker{ClockError: 40 * time.Millisecond})
 		f.start(straight, worker{})
+	}
+}
+
+// stepped are a worker whose clock is fast from its first request on, which is started again and
+// again, and another.
+func stepped(w worker) circumstances {
+	return func(f *fleet) {
+		f.start(straight, worker{})
+		fast := f.run(f.worker(chaos.Options{Skew: 2 * time.Minute}, w))
+		f.background(func(ctx context.Context) {
+			lease := f.template.Duration
+			for r := f.random(0); pause(ctx, r, lease, 3*lease); {
+				fast.stop()
+				fast = fast.again(f, lease)
+			}
+			fast.stop()
+		})
 	}
 }
 

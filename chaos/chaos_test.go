@@ -91,14 +91,19 @@ func (f *fleet) crew() {
 		f.child(f.weather, worker{})
 		f.child(f.weather, worker{How: isSharing})
 	}
-	f.child(slow, worker{How: isSharing, ClockError: clockError, Restarted: true})
+	wrong := worker{ClockError: clockError, Step: isNoticed}
+	wrongSharing := wrong
+	wrongSharing.How = isSharing
+	wrongRestarted := wrongSharing
+	wrongRestarted.Restarted = true
+	f.child(slow, wrongRestarted)
 	f.later(f.weather, worker{How: isSharing})
-	f.start(fast, worker{How: isSharing, ClockError: clockError})
+	f.start(fast, wrongSharing)
 	f.start(f.weather, worker{How: isSharing, Most: 1})
-	f.child(slow, worker{ClockError: clockError})
+	f.child(slow, wrong)
 	f.child(inOrder, worker{How: isOriginal})
 	f.start(inOrder, worker{How: isOriginal})
-	f.start(fast, worker{ClockError: clockError})
+	f.start(fast, wrong)
 	for range 3 {
 		f.start(f.weather, worker{})
 	}
@@ -143,7 +148,7 @@ func (f *fleet) missing() []string {
 		"guarded write refused": report.Refused,
 	}
 	kinds := slices.Concat(chaos.AnyFault, []string{
-		chaos.BlackHole, killed, terminated, stopped, operated, crashed,
+		chaos.BlackHole, killed, terminated, stopped, operated, crashed, clockStepped,
 	})
 	for _, kind := range kinds {
 		counts[kind] = report.Faults[kind]

@@ -26,6 +26,8 @@ const (
 	stopped    = "SIGSTOP and SIGCONT"
 	operated   = "wish of an operator"
 	crashed    = "DynamoDB Local killed and started again"
+
+	clockStepped = "clock stepped during a request"
 )
 
 // darken puts a proxy into a black hole from time to time.

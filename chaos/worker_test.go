@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -54,10 +55,21 @@ type worker struct {
 	Most       int  // how many items one that shares takes; 0 for no limit
 	Steady     bool // one that shares doesn't leave, and its work doesn't return unasked
 	Restarted  bool // when it is started again, it has the same LesseeID
+	Step       step // of its host's clock, during its first request
 
 	steady *atomic.Bool // Steady from when on it's true; nil in a process of its own
 	ready  func()       // is called when it begins to work
 }
+
+// step is one of a worker's clock while a request is under way. The clock can't be set: the
+// worker's proxy has it wrong all the time, and what is made is what the library sees of that.
+type step int
+
+const (
+	noStep     step = iota
+	isNoticed       // the time at which the request was sent is that of the other clock
+	isMistaken      // the reply counts as heard, though it says nothing of the time
+)
 
 func (w worker) LesseeID() string             { return w.Lessee }
 func (w worker) LeaseDuration() time.Duration { return w.Duration }
@@ -106,7 +118,9 @@ type run struct {
 	store         *lease.LockStore
 	locker        *lease.Locker
 	asked         sync.Map // when the last write that leases was first sent, by item
+	stepped       atomic.Bool
 	watching      sync.WaitGroup
+	underWay      atomic.Int32 // requests
 	stopping      <-chan struct{}
 
 	mu   sync.Mutex // guards:
@@ -124,6 +138,7 @@ func (w worker) run(ctx context.Context) error {
 	defer transport.CloseIdleConnections()
 	r := newRun(w, history, transport)
 	r.stopping = ctx.Done()
+	defer r.waitForQuiet()
 	defer r.watching.Wait()
 	if w.ClockError != 0 {
 		r.settleClock(ctx)
@@ -134,6 +149,18 @@ func (w worker) run(ctx context.Context) error {
 		r.sleep(ctx, r.rest())
 	}
 	return nil
+}
+
+// waitForQuiet waits for what goes on in the background: writes whose caller gave them up, and
+// the releases of what they obtained all the same.
+func (r *run) waitForQuiet() {
+	const looks = 10
+	for quiet := 0; quiet < looks; quiet++ {
+		if r.underWay.Load() > 0 {
+			quiet = 0
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // rest is how long it lets others have what it had, at the most.
@@ -150,11 +177,42 @@ func newRun(w worker, history *chaos.Recorder, transport *http.Transport) *run {
 	config := aws.NewConfig().WithHTTPClient(client).WithMaxRetries(w.Retries)
 	r.guard = ddblocal.NewClient(w.Guards, config, aws.NewConfig().WithMaxRetries(0))
 	r.leases = ddblocal.NewClient(w.Endpoint, config)
+	r.leases.Handlers.Validate.PushFront(func(*request.Request) { r.underWay.Add(1) })
+	r.leases.Handlers.Complete.PushBack(func(*request.Request) { r.underWay.Add(-1) })
 	r.leases.Handlers.Send.PushFront(r.sending)
 	r.leases.Handlers.Complete.PushBack(r.completed)
+	if w.Step != noStep {
+		r.leases.Handlers.Complete.PushBack(r.stepClock)
+	}
 	r.store = lease.NewLockStore(r.leases, w.Table, "id")
 	r.locker = lease.NewLocker(r.store)
 	return r
+}
+
+// stepClock makes the worker's first reply one during which the clock was stepped.
+func (r *run) stepClock(req *request.Request) {
+	isFirst := req.Error == nil && !r.stepped.Swap(true)
+	if !isFirst {
+		return
+	}
+	if r.Step == isMistaken {
+		req.HTTPResponse.Header.Del("Date")
+		return
+	}
+	now := chaos.Now()
+	r.history.Add(chaos.Event{Kind: chaos.Fault, Begin: now, End: now, Lessee: r.Lessee, Note: clockStepped})
+	req.AttemptTime = byOtherClock(req.AttemptTime, time.Minute)
+}
+
+// byOtherClock returns the time as it reads where the wall clock is ahead by d, and the
+// monotonic one isn't. No API makes such a time; it lies in the second word of a [time.Time].
+func byOtherClock(t time.Time, d time.Duration) time.Time {
+	t = t.Add(d)
+	(*struct {
+		wall      uint64
+		monotonic int64
+	})(unsafe.Pointer(&t)).monotonic -= int64(d)
+	return t
 }
 
 // once works once, in its way.

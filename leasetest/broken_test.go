@@ -30,6 +30,7 @@ type broken struct {
 	renewItem func(l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error)
 	release   func(l *lease.Lease) error
 	want      func(seen lease.LeaseItem, by string, until time.Time) error
+	withdraw  func(w withdrawal) (lease.LeaseItem, error)
 	handOver  func(l *lease.Lease, until time.Time) error
 	save      func(l *lease.Lease, attributes attributeValues) error
 	scan      func(after string) ([]lease.LeaseItem, string, error)
@@ -148,6 +149,26 @@ func (b *broken) WantLease(
 		return b.Store.WantLease(ctx, seen, by, until)
 	}
 	return b.want(seen, by, until)
+}
+
+// withdrawal is a call of WithdrawWish.
+type withdrawal struct {
+	seen  lease.LeaseItem
+	by    string
+	until time.Time
+}
+
+func (w withdrawal) on(s *leasetest.Store) (lease.LeaseItem, error) {
+	return s.WithdrawWish(background, w.seen, w.by, w.until)
+}
+
+func (b *broken) WithdrawWish(
+	ctx context.Context, seen lease.LeaseItem, by string, until time.Time,
+) (lease.LeaseItem, error) {
+	if b.withdraw == nil || isOver(ctx) || seen.LeaseID == "" || until.IsZero() {
+		return b.Store.WithdrawWish(ctx, seen, by, until)
+	}
+	return b.withdraw(withdrawal{seen, by, until})
 }
 
 func (b *broken) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
@@ -310,6 +331,13 @@ func handsOver(before func(b *broken, h handover) bool) func(b *broken) {
 			}
 			return b.Store.HandOverLease(background, l, until)
 		}
+	}
+}
+
+// withdraws makes a mutant of WithdrawWish.
+func withdraws(mutant func(b *broken, w withdrawal) (lease.LeaseItem, error)) func(b *broken) {
+	return func(b *broken) {
+		b.withdraw = func(w withdrawal) (lease.LeaseItem, error) { return mutant(b, w) }
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"reflect"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -57,9 +57,10 @@ func isNil(request lease.LeaseRequest) bool {
 }
 
 func checkDuration(duration time.Duration) error {
+	const least = time.Millisecond
 	const most = 100 * 365 * 24 * time.Hour
-	if duration <= 0 {
-		return fmt.Errorf("leasetest: LeaseDuration is %v; want more than 0", duration)
+	if duration < least {
+		return fmt.Errorf("leasetest: LeaseDuration is %v; want a millisecond or more", duration)
 	}
 	if duration > most {
 		return fmt.Errorf("leasetest: LeaseDuration is %v; "+
@@ -162,9 +163,14 @@ func parseToken(value *dynamodb.AttributeValue) (int64, error) {
 		return 0, errors.New("it is not a number")
 	}
 	const most = math.MaxInt64 / 2
-	token, err := strconv.ParseInt(*value.N, 10, 64)
-	if err != nil || token < 0 || token > most {
-		return 0, fmt.Errorf("%s is not a whole number from 0 to %d", *value.N, int64(most))
+	const bits = 128 // for the 38 digits that DynamoDB keeps
+	exact, _, err := big.ParseFloat(*value.N, 10, bits, big.ToNegativeInf)
+	if err == nil && exact.IsInt() { // as 1.8E12 is
+		token, accuracy := exact.Int64()
+		isCount := accuracy == big.Exact && token >= 0 && token <= most
+		if isCount {
+			return token, nil
+		}
 	}
-	return token, nil
+	return 0, fmt.Errorf("%s is not a whole number from 0 to %d", *value.N, int64(most))
 }

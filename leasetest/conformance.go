@@ -34,6 +34,9 @@ type StoreInterface interface {
 	WantLease(
 		ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time,
 	) error
+	WithdrawWish(
+		ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time,
+	) (lease.LeaseItem, error)
 	HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error
 	SaveAttributes(
 		ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue,

@@ -8,6 +8,7 @@ type Counts struct {
 	Renewals      int
 	Releases      int
 	Wishes        int // WantLease
+	Withdrawals   int // WithdrawWish
 	Handovers     int // HandOverLease, whether that handed over or released
 	Saves         int // SaveAttributes
 	Registrations int // AddLeaseID
@@ -22,9 +23,10 @@ func (c Counts) Requests() int { return c.Scans + c.Writes() }
 
 // Writes is how many requests were sent that aren't Scans.
 func (c Counts) Writes() int {
-	tenures := c.Leases + c.Renewals + c.Releases + c.Wishes + c.Handovers
+	tenures := c.Leases + c.Renewals + c.Releases
+	wishes := c.Wishes + c.Withdrawals + c.Handovers
 	items := c.Saves + c.Registrations + c.Retirements
-	return tenures + items
+	return tenures + wishes + items
 }
 
 // Counts returns what this client has sent so far.

@@ -106,6 +106,7 @@ func (s *Store) Steal(leaseID, lesseeID string, d time.Duration) {
 		if r == nil {
 			panic(fmt.Sprintf("leasetest: there is no item %q to steal", leaseID))
 		}
+		r.wish = wish{}
 		r.begin(lesseeID, time.Now().Add(d).UnixNano(), 0)
 	})
 }

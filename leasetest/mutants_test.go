@@ -514,11 +514,109 @@ var mutants = map[string]struct {
 		mutate: leases(func(b *broken, c leaseCall) (*lease.Lease, error) {
 			was := b.now(c.id)
 			l, err := c.on(b.Store)
-			if err == nil && was.WantedUntil != 0 {
+			isGone := was.WantedUntil != 0 && b.now(c.id).WantedUntil == 0
+			if err == nil && isGone {
 				until := time.Unix(0, was.WantedUntil)
 				_ = b.Store.WantLease(background, b.now(c.id), was.WantedBy, until)
 			}
 			return l, err
+		}),
+	},
+	"removes an own item's wish": {
+		breaks: "a lease of the lessee's own item keeps another's wish",
+		mutate: leases(func(b *broken, c leaseCall) (*lease.Lease, error) {
+			was := b.now(c.id)
+			l, err := c.on(b.Store)
+			if err == nil && was.WantedBy != "" {
+				b.give(c.id, l.Request.LesseeID(), l.FencingToken(), l.Until)
+			}
+			return l, err
+		}),
+	},
+	"removes an own item's wish as seen": {
+		breaks: "a lease of the lessee's own item keeps another's wish",
+		mutate: leasesAsSeen(func(b *broken, c asSeenCall) (*lease.Lease, error) {
+			was := b.now(c.id)
+			l, err := c.on(b.Store)
+			if err == nil && was.WantedUntil != 0 {
+				b.give(c.id, l.Request.LesseeID(), l.FencingToken(), l.Until)
+			}
+			return l, err
+		}),
+	},
+	"removes an own item's wish that is an operator's": {
+		breaks: "a lease of the lessee's own item keeps another's wish",
+		mutate: leases(func(b *broken, c leaseCall) (*lease.Lease, error) {
+			was := b.now(c.id)
+			l, err := c.on(b.Store)
+			if err == nil && was.WantedBy == "" && was.WantedUntil != 0 {
+				b.give(c.id, l.Request.LesseeID(), l.FencingToken(), l.Until)
+			}
+			return l, err
+		}),
+	},
+	"says it withdrew": {
+		breaks: "WithdrawWish removes the wish",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			return b.now(w.seen.LeaseID), nil
+		}),
+	},
+	"withdraws what was written only": {
+		breaks: "WithdrawWish removes the wish, also one that was prolonged",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			now := b.now(w.seen.LeaseID)
+			if now.WantedUntil != w.until.UnixNano() {
+				return now, nil
+			}
+			return w.on(b.Store)
+		}),
+	},
+	"shows no row when it withdraws": {
+		breaks: "WithdrawWish removes the wish, also one that was prolonged, and shows the row",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			_, err := w.on(b.Store)
+			return lease.LeaseItem{LeaseID: w.seen.LeaseID}, err
+		}),
+	},
+	"withdraws anybody's wish": {
+		breaks: "WithdrawWish removes no other wish",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			now := b.now(w.seen.LeaseID)
+			if now.LesseeID != w.by {
+				w.by = now.WantedBy
+			}
+			return w.on(b.Store)
+		}),
+	},
+	"has to have something to withdraw": {
+		breaks: "WithdrawWish removes no other wish, and none is fine",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			now := b.now(w.seen.LeaseID)
+			if now.WantedUntil == 0 {
+				return now, lease.LeaseNotObtainedError
+			}
+			return w.on(b.Store)
+		}),
+	},
+	"withdraws from a reservation": {
+		breaks: "WithdrawWish after the handover is refused",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			now := b.now(w.seen.LeaseID)
+			if w.by != "" && now.LesseeID == w.by {
+				b.give(w.seen.LeaseID, w.by, now.FencingToken, now.Until)
+				return b.now(w.seen.LeaseID), nil
+			}
+			return w.on(b.Store)
+		}),
+	},
+	"wraps a refused withdrawal": {
+		breaks: "WithdrawWish after the handover is refused: bare",
+		mutate: withdraws(func(b *broken, w withdrawal) (lease.LeaseItem, error) {
+			item, err := w.on(b.Store)
+			if err != nil {
+				return item, fmt.Errorf("withdrawal: %w", err)
+			}
+			return item, nil
 		}),
 	},
 	"keeps a wish when it releases": {
@@ -702,11 +800,12 @@ var mutants = map[string]struct {
 			return h.row.WantedUntil > farthest && b.Store.ReleaseLease(h.l) == nil
 		}),
 	},
-	"looks ahead for ten periods": {
+	"looks ahead by its own duration": {
 		breaks: "a handover heeds no wish that is too far ahead",
 		mutate: handsOver(func(b *broken, h handover) bool {
-			tenPeriods := 10 * h.l.Request.LeaseDuration() / 3
-			farthest := time.Now().Add(tenPeriods).UnixNano()
+			tenMinutes := 10 * time.Minute
+			ahead := max(tenMinutes, 3*h.l.Request.LeaseDuration())
+			farthest := time.Now().Add(ahead).UnixNano()
 			return h.row.WantedUntil > farthest && b.Store.ReleaseLease(h.l) == nil
 		}),
 	},

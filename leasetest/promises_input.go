@@ -44,6 +44,7 @@ func (c *conformance) withContext(ctx context.Context, l *lease.Lease) map[strin
 	errs["RemoveLeaseID"] = c.RemoveLeaseIDWithContext(ctx, item)
 	errs["RemoveLease"] = c.RemoveLeaseWithContext(ctx, l)
 	errs["WantLease"] = c.WantLease(ctx, held, "w2", until)
+	_, errs["WithdrawWish"] = c.WithdrawWish(ctx, held, "w2", until)
 	errs["HandOverLease"] = c.HandOverLease(ctx, l, until)
 	errs["SaveAttributes"] = c.SaveAttributes(ctx, l, attributes)
 	return errs
@@ -138,7 +139,9 @@ func badLeasing(c *conformance) (all []refusal) {
 		{item, terms{"", long}, soon, "LesseeID empty"},
 		{item, terms{notUTF8, long}, soon, "LesseeID " + saysNotUTF8},
 		{item, terms{tooLong, long}, soon, "LesseeID 2049"},
-		{item, terms{"w1", 0}, soon, "LeaseDuration 0s"},
+		{item, terms{"w1", 0}, soon, "LeaseDuration 0s millisecond"},
+		{item, terms{"w1", 30}, soon, "LeaseDuration 30ns millisecond"},
+		{item, terms{"w1", time.Millisecond - 1}, soon, "LeaseDuration 999.999µs millisecond"},
 		{item, terms{"w1", -time.Second}, soon, "LeaseDuration -1s"},
 		{item, terms{"w1", longest}, soon, "100 years " + saysYears},
 		{item, terms{"w1", hundredYears + 1}, soon, "100 years " + saysYears},
@@ -175,6 +178,10 @@ func badWishes(c *conformance, held *lease.Lease) []refusal {
 		seen := lease.LeaseItem{LeaseID: id, LesseeID: "w1", FencingToken: held.FencingToken()}
 		return c.WantLease(c.Context(), seen, by, until)
 	}
+	withdraw := func(id, by string, until time.Time) error {
+		_, err := c.WithdrawWish(c.Context(), lease.LeaseItem{LeaseID: id}, by, until)
+		return err
+	}
 	handOver := func(l *lease.Lease, until time.Time) error {
 		return c.HandOverLease(c.Context(), l, until)
 	}
@@ -183,6 +190,9 @@ func badWishes(c *conformance, held *lease.Lease) []refusal {
 		{want(item, notUTF8, soon), "LesseeID " + saysNotUTF8},
 		{want(item, tooLong, soon), "LesseeID 2049"},
 		{want(item, "w2", time.Time{}), "0001-01-01 " + saysYears},
+		{withdraw("", "w2", soon), "lease ID empty"},
+		{withdraw(item, notUTF8, soon), "LesseeID " + saysNotUTF8},
+		{withdraw(item, "w2", time.Time{}), "0001-01-01 " + saysYears},
 		{handOver(nil, soon), "Lease nil"},
 		{handOver(&lease.Lease{LeaseID: item}, soon), "LeaseRequest nil"},
 		{handOver(held, time.Time{}), "0001-01-01 " + saysYears},

@@ -37,6 +37,26 @@ var wishPromises = []promise{
 		items: one,
 		test:  wishesEnd,
 	},
+	{
+		says:  "a lease of the lessee's own item keeps another's wish",
+		items: one,
+		test:  wishesStay,
+	},
+	{
+		says:  "WithdrawWish removes the wish, also one that was prolonged, and shows the row",
+		items: one,
+		test:  withdrawn,
+	},
+	{
+		says:  "WithdrawWish removes no other wish, and none is fine",
+		items: one,
+		test:  withdrawnBefore,
+	},
+	{
+		says:  "WithdrawWish after the handover is refused: bare LeaseNotObtainedError, and it shows the row",
+		items: one,
+		test:  withdrawnTooLate,
+	},
 }
 
 // want asks for the item as a scan shows it.
@@ -152,10 +172,7 @@ func wantedAsSeen(c *conformance) {
 
 func wishesEnd(c *conformance) {
 	until := fromNow(time.Hour)
-	c.obtain("w1")
-	c.want("w2", until)
 	l := c.obtain("w1")
-	c.showsWish("", time.Time{})
 	c.want("w2", until)
 	c.release("", l)
 	c.showsWish("", time.Time{})
@@ -163,7 +180,89 @@ func wishesEnd(c *conformance) {
 	c.want("w2", until)
 	c.takeOver("w3", l.Until)
 	c.showsWish("", time.Time{})
+
+	l = c.obtainFor("w3", brief)
 	c.want("w2", until)
+	sleepPast(l.Until.Add(clockError))
 	c.obtainAsSeen(c.row(), nil, "w3", long)
 	c.showsWish("", time.Time{})
+
+	over := fromNow(brief)
+	c.want("w2", over)
+	sleepPast(over.Add(clockError))
+	c.obtain("w3")
+	c.showsWish("", time.Time{})
+}
+
+func wishesStay(c *conformance) {
+	c.obtain("w1")
+	for _, by := range []string{"w2", ""} {
+		until := fromNow(long)
+		c.want(by, until)
+		seen := c.row()
+		l := c.obtain("w1")
+		c.equal("FencingToken", l.FencingToken(), seen.FencingToken+1)
+		c.showsWish(by, until)
+		c.obtainAsSeen(c.row(), nil, "w1", long)
+		c.showsWish(by, until)
+		c.obtainAsSeen(seen, nil, "w1", long)
+		c.showsWish(by, until)
+	}
+}
+
+// withdraw is WithdrawWish that must succeed, and show the row as a scan does.
+func (c *conformance) withdraw(by string, until time.Time) {
+	c.Helper()
+	got, err := c.WithdrawWish(c.Context(), lease.LeaseItem{LeaseID: item}, by, until)
+	c.noError("WithdrawWish by "+by, err)
+	c.equal("what WithdrawWish shows", got, c.row())
+}
+
+func withdrawn(c *conformance) {
+	l := c.obtain("w1")
+	until := fromNow(long)
+	for _, by := range []string{"w2", ""} {
+		c.want(by, until)
+		c.withdraw(by, until)
+		c.showsWish("", time.Time{})
+		c.want(by, until)
+		c.renewItem(l, fromNow(time.Hour), until.Add(time.Minute))
+		c.withdraw(by, until)
+		c.showsWish("", time.Time{})
+	}
+	c.want("w2", until)
+	again := c.obtain("w1")
+	c.withdraw("w2", until) // in another tenure than it was made in
+	c.showsWish("", time.Time{})
+	c.shows("w1", again.Until)
+	c.release("", again)
+}
+
+func withdrawnBefore(c *conformance) {
+	until := fromNow(long)
+	l := c.obtain("w1")
+	c.withdraw("w2", until)
+	c.withdraw("", until)
+	c.want("w3", until)
+	c.withdraw("w2", until)
+	c.withdraw("", until)
+	c.showsWish("w3", until)
+	c.shows("w1", l.Until)
+}
+
+func withdrawnTooLate(c *conformance) {
+	until := fromNow(long)
+	l := c.obtain("w1")
+	c.want("w2", until)
+	c.handOver(l, until)
+	for range 2 {
+		before := c.row()
+		got, err := c.WithdrawWish(c.Context(), lease.LeaseItem{LeaseID: item}, "w2", until)
+		if err != lease.LeaseNotObtainedError {
+			c.Errorf("WithdrawWish of a wish that was granted = %v; want bare LeaseNotObtainedError", err)
+		}
+		c.equal("what WithdrawWish shows", got, before)
+		c.equal("what a scan shows", c.row(), before)
+		c.obtain("w2")
+	}
 }

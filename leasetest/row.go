@@ -1,6 +1,8 @@
 package leasetest
 
 import (
+	"time"
+
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 
 	"github.com/intercom/lease"
@@ -81,14 +83,21 @@ func (r *row) isAsSeen(seen lease.LeaseItem) bool {
 // isWanted tells whether there is a wish, live or not.
 func (r *row) isWanted() bool { return r.wish != wish{} }
 
-// canBeReserved tells whether the row's holder may hand it over: to a wisher whose wish ends
-// from now until the horizon, and when no namesake of the holder may rely on it.
-func (r *row) canBeReserved(now, horizon int64) bool {
+// farthestWish is how far ahead a wish may end that a handover heeds.
+func (r *row) farthestWish(now int64) int64 {
+	left := r.until - now
+	const most = 1<<63 - 1
+	return max((10 * time.Minute).Nanoseconds(), 3*min(left, most/3))
+}
+
+// canBeReserved tells whether the row's holder may hand it over: to a wisher whose wish counts,
+// and when no namesake of the holder may rely on it.
+func (r *row) canBeReserved(now int64) bool {
 	wisher := r.wish.by
 	if wisher == "" || wisher == r.holder {
 		return false
 	}
-	if r.wish.until < now || r.wish.until > horizon {
+	if r.wish.until < now || r.wish.until-now > r.farthestWish(now) {
 		return false
 	}
 	return r.namesakeUntil < now
@@ -99,12 +108,13 @@ func (r *row) lease(lessee string, end, now int64) outcome {
 	if !r.isFor(lessee, now) {
 		return refused
 	}
+	r.dropWish(lessee, now)
 	r.begin(lessee, end, 0)
 	return applied
 }
 
-// leaseAsSeen is lease, but an own live row must be as it was seen, and keeps its end if that
-// is later. The new tenure remembers that end, as a namesake may rely on it.
+// leaseAsSeen is lease, but a row that has ended must have done so no later than it was seen
+// to, and an own live row must be as it was seen, and keeps its end if that is later. The new tenure remembers that end, as a namesake may rely on it.
 func (r *row) leaseAsSeen(
 	lessee string, seen lease.LeaseItem, predecessor *lease.Lease, end, now int64,
 ) outcome {
@@ -112,6 +122,10 @@ func (r *row) leaseAsSeen(
 		return refused
 	}
 	if !r.isLive(now) {
+		if r.holder != lessee && r.until > seen.LeaseUntil {
+			return refused // Somebody has had it since.
+		}
+		r.wish = wish{}
 		r.begin(lessee, end, 0)
 		return applied
 	}
@@ -124,8 +138,20 @@ func (r *row) leaseAsSeen(
 		// No namesake has leased it since: there is no more to remember than before.
 		namesakeUntil = r.namesakeUntil
 	}
+	r.dropWish(lessee, now)
 	r.begin(lessee, max(end, r.until), namesakeUntil)
 	return applied
+}
+
+// dropWish removes the wish when a lessee leases the row; but not another's that hasn't ended,
+// for a row that the lessee has.
+func (r *row) dropWish(lessee string, now int64) {
+	isOwn := r.holder == lessee && r.isLive(now)
+	isAnothers := r.wish.by != lessee && r.wish.until >= now
+	if isOwn && isAnothers {
+		return
+	}
+	r.wish = wish{}
 }
 
 // begin begins a tenure.
@@ -134,7 +160,6 @@ func (r *row) begin(lessee string, until, namesakeUntil int64) {
 	r.until = until
 	r.namesakeUntil = namesakeUntil
 	r.token++
-	r.wish = wish{}
 }
 
 // renew moves the end on, never back.
@@ -174,15 +199,28 @@ func (r *row) want(seen lease.LeaseItem, next wish, now int64) outcome {
 	return refused
 }
 
+// withdraw removes a wish. Another's, or none, is fine, and so is a row that the wisher has.
+func (r *row) withdraw(w wish) outcome {
+	isThere := r.isWanted() && r.wish.by == w.by && r.holder != w.by
+	if !isThere {
+		return refused
+	}
+	if r.wish != w {
+		return notAsSeen
+	}
+	r.wish = wish{}
+	return applied
+}
+
 // handOver reserves the row for its wisher, or frees it where that can't be.
-func (r *row) handOver(t tenure, reservedUntil, now, horizon int64) outcome {
+func (r *row) handOver(t tenure, reservedUntil, now int64) outcome {
 	if !r.isOf(t) {
 		if r.token == t.token {
 			return appliedBefore // It is reserved or free, and nobody has leased it since.
 		}
 		return refused
 	}
-	if r.canBeReserved(now, horizon) {
+	if r.canBeReserved(now) {
 		// The wish stays, so that people see a reservation.
 		r.holder = r.wish.by
 		r.until = reservedUntil

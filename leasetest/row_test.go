@@ -2,6 +2,7 @@ package leasetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
@@ -60,6 +61,10 @@ func TestRowLease(t *testing.T) {
 	byW2 := row{holder: "w2", token: 6, until: nextEnd}
 	byW1 := row{holder: "w1", token: 6, until: nextEnd}
 	atItsEnd := changed(func(r *row) { r.until = nowIs })
+	wanted := func(r row, by string, until int64) row {
+		r.wish = wish{by: by, until: until}
+		return r
+	}
 	wantedAndEnded := changed(func(r *row) {
 		r.until = nowIs - 1
 		r.wish = wish{by: "w3", until: 150}
@@ -71,10 +76,19 @@ func TestRowLease(t *testing.T) {
 		"a held row":                 {heldRow(), leaseBy("w2"), refused, heldRow()},
 		"an own row":                 {heldRow(), leaseBy("w1"), applied, byW1},
 		"an own row with a namesake": {namesakeRow, leaseBy("w1"), applied, byW1},
-		"a wanted row":               {wantedRow, leaseBy("w1"), applied, byW1},
+		"a wanted row":               {wantedRow, leaseBy("w1"), applied, wanted(byW1, "w2", 150)},
+		"one that an operator wants": {
+			wanted(heldRow(), "", 150), leaseBy("w1"), applied, wanted(byW1, "", 150),
+		},
+		"one that is wanted until now": {
+			wanted(heldRow(), "w2", nowIs), leaseBy("w1"), applied, wanted(byW1, "w2", nowIs),
+		},
+		"one whose wish is over": {wanted(heldRow(), "w2", nowIs-1), leaseBy("w1"), applied, byW1},
+		"a reservation":          {wanted(heldRow(), "w1", 150), leaseBy("w1"), applied, byW1},
 		"a wanted row that has ended": {
 			wantedAndEnded, leaseBy("w2"), applied, byW2,
 		},
+		"an own wanted row that has ended":  {wantedAndEnded, leaseBy("w1"), applied, byW1},
 		"a row that is kept for a namesake": {keptRow, leaseBy("w1"), refused, keptRow},
 	})
 }
@@ -101,7 +115,15 @@ func TestRowLeaseAsSeen(t *testing.T) {
 			freeRow, leaseAs("w2", lease.LeaseItem{}, nil, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
-		"a row that has ended since, whatever was seen": {
+		"another's row that has ended later than it was seen to": {
+			endedRow, leaseAs("w2", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
+			refused, endedRow,
+		},
+		"an own row that has ended later than it was seen to": {
+			endedRow, leaseAs("w1", lease.LeaseItem{LeaseUntil: endedRow.until - 1}, nil, nextEnd),
+			applied, row{holder: "w1", token: 6, until: nextEnd},
+		},
+		"a row that has ended since, whatever its token was": {
 			endedRow, leaseAs("w2", newer, nil, nextEnd),
 			applied, row{holder: "w2", token: 6, until: nextEnd},
 		},
@@ -225,13 +247,38 @@ func TestRowWant(t *testing.T) {
 	})
 }
 
+func TestRowWithdraw(t *testing.T) {
+	withdraw := func(by string, until int64) func(r *row) outcome {
+		return func(r *row) outcome { return r.withdraw(wish{by: by, until: until}) }
+	}
+	wantedBy := func(by string) row {
+		return changed(func(r *row) { r.wish = wish{by: by, until: 150} })
+	}
+	testRow(t, map[string]rowCase{
+		"a wish":                      {wantedRow, withdraw("w2", 150), applied, heldRow()},
+		"an operator's":               {wantedBy(""), withdraw("", 150), applied, heldRow()},
+		"one that ends otherwise":     {wantedRow, withdraw("w2", 149), notAsSeen, wantedRow},
+		"another's":                   {wantedRow, withdraw("w3", 150), refused, wantedRow},
+		"none":                        {heldRow(), withdraw("w2", 150), refused, heldRow()},
+		"an operator's, who has none": {heldRow(), withdraw("", 0), refused, heldRow()},
+		"of what was handed over":     {wantedBy("w1"), withdraw("w1", 150), refused, wantedBy("w1")},
+	})
+}
+
 func TestRowHandOver(t *testing.T) {
-	const horizon = 160
+	const horizon = nowIs + int64(10*time.Minute)
 	handOver := func(by tenure) func(r *row) outcome {
-		return func(r *row) outcome { return r.handOver(by, nextEnd, nowIs, horizon) }
+		return func(r *row) outcome { return r.handOver(by, nextEnd, nowIs) }
 	}
 	wantedBy := func(by string, until int64) row {
 		return changed(func(r *row) { r.wish = wish{by: by, until: until} })
+	}
+	const hour = int64(time.Hour)
+	long := func(wanted int64) row {
+		return changed(func(r *row) {
+			r.until = nowIs + hour
+			r.wish = wish{by: "w2", until: nowIs + wanted}
+		})
 	}
 	withNamesake := func(until int64) row {
 		return changed(func(r *row) {
@@ -250,9 +297,13 @@ func TestRowHandOver(t *testing.T) {
 	testRow(t, map[string]rowCase{
 		"a wanted row": {wantedRow, handOver(mine), applied, reserved(150)},
 		"wanted until the horizon": {
-			wantedBy("w2", 160), handOver(mine), applied, reserved(160),
+			wantedBy("w2", horizon), handOver(mine), applied, reserved(horizon),
 		},
-		"wanted until beyond it": {wantedBy("w2", 161), handOver(mine), applied, freeRow},
+		"wanted until beyond it": {wantedBy("w2", horizon+1), handOver(mine), applied, freeRow},
+		"wanted for three of a long lease": {
+			long(3 * hour), handOver(mine), applied, reserved(nowIs + 3*hour),
+		},
+		"wanted for longer": {long(3*hour + 1), handOver(mine), applied, freeRow},
 		"wanted until now": {
 			wantedBy("w2", nowIs), handOver(mine), applied, reserved(nowIs),
 		},

@@ -29,7 +29,7 @@ type Store struct {
 // or comes twice. The items have no token yet, so that their tenures get 1, 2, 3 and so on;
 // those of [Store.AddLeaseID] start at the time.
 func NewStore(leaseIDs ...string) *Store {
-	s := &Store{table: &table{retired: make(map[string]int64)}}
+	s := &Store{table: &table{retired: make(map[string]int64), given: make(map[giving]int64)}}
 	for _, id := range leaseIDs {
 		if err := checkName("lease ID", id); err != nil {
 			panic(err)
@@ -166,11 +166,7 @@ func (s *Store) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) err
 	l.Discard()
 	t := tenureOf(l)
 
-	result, err := s.write(ctx, &s.counts.Releases, l.LeaseID, func(r *row, _ int64) outcome {
+	return s.give(ctx, &s.counts.Releases, l, func(r *row, _ int64) outcome {
 		return r.release(t)
 	})
-	if err != nil {
-		return err
-	}
-	return result.orElse(lease.LeaseLostError)
 }

@@ -31,6 +31,7 @@ type table struct {
 	rows     []*row     // in the order of the scan
 	pageSize int
 	retired  map[string]int64 // the last tokens of retired items
+	given    map[giving]int64 // the ends of what was given away, where the reply was lost
 }
 
 // place is where a lease ID comes in the order of the scan.

@@ -30,6 +30,40 @@ func (s *Store) WantLease(
 	return result.orElse(lease.LeaseNotObtainedError)
 }
 
+// WithdrawWish is [lease.LockStore.WithdrawWish]. It counts as one of [Counts.Withdrawals], or
+// as two if the wish ends at another time.
+func (s *Store) WithdrawWish(
+	ctx context.Context, seen lease.LeaseItem, by string, until time.Time,
+) (lease.LeaseItem, error) {
+	if err := checkWish(ctx, seen, by, until); err != nil {
+		return lease.LeaseItem{}, err
+	}
+
+	item := lease.LeaseItem{LeaseID: seen.LeaseID}
+	end := s.hostTime(until)
+	try := func() (outcome, error) {
+		return s.write(ctx, &s.counts.Withdrawals, seen.LeaseID, func(r *row, _ int64) outcome {
+			result := r.withdraw(wish{by: by, until: end})
+			item = s.item(r)
+			end = r.wish.until
+			return result
+		})
+	}
+	result, err := try()
+	if result == notAsSeen {
+		result, err = try() // as the refusal shows it
+	}
+	if err != nil {
+		return lease.LeaseItem{}, err
+	}
+
+	isTheirs := by != "" && item.LesseeID == by
+	if isTheirs || result == notAsSeen {
+		return item, lease.LeaseNotObtainedError
+	}
+	return item, nil
+}
+
 func checkWish(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
 	if err := checkContext(ctx); err != nil {
 		return err
@@ -51,19 +85,8 @@ func (s *Store) HandOverLease(ctx context.Context, l *lease.Lease, until time.Ti
 	}
 	l.Discard()
 	t := tenureOf(l)
-	farthest := farthestWish(l.Request.LeaseDuration()).Nanoseconds()
 
-	result, err := s.write(ctx, &s.counts.Handovers, l.LeaseID, func(r *row, now int64) outcome {
-		return r.handOver(t, s.hostTime(until), now, now+farthest)
+	return s.give(ctx, &s.counts.Handovers, l, func(r *row, now int64) outcome {
+		return r.handOver(t, s.hostTime(until), now)
 	})
-	if err != nil {
-		return err
-	}
-	return result.orElse(lease.LeaseLostError)
-}
-
-// farthestWish is how far ahead a wish may end that a handover heeds.
-func farthestWish(duration time.Duration) time.Duration {
-	tenPeriods := 10 * (duration / 3)
-	return max(tenPeriods, 10*time.Minute)
 }

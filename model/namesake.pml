@@ -80,6 +80,20 @@
 #define OWN(m) (row.holder == OURS && row.token == m.token && row.until <= m.from)
 #endif
 
+/* A lease that was given up, and obtained all the same, is remembered as any is. */
+#ifdef GIVEN_UP_FORGETS
+#define GAVE_OLDER(m) 0
+#else
+#define GAVE_OLDER(m) m.older
+#endif
+
+/* It counts from its start. */
+#ifdef COUNTS_FROM_REPLY
+#define COUNTED(i) promised(clock[i] + DUR)
+#else
+#define COUNTED(i) promised(c[i].gaveNow + DUR)
+#endif
+
 #include "probes.pml"
 #define TAKEN_OVER 1       /* by the third party, after the end */
 #define LEASED_LIVE 2      /* an own row whose end is still to come */
@@ -92,6 +106,9 @@
 #define HANDED_TO_ONE 9    /* a live row is leased by the name that it was handed over to */
 #define BESIDE_ORIGINAL 10 /* a tenure of ours begins while the original before it is alive */
 #define LATE_REFUSED 11    /* a release, by the end that the original wrote */
+#define GIVEN_BACK 12      /* a lease that was given up is released when its reply comes */
+#define COUNTED_LATE 13    /* such a one is relied on */
+#define BOUND_LATE 14      /* such a one is bound to what its refusal has shown */
 
 /* ---- State ---- */
 
@@ -114,6 +131,11 @@ typedef Request {
 	unsigned from : 4;        /* lease: the end of the own live row that was seen, or 0; else the furthest end asked for */
 	unsigned token : 3;       /* lease: that row's; else the tenure's */
 	unsigned older : 4        /* lease: what the tenure is to remember */
+#ifdef WATCHED
+	;
+	bit givenUp;              /* lease: its sender does not wait, but hears of it */
+	bit sender
+#endif
 };
 
 typedef Process {
@@ -125,6 +147,13 @@ typedef Process {
 	mtype reply;              /* what came back for it */
 	unsigned seen : 3;        /* the token that the reply shows */
 	unsigned seenEnd : 4      /* with own: the end */
+#ifdef WATCHED
+	;
+	unsigned gave : 3;        /* the token that a lease has obtained which was given up; its reply is under way. 0: none */
+	unsigned gaveNow : 4;     /* when it was sent */
+	unsigned gaveEnd : 4;     /* the end that it asked for */
+	unsigned gaveOlder : 4    /* what it remembers */
+#endif
 };
 Process c[2];
 
@@ -164,6 +193,29 @@ byte clock[3];
 #define dead(t) (t < row.token || row.holder != OURS)
 #endif
 
+inline dropLate() {
+	late.kind = nothing; late.now = 0; late.until = 0; late.from = 0; late.token = 0
+#ifdef WATCHED
+	;
+	late.older = 0; late.givenUp = 0; late.sender = 0
+#endif
+}
+
+#ifdef WATCHED
+inline forgetGiven(i) {
+	c[i].gave = 0; c[i].gaveNow = 0; c[i].gaveEnd = 0; c[i].gaveOlder = 0
+}
+
+inline noteGiven(i, number, m) {
+	c[i].gave = number; c[i].gaveNow = m.now; c[i].gaveEnd = m.until; c[i].gaveOlder = GAVE_OLDER(m)
+}
+
+/* The reply to a lease that was given up comes: it is the last tenure now, and any before is over. */
+inline hearGiven(i) {
+	c[i].token = c[i].gave; c[i].asked = c[i].gaveEnd; c[i].older = c[i].gaveOlder; c[i].end = 0
+}
+#endif
+
 #ifdef EVERY_STATE
 inline settle() {
 	skip
@@ -172,7 +224,7 @@ inline settle() {
 inline settle() {
 	if
 	:: late.kind && late.kind != lease && dead(late.token) ->
-		late.kind = nothing; late.now = 0; late.until = 0; late.from = 0; late.token = 0
+		dropLate()
 	:: late.kind == lease && dead(late.token) -> late.from = 0; late.token = 0
 	:: else
 	fi;
@@ -203,6 +255,20 @@ inline settleProcess(i) {
 		fi
 	:: else
 	fi;
+#ifdef WATCHED
+	if
+	:: c[i].gave && dead(c[i].gave) -> forgetGiven(i)
+	:: else
+	fi;
+	if
+	:: c[i].gaveOlder < clock[i] -> c[i].gaveOlder = 0
+	:: else
+	fi;
+	if
+	:: late.older < clock[late.sender] -> late.older = 0
+	:: else
+	fi;
+#endif
 	if
 	:: c[i].older < clock[i] -> c[i].older = 0
 	:: else
@@ -291,6 +357,24 @@ end:
 		result = nothing;
 		settle()
 	   }
+#ifdef WATCHED
+	/* The same, and the reply is under way to who has given up. */
+	:: d_step { late.kind == lease && late.givenUp && !c[late.sender].gave ->
+		apply(late);
+		if
+		:: result == ok -> noteGiven(late.sender, row.token, late); dropLate()
+		/* It goes on with what the refusal shows. */
+		:: result == own ->
+			late.from = row.until; late.token = row.token;
+			late.until = WRITTEN(late.now + DUR, row.until);
+			late.older = row.until;
+			reached(BOUND_LATE)
+		:: else
+		fi;
+		result = nothing;
+		settle()
+	   }
+#endif
 	od
 }
 
@@ -320,6 +404,14 @@ inline hangUp(i) {
 inline keep(i) {
 	late.kind = c[i].call.kind; late.now = c[i].call.now; late.until = c[i].call.until;
 	late.from = c[i].call.from; late.token = c[i].call.token
+#ifdef WATCHED
+	;
+	late.older = 0; late.givenUp = (c[i].call.kind == lease); late.sender = i;
+	if
+	:: late.givenUp -> late.older = c[i].call.older
+	:: else
+	fi
+#endif
 }
 
 /* The row was seen to be its own and live. */
@@ -447,9 +539,51 @@ end:
 		hangUp(me); settle();
 		tellOf(me, "gives up")
 	   }
+#ifdef WATCHED
+	/* The reply was under way. */
+	:: d_step { c[me].call.kind == lease && c[me].reply == ok && !c[me].gave ->
+		noteGiven(me, c[me].seen, c[me].call);
+		hangUp(me); settle();
+		tellOf(me, "gives up what it has")
+	   }
+	/* The reply to what it gave up comes after all. The lease is released (by the step above), or it counts. */
+#ifdef OLDER_STAYS_VALID
+	:: d_step { c[me].gave && c[me].gave > c[me].token ->
+		late.kind = release; late.token = c[me].gave; late.from = c[me].gaveEnd;
+		late.until = (clock[me] <= c[me].gaveOlder -> c[me].gaveOlder : 0);
+		forgetGiven(me);
+		tellOf(me, "releases what it gave up")
+	   }
+#else
+	:: d_step { c[me].gave && c[me].gave > c[me].token ->
+		hearGiven(me);
+		forgetGiven(me); reached(GIVEN_BACK);
+		settle();
+		tellOf(me, "is to release what it gave up")
+	   }
+#endif
+	:: d_step { c[me].gave && c[me].gave > c[me].token ->
+		hearGiven(me); relyUntil(me, COUNTED(me));
+		if
+		:: c[me].end -> reached(COUNTED_LATE)
+		:: else
+		fi;
+		forgetGiven(me);
+		settle();
+		tellOf(me, "counts what it gave up")
+	   }
+#endif
 	/* The process crashes. It restarts with the same name and clock, and knows nothing. */
 	:: d_step { c[me].token || c[me].end || c[me].call.kind ->
-		forget(me); hangUp(me); settle();
+		forget(me); hangUp(me);
+#ifdef WATCHED
+		forgetGiven(me);
+		if
+		:: late.sender == me -> late.givenUp = 0; late.older = 0; late.sender = 0
+		:: else
+		fi;
+#endif
+		settle();
 		tellOf(me, "crashes")
 	   }
 	od

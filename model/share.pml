@@ -21,6 +21,9 @@
 #ifndef HOLD
 #define HOLD 1     /* a reservation lasts as long as the wish, and at least so long */
 #endif
+#ifndef MOST
+#define MOST 1     /* and at most so long */
+#endif
 #ifndef BOUND
 #define BOUND 2    /* a wish that ends further ahead is not followed: WISH + SKEW */
 #endif
@@ -90,6 +93,39 @@
 #endif
 #define MATCHES(m, i) (row.holder == NAME(i) && row.until == m.from && row.token == m.token)
 
+/*
+ * Nor is it for an own row that another wants, unless it was seen to be wanted: then the lease is for that row
+ * only, and keeps the wish.
+ */
+#define WANTED(name, at) (row.wantedBy && row.wantedBy != name && row.wantedUntil >= at)
+#define OWN_LIVE(name, at) (row.holder == name && row.until >= at)
+#if defined(LEASE_DROPS_WISH)
+#define KEEPS(name, at) false
+#define UNWANTED(m, i) true
+#elif defined(WISH_UNSEEN)
+#define KEEPS(name, at) WANTED(name, at)
+#define UNWANTED(m, i) true
+#else
+#define KEEPS(name, at) WANTED(name, at)
+#define UNWANTED(m, i) !WANTED(NAME(i), m.now)
+#endif
+
+/* A withdrawal is for the very wish that was made, and not for a reservation. */
+#if defined(WITHDRAW_ANY_END)
+#define TO_WITHDRAW(m, i) (row.wantedBy == NAME(i) && row.holder != NAME(i))
+#elif defined(WITHDRAW_RESERVED)
+#define TO_WITHDRAW(m, i) (row.wantedBy == NAME(i) && row.wantedUntil == m.until)
+#else
+#define TO_WITHDRAW(m, i) (row.wantedBy == NAME(i) && row.wantedUntil == m.until && row.holder != NAME(i))
+#endif
+
+/* A reservation lasts as long as the wish, within bounds. */
+#ifdef RESERVED_LONG
+#define RESERVED_UNTIL(at) later(row.wantedUntil, at + HOLD)
+#else
+#define RESERVED_UNTIL(at) sooner(later(row.wantedUntil, at + HOLD), at + MOST)
+#endif
+
 /* Each lease has a new token. */
 #ifdef TAKEN_WITH_OLD_TOKEN
 #define NUMBER(name) if :: row.holder == name && row.wantedBy == name -> skip :: else -> row.token++ fi
@@ -136,11 +172,17 @@
 #define BOTH_VALID 18         /* ONE_NAME: two tenures */
 #define CALM_SERVED 19        /* a lease after the faults have stopped */
 #define CALM_LAPSED 20        /* the same, of a row that was reserved for a dead wisher */
+#define WISH_KEPT 21          /* by a lease of an own row */
+#define WISH_UNEXPECTED 22    /* a lease of an own row is refused, as it is wanted meanwhile */
+#define WITHDRAWN 23
+#define LATE_WITHDRAWAL 24    /* is applied when its sender has given up */
+#define WITHDRAWN_TOO_LATE 25 /* the row has been handed over */
+#define CUT_SHORT 26          /* a reservation, before the wish's end */
 
 /* ---- State. What is marked ghost is read by assertions and probes only. ---- */
 
 #define nothing 0
-mtype = { lease, renew, release, handover, wish, ok, own, refused };
+mtype = { lease, renew, release, handover, wish, withdraw, ok, own, refused };
 
 typedef Row {
 	unsigned holder : 2;
@@ -157,13 +199,14 @@ unsigned greatest : 3;        /* ghost: the greatest token of any tenure */
 typedef Request {
 	mtype kind;
 	unsigned now : 4;         /* lease, handover: the sender's clock */
-	unsigned until : 4;       /* the end that it writes */
+	unsigned until : 4;       /* the end that it writes; withdraw: the wish's end */
 	unsigned from : 4;        /* lease: the end of the own live row that was seen, or 0; wish: the end of the wish seen;
 	                             else the furthest end asked for */
 	unsigned token : 3;       /* lease, wish: that row's; else the tenure's */
 	unsigned older : 4;       /* lease: what the tenure is to remember */
 	unsigned holder : 2;      /* wish: the holder that was seen */
 	unsigned wanted : 2;      /* wish: the wisher that was seen, or nobody */
+	bit keeps;                /* lease: the own row was seen to be wanted */
 	bit sender
 };
 
@@ -175,7 +218,8 @@ typedef Process {
 	Request call;             /* the request under way; it may be applied any number of times, or never */
 	mtype reply;              /* what came back for it */
 	unsigned seen : 3;        /* the token that the reply shows */
-	unsigned seenEnd : 4      /* with own: the end */
+	unsigned seenEnd : 4;     /* with own: the end */
+	bit seenWanted            /* with own: another wants it */
 #ifdef KNOWS
 	; unsigned saw : 3        /* the token that the row had when it was last seen under another's name */
 #endif
@@ -199,6 +243,7 @@ byte deadline; /* by which it must be served, by its own clock */
 byte clock[3];
 #define their 2
 #define later(a, b) (a > b -> a : b)
+#define sooner(a, b) (a < b -> a : b)
 #define latest later(clock[0], later(clock[1], clock[2]))
 #define allPast(t) (t < clock[0] && t < clock[1] && t < clock[2])
 
@@ -231,6 +276,12 @@ byte clock[3];
 #define deadRequest(m, i) dead(NAME(i), m.token)
 #endif
 
+#ifdef WITHDRAW_ANY_END
+#define deadWithdrawal(m) false
+#else
+#define deadWithdrawal(m) allPast(m.until)
+#endif
+
 #ifdef WISH_ANY_ROW
 #define deadWish(m) false
 #else
@@ -238,8 +289,11 @@ byte clock[3];
 #endif
 
 inline clear(m) {
-	m.kind = nothing; m.now = 0; m.until = 0; m.from = 0; m.token = 0; m.older = 0; m.holder = 0; m.wanted = 0; m.sender = 0
+	m.kind = nothing; m.now = 0; m.until = 0; m.from = 0; m.token = 0; m.older = 0; m.holder = 0; m.wanted = 0; m.keeps = 0; m.sender = 0
 }
+
+/* A lease that minds whether the row is wanted. */
+#define isBound(m) (m.kind == lease && m.from)
 
 #ifdef EVERY_STATE
 inline settle() {
@@ -249,13 +303,15 @@ inline settle() {
 inline settle() {
 	if
 	:: late.kind == wish && deadWish(late) -> clear(late)
-	:: late.kind && late.kind != lease && late.kind != wish && deadRequest(late, late.sender) -> clear(late)
-	:: late.kind == lease && dead(NAME(late.sender), late.token) -> late.from = 0; late.token = 0
+	:: late.kind == withdraw && deadWithdrawal(late) -> clear(late)
+	:: late.kind && late.kind != lease && late.kind != wish && late.kind != withdraw && deadRequest(late, late.sender) -> clear(late)
+	:: late.kind == lease && dead(NAME(late.sender), late.token) -> late.from = 0; late.token = 0; late.keeps = 0
 	:: else
 	fi;
 	if
 	:: allPast(row.wantedUntil) && late.kind != handover && c[0].call.kind != handover && c[1].call.kind != handover &&
-			late.kind != wish && c[0].call.kind != wish && c[1].call.kind != wish ->
+			late.kind != wish && c[0].call.kind != wish && c[1].call.kind != wish &&
+			!isBound(late) && !isBound(c[0].call) && !isBound(c[1].call) ->
 		dropWish()
 	:: else
 	fi;
@@ -275,8 +331,9 @@ inline settleProcess(i) {
 	if
 	:: c[i].call.kind == wish && deadWish(c[i].call) ->
 		c[i].call.until = 0; c[i].call.from = 0; c[i].call.token = 0; c[i].call.holder = 0; c[i].call.wanted = 0
-	:: c[i].call.kind && c[i].call.kind != wish && deadRequest(c[i].call, i) && c[i].reply != ok ->
-		c[i].call.from = 0;
+	:: c[i].call.kind == withdraw && deadWithdrawal(c[i].call) -> c[i].call.until = 0
+	:: c[i].call.kind && c[i].call.kind != wish && c[i].call.kind != withdraw && deadRequest(c[i].call, i) && c[i].reply != ok ->
+		c[i].call.from = 0; c[i].call.keeps = 0;
 		if
 		:: c[i].call.kind == lease || c[i].call.token != row.token -> c[i].call.token = 0
 		:: else /* its refusal shows this token */
@@ -316,18 +373,23 @@ inline settleProcess(i) {
 
 /* No item is lost for good: whatever lies in the row ends soon. */
 inline endsSoon() {
-	assert(row.until <= latest + later(DUR, BOUND))
+	assert(row.until <= latest + later(DUR, MOST))
 }
 
-/* Each tenure's token exceeds all earlier ones. */
-inline newTenure(name) {
+/* Each tenure's token exceeds all earlier ones. No lease of an own row removes another's wish. */
+inline newTenure(name, at, wishStays) {
 	if
 	:: row.given && row.holder && row.holder == name -> reached(TAKEN)
 	:: row.given && row.holder && row.holder != name -> reached(LAPSED)
 	:: else
 	fi;
-	NUMBER(name);
-	row.holder = name; row.given = 0; DROP_WISH;
+	if
+	:: wishStays -> NUMBER(name); row.wantedFrom = row.token; reached(WISH_KEPT)
+	:: else ->
+		assert(!(WANTED(name, at) && OWN_LIVE(name, at)));
+		NUMBER(name); DROP_WISH
+	fi;
+	row.holder = name; row.given = 0;
 	assert(row.token > greatest);
 	greatest = row.token
 }
@@ -355,7 +417,11 @@ inline reserve(at) {
 	:: else
 	fi;
 	assert(row.wantedFrom == row.token); /* nobody hands over for a wish that was made for an older tenure */
-	row.holder = row.wantedBy; row.until = later(row.wantedUntil, at + HOLD); row.given = 1;
+	row.holder = row.wantedBy; row.until = RESERVED_UNTIL(at); row.given = 1;
+	if
+	:: row.until < row.wantedUntil -> reached(CUT_SHORT)
+	:: else
+	fi;
 	reached(HANDED_OVER);
 	endsSoon()
 }
@@ -371,17 +437,21 @@ inline setWish(name, number) {
 mtype result; /* what the reply says; nothing between steps */
 
 /* Bounds the exploration: what would begin a tenure too many has no effect. */
-#define takes(m, i) (FREE(m.now) || MATCHES(m, i))
+#define takes(m, i) (m.keeps -> MATCHES(m, i) : (FREE(m.now) || MATCHES(m, i) && UNWANTED(m, i)))
 inline apply(m, i) {
 	result = refused;
 	if
 	:: m.kind == lease && row.token < TOKENS && takes(m, i) ->
-		newTenure(NAME(i));
+		newTenure(NAME(i), m.now, m.keeps);
 		row.until = m.until;
 		result = ok;
 		tell("  applied:", " lease")
 	:: m.kind == lease && row.token < TOKENS && !takes(m, i) && row.holder == NAME(i) ->
 		result = own;
+		if
+		:: MATCHES(m, i) -> reached(WISH_UNEXPECTED)
+		:: else
+		fi;
 		tell("  refused:", " lease")
 	:: m.kind == renew && row.holder == NAME(i) && row.token == m.token ->
 		if
@@ -412,6 +482,14 @@ inline apply(m, i) {
 		result = ok;
 		tell("  applied:", " wish")
 	:: m.kind == wish && !(row.holder && row.holder != NAME(i) && SEEN(m)) -> reached(WISH_REFUSED)
+	:: m.kind == withdraw && TO_WITHDRAW(m, i) ->
+		assert(row.wantedUntil == m.until); /* no other wish is removed, later than this one */
+		assert(!(row.given && row.holder == NAME(i))); /* and no reservation looks like a lease */
+		dropWish();
+		result = ok;
+		reached(WITHDRAWN);
+		tell("  applied:", " withdrawal")
+	:: m.kind == withdraw && row.given && row.holder == NAME(i) -> reached(WITHDRAWN_TOO_LATE)
 	:: else
 	fi;
 	endsSoon()
@@ -424,6 +502,7 @@ end:
 		apply(late, late.sender);
 		if
 		:: late.kind == wish && result == ok -> reached(LATE_WISH)
+		:: late.kind == withdraw && result == ok -> reached(LATE_WITHDRAWAL)
 		:: late.kind == handover && result == ok -> reached(LATE_HANDOVER)
 		:: late.kind == handover && result == refused && originalEnd && row.token == late.token -> reached(LATE_HANDOVER_ENDS)
 		:: else
@@ -448,7 +527,7 @@ inline forget(i) {
 }
 
 inline clearReply(i) {
-	c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0
+	c[i].reply = nothing; c[i].seen = 0; c[i].seenEnd = 0; c[i].seenWanted = 0
 }
 
 inline hangUp(i) {
@@ -459,12 +538,12 @@ inline hangUp(i) {
 inline keep(i) {
 	late.kind = c[i].call.kind; late.now = c[i].call.now; late.until = c[i].call.until;
 	late.from = c[i].call.from; late.token = c[i].call.token;
-	late.holder = c[i].call.holder; late.wanted = c[i].call.wanted; late.sender = i
+	late.holder = c[i].call.holder; late.wanted = c[i].call.wanted; late.keeps = c[i].call.keeps; late.sender = i
 }
 
 /* The row was seen to be its own and live. */
-inline bind(i, ends, number) {
-	c[i].call.from = ends; c[i].call.token = number;
+inline bind(i, ends, number, isWanted) {
+	c[i].call.from = ends; c[i].call.token = number; c[i].call.keeps = isWanted;
 	c[i].call.until = later(c[i].call.now + DUR, ends);
 	c[i].call.older = REMEMBERED(i, ends, number)
 #ifdef KNOWS
@@ -514,7 +593,7 @@ end:
 			(FREE(clock[me]) || row.holder == NAME(me)) ->
 		c[me].call.kind = lease; c[me].call.now = clock[me]; c[me].call.until = clock[me] + DUR;
 		if
-		:: row.until >= clock[me] -> bind(me, row.until, row.token)
+		:: row.until >= clock[me] -> bind(me, row.until, row.token, KEEPS(NAME(me), clock[me]))
 		:: else
 		fi;
 		settle();
@@ -550,6 +629,12 @@ end:
 		settle();
 		tellOf(me, "sends wish")
 	   }
+	/* It withdraws its wish. */
+	:: d_step { !calm && !c[me].call.kind && row.wantedBy == NAME(me) && row.wantedUntil >= clock[me] ->
+		c[me].call.kind = withdraw; c[me].call.until = row.wantedUntil;
+		settle();
+		tellOf(me, "sends withdrawal")
+	   }
 #endif
 #ifdef KNOWS
 	/* A scan shows the row under another's name. */
@@ -578,7 +663,8 @@ end:
 		c[me].reply = result;
 		if
 		:: result == ok && c[me].call.kind == lease -> c[me].seen = row.token
-		:: result == own -> c[me].seen = row.token; c[me].seenEnd = row.until
+		:: result == own ->
+			c[me].seen = row.token; c[me].seenEnd = row.until; c[me].seenWanted = KEEPS(NAME(me), c[me].call.now)
 		:: result == refused && (c[me].call.kind == release || c[me].call.kind == handover) &&
 				row.token == c[me].call.token && !OWN(c[me].call, me) ->
 			applied;
@@ -598,7 +684,7 @@ end:
 		if
 		/* It leases what the refusal has shown. The code does so once, the model without end. */
 		:: c[me].call.kind == lease && c[me].reply == own ->
-			bind(me, c[me].seenEnd, c[me].seen);
+			bind(me, c[me].seenEnd, c[me].seen, c[me].seenWanted);
 			clearReply(me)
 		:: c[me].call.kind == lease && c[me].reply == ok ->
 			obtained(me);
@@ -655,7 +741,7 @@ inline expire(tenure, i) {
 #ifdef CALM
 /* Once the faults have stopped, the third party tries in each tick. */
 #ifndef CALM_BY
-#define CALM_BY (HORIZON - later(DUR, BOUND) - 2)
+#define CALM_BY (HORIZON - later(DUR, MOST) - 2)
 #endif
 #define mayTick(i) (!calm && clock[i] < CALM_BY || calm == 1 && (i != their || !clock[their] || !FREE(clock[their]) && row.holder != THEIRS))
 #else
@@ -699,7 +785,7 @@ end:
 		:: calm && row.given && row.holder && row.holder != THEIRS -> reached(CALM_LAPSED)
 		:: else
 		fi;
-		newTenure(THEIRS);
+		newTenure(THEIRS, clock[their], (OWN_LIVE(THEIRS, clock[their]) && KEEPS(THEIRS, clock[their])));
 		row.until = clock[their] + DUR;
 		theirEnd = promised(row.until); theirToken = row.token;
 #ifdef CALM
@@ -733,6 +819,10 @@ end:
 			(row.wantedBy != THEIRS || row.wantedUntil < clock[their] + WISH) ->
 		setWish(THEIRS, row.token); row.wantedUntil = clock[their] + WISH;
 		tell("third party", " wishes")
+	   }
+	:: d_step { !calm && row.wantedBy == THEIRS && row.holder != THEIRS ->
+		dropWish();
+		tell("third party", " withdraws its wish")
 	   }
 #endif
 	:: d_step { !calm && theirToken ->
@@ -825,7 +915,7 @@ active proctype Weather() {
 end:
 	d_step { row.token && !theirEnd ->
 		calm = 1;
-		deadline = latest + later(DUR, BOUND) + 1;
+		deadline = latest + later(DUR, MOST) + 1;
 		die(0); die(1); theirToken = 0;
 		settle();
 		tell("calm", "")

@@ -37,9 +37,9 @@
 //	UnknownError           any other error of v2, or of middleware
 //
 // [errors.As] finds v2's error in all of them where there is one, but for v1's typed
-// exceptions, which have no place for it. Package lease takes NoCredentialProviders and
-// UnknownError for final, unless the v2 client's retryer holds the cause for transient, as
-// where the credentials service throttles or can't be reached.
+// exceptions, which have no place for it. Package lease takes UnknownError for final, unless
+// the v2 client's retryer holds the cause for transient. A Heartbeat goes on after
+// NoCredentialProviders.
 //
 // # What differs from plain v1
 //
@@ -73,6 +73,12 @@
 // attempts, so that a release or a first look gets through a short throttling, which a renewal
 // would anyhow; and no quota: in an outage it is soon used up, by other traffic of the client
 // too, and requests then fail at their first error. See the example of NewFromConfig.
+//
+// # Connections
+//
+// v2 keeps 10 idle connections to a host. A worker with more leases renews them side by side,
+// and opens a connection, with its TLS handshake, for most of the others each time. Set
+// MaxIdleConnsPerHost to the number of leases, up to 100: see the package's example.
 //
 // # Versions
 //

@@ -3,11 +3,13 @@ package sdkv2_test
 import (
 	"context"
 	"log"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -16,7 +18,11 @@ import (
 )
 
 func Example() {
-	cfg, err := config.LoadDefaultConfig(context.Background())
+	// A connection for each of 100 leases. By itself v2 keeps 10.
+	connections := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = 100
+	})
+	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithHTTPClient(connections))
 	if err != nil {
 		log.Fatal(err)
 	}

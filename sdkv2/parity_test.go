@@ -399,7 +399,6 @@ func unansweredCases() []parityCase {
 			v1:      func(c *aws.Config) { c.Credentials = credentialsv1.NewChainCredentials(nil) },
 			v2:      func(o *v2.Options) { o.Credentials = noCredentials },
 			want:    unanswered(0, "NoCredentialProviders"),
-			final:   true,
 			v2Error: new(*smithy.OperationError),
 		},
 		{

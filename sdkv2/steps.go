@@ -119,6 +119,9 @@ func (d deserializer) HandleDeserialize(
 	if err != nil {
 		return out, md, err
 	}
+
+	// v2 reads the rest of a body, and warns of one that was closed before.
+	resp.Body = http.NoBody
 	if resp.StatusCode < http.StatusMultipleChoices {
 		out.Result = d.result
 		return out, md, d.check(body)

@@ -40,7 +40,7 @@ SIGTERM, and SIGKILL at the end of the tenure. Daemons are beyond its reach.
 Exit status: that of the command (128 + n for signal n); 75 if the lease was
 lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.
 
-Example: lease hold -as $(hostname):$$ -table boxes -- sh -c 'echo $LEASE_ID'
+Example: lease hold -as $HOSTNAME:$$:$RANDOM -table boxes -- ./deliver.sh
 `
 
 // holding is what the flags of hold say.

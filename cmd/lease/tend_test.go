@@ -171,6 +171,7 @@ func tend(t *testing.T, happen func(x *tended)) *tended {
 		time.AfterFunc(time.Hour, x.end)
 		h.newTending(l, &x.group).run(ctx)
 		x.checkGuard(t, h.guard, l)
+		synctest.Wait()
 		assert.GreaterOrEqual(t, words.Load(), int64(x.age()/time.Second), "it hears of it each second")
 		return nil
 	})

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -33,19 +33,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	config := aws.NewConfig()
-	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
-		config.WithEndpoint(endpoint) // DynamoDB Local
-	}
-	store := lease.NewLockStore(dynamodb.New(session.Must(session.NewSession(config))), *table, "mailbox")
+	store := lease.NewLockStore(newClient(), *table, "mailbox")
 	if err := register(ctx, store, "alice", "bob", "carol"); err != nil {
 		log.Fatal(err)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		log.Fatal(err)
-	}
-	me := worker{fmt.Sprintf("%s:%d", host, os.Getpid())} // no other live worker may have this name
+	me := worker{lease.UniqueLesseeID()} // no other live worker may have this name
 	locker := lease.NewLocker(store)
 
 	for ctx.Err() == nil {
@@ -58,6 +50,18 @@ func main() {
 		pause(ctx, time.Second) // what failed at once may do so again
 	}
 	log.Print("stopped")
+}
+
+// newClient returns a client that keeps its connections open. SDK v1 by itself keeps two, and opens one anew for most of
+// the requests that a worker with many leases sends side by side.
+func newClient() *dynamodb.DynamoDB {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
+	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport})
+	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		config.WithEndpoint(endpoint) // DynamoDB Local
+	}
+	return dynamodb.New(session.Must(session.NewSession(config)))
 }
 
 // register makes the table and the lease items. A deployment would do it once, not each worker.

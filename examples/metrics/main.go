@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
 	"net/http"
 	"os"
@@ -41,29 +40,32 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	config := aws.NewConfig()
-	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
-		config.WithEndpoint(endpoint) // DynamoDB Local
-	}
-	ddb := dynamodb.New(session.Must(session.NewSession(config)))
-	locker := lease.NewLocker(lease.NewLockStore(ddb, *table, "mailbox"))
+	locker := lease.NewLocker(lease.NewLockStore(newClient(), *table, "mailbox"))
 	server := &http.Server{Addr: *listen, Handler: figures(locker, *duration)}
 	go func() {
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 			log.Print(err) // The work goes on.
 		}
 	}()
-	host, err := os.Hostname()
-	if err != nil {
-		log.Fatal(err)
-	}
-	me := worker{fmt.Sprintf("%s:%d", host, os.Getpid()), *duration}
-	err = locker.HoldShare(ctx, me, 0, func(ctx context.Context, l *lease.Lease) error {
+	me := worker{lease.UniqueLesseeID(), *duration}
+	err := locker.HoldShare(ctx, me, 0, func(ctx context.Context, l *lease.Lease) error {
 		<-ctx.Done() // here it would deliver l.LeaseID
 		return ctx.Err()
 	})
 	server.Close()
 	log.Print("stopped: ", err)
+}
+
+// newClient returns a client that keeps its connections open. SDK v1 by itself keeps two, and
+// opens one anew for most of the requests that a worker with many leases sends side by side.
+func newClient() *dynamodb.DynamoDB {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
+	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport})
+	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		config.WithEndpoint(endpoint) // DynamoDB Local
+	}
+	return dynamodb.New(session.Must(session.NewSession(config)))
 }
 
 // figures serves /metrics and /healthz of a Locker whose worker looks at the table each third

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -36,26 +37,29 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	config := aws.NewConfig()
-	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
-		config.WithEndpoint(endpoint) // DynamoDB Local
-	}
-	ddb := dynamodb.New(session.Must(session.NewSession(config)))
-	store := lease.NewLockStore(ddb, *table, "mailbox")
+	store := lease.NewLockStore(newClient(), *table, "mailbox")
 	if err := register(ctx, store); err != nil {
 		log.Fatal(err)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		log.Fatal(err)
-	}
-	me := worker{fmt.Sprintf("%s:%d", host, os.Getpid())} // no other live worker may have this name
+	me := worker{lease.UniqueLesseeID()} // no other live worker may have this name
 
-	err = lease.NewLocker(store).HoldShare(ctx, me, *most, deliver)
+	err := lease.NewLocker(store).HoldShare(ctx, me, *most, deliver)
 	if ctx.Err() == nil {
 		log.Fatal(err) // a bad argument, table or permission
 	}
 	log.Print("stopped: ", err) // why ctx is done; and whether mailboxes stay leased, as they could not be released
+}
+
+// newClient returns a client that keeps its connections open. SDK v1 by itself keeps two, and opens one anew for most of
+// the requests that a worker with many leases sends side by side.
+func newClient() *dynamodb.DynamoDB {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
+	config := aws.NewConfig().WithHTTPClient(&http.Client{Transport: transport})
+	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		config.WithEndpoint(endpoint) // DynamoDB Local
+	}
+	return dynamodb.New(session.Must(session.NewSession(config)))
 }
 
 // register makes the table and the lease items. A deployment would do it once, not each worker.

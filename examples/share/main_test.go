@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -98,4 +103,42 @@ func (p *program) stop(t *testing.T) {
 	require.NoError(t, p.Wait(), "%s", &p.said)
 	assert.Contains(t, p.said.String(), "stopped: ")
 	assert.NotContains(t, p.said.String(), "stay leased")
+}
+
+// A worker of 80 items sends their renewals side by side, each period anew.
+func TestShareKeepsItsConnections(t *testing.T) {
+	const atOnce = 80
+	var opened atomic.Int32
+	all := &sync.WaitGroup{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		all.Done()
+		all.Wait() // Each has a connection.
+		fmt.Fprint(w, `{}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	for name, value := range map[string]string{
+		ddblocal.EndpointEnv: server.URL, "AWS_REGION": "x", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+	} {
+		t.Setenv(name, value)
+	}
+
+	ddb := newClient()
+	for range 3 {
+		all.Add(atOnce)
+		var sent sync.WaitGroup
+		for range atOnce {
+			sent.Go(func() {
+				_, err := ddb.ListTables(&dynamodb.ListTablesInput{})
+				assert.NoError(t, err)
+			})
+		}
+		sent.Wait()
+	}
+	assert.Equal(t, int32(atOnce), opened.Load())
 }

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -20,13 +21,14 @@ const (
 	Throttled        = "throttled"
 	Failed           = "500, not applied"
 	FailedAfter      = "500, applied"
+	Foreign          = "503 of a proxy, with the Date of another clock"
 )
 
 // AnyFault is all faults. InOrder is those that don't let a request arrive after later ones of the
 // same user.
 var (
 	InOrder = []string{RequestReset, RequestSwallowed, ReplyReset, ReplySwallowed, RequestDelayed,
-		ReplyDelayed, SentTwice, Throttled, Failed, FailedAfter}
+		ReplyDelayed, SentTwice, Throttled, Failed, FailedAfter, Foreign}
 	AnyFault = append([]string{SentAgain, SentLate}, InOrder...)
 )
 
@@ -47,6 +49,7 @@ var doFault = map[string]func(*exchange){
 	Throttled:        (*exchange).throttle,
 	Failed:           (*exchange).fail,
 	FailedAfter:      func(x *exchange) { x.send(); x.fail() },
+	Foreign:          (*exchange).answerForDynamoDB,
 }
 
 // exchange is one request that meets with a fault.
@@ -114,4 +117,14 @@ func (x *exchange) throttle() {
 func (x *exchange) fail() {
 	x.refuse(x.w, http.StatusInternalServerError,
 		"com.amazonaws.dynamodb.v20120810#InternalServerError")
+}
+
+// foreignClock is how fast the clock is of what answers for DynamoDB.
+const foreignClock = 10 * time.Minute
+
+// answerForDynamoDB is what a load balancer does that finds no server.
+func (x *exchange) answerForDynamoDB() {
+	x.setDate(x.w, time.Now().Add(foreignClock))
+	x.w.WriteHeader(http.StatusServiceUnavailable)
+	io.WriteString(x.w, "no server is available")
 }

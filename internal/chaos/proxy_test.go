@@ -107,6 +107,7 @@ func TestEachFault(t *testing.T) {
 		Throttled:        {400, 0, 0},
 		Failed:           {500, 0, 0},
 		FailedAfter:      {500, 1, 1},
+		Foreign:          {503, 0, 0},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			u := newUpstream(t)
@@ -129,6 +130,10 @@ func TestEachFault(t *testing.T) {
 				assert.Equal(t, want.status, got.StatusCode)
 				date, err := http.ParseTime(got.Header.Get("Date"))
 				assert.NoError(t, err)
+				if fault == Foreign {
+					date = date.Add(-foreignClock)
+					assert.Empty(t, got.Header.Get("X-Amzn-Requestid"))
+				}
 				assert.WithinRange(t, date, asked.Add(-time.Second), time.Now())
 			}
 			p.Calm()
@@ -138,7 +143,7 @@ func TestEachFault(t *testing.T) {
 			assert.Equal(t, "A", recorded[0].Lessee)
 		})
 	}
-	assert.Len(t, AnyFault, 12)
+	assert.Len(t, AnyFault, 13)
 }
 
 func TestErrorsAreDynamoDBs(t *testing.T) {
@@ -242,4 +247,11 @@ func TestShiftGoesDeep(t *testing.T) {
 	got, err := json.Marshal(value)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"Items":[{"LeaseUntil":{"N":"1700000001000000000"}},{"M":{"L":[{"N":"1700000001000000001"}]}}],"N":{"S":"x"}}`, string(got))
+}
+
+// TestShiftLeavesForeverAlone: a sum would be before all times, and the request senseless.
+func TestShiftLeavesForeverAlone(t *testing.T) {
+	value := map[string]any{"N": "9223372036854775807"}
+	shift(value, time.Minute)
+	assert.Equal(t, map[string]any{"N": "9223372036854775807"}, value)
 }

@@ -47,9 +47,12 @@ func edit(body []byte, change func(map[string]any)) []byte {
 	return edited
 }
 
-// firstTime is the least of DynamoDB's numbers that is taken for a time: that of September 2001 in
-// Unix nanoseconds.
-const firstTime = 1e18
+// firstTime and lastTime bound DynamoDB's numbers that are taken for times, in Unix nanoseconds:
+// from September 2001 to 2096. A greater one stands for "ever", and a sum could overflow.
+const (
+	firstTime = 1e18
+	lastTime  = 4e18
+)
 
 // shift adds a duration to all of DynamoDB's numbers in a JSON value that are times.
 func shift(value any, by time.Duration) {
@@ -60,7 +63,8 @@ func shift(value any, by time.Duration) {
 		}
 	case map[string]any:
 		if text, ok := value["N"].(string); ok {
-			if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= firstTime {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if isTime := err == nil && n >= firstTime && n <= lastTime; isTime {
 				value["N"] = strconv.FormatInt(n+int64(by), 10)
 			}
 			return

@@ -1,0 +1,83 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How a share ends, and what it leaves behind.
+
+// stop begins the end: nothing more is asked for, and what was asked for is waited for as
+// long as for any request.
+func (s *share) stop(ctx context.Context) {
+	s.timer.Stop()
+	time.AfterFunc(requestTimeout(s.request.duration), s.giveUp)
+	if s.sending == nil {
+		s.leave(ctx)
+	}
+}
+
+// leave withdraws the wishes, once.
+func (s *share) leave(ctx context.Context) {
+	if s.hasLeft {
+		return
+	}
+	s.hasLeft = true
+	if last := s.plan.leave(); len(last.items) > 0 {
+		s.do(ctx, last)
+	}
+}
+
+// withdrawFor withdraws a wish, or gives the item back if it was handed over for it.
+func (s *share) withdrawFor(ctx context.Context, c candidate) error {
+	item, err := askWrite(ctx, s, "withdraw the wish", c.LeaseID, func(ctx context.Context) (LeaseItem, error) {
+		return s.locker.store.WithdrawWish(ctx, c.LeaseItem, s.request.lessee, c.wishUntil)
+	})
+	if !errors.Is(err, LeaseNotObtainedError) {
+		return err
+	}
+	isHandedToMe := item.LesseeID == s.request.lessee && item.FencingToken == c.FencingToken
+	if isHandedToMe {
+		return s.giveBackFor(ctx, item)
+	}
+	return err
+}
+
+// heed tells the tenures who wants their items, as a look has shown, and ends the share if
+// that has shown a namesake.
+func (s *share) heed(own news) {
+	for _, item := range own.wanted {
+		s.works[item.LeaseID].heed(item)
+	}
+	if own.namesake == nil || s.failure != nil {
+		return
+	}
+	s.locker.count(func(stats *LockerStats) { stats.Namesakes++ })
+	logError("Lessee ID In Use", "lessee_id", s.request.lessee,
+		"lease_id", own.namesake.LeaseID, "fencing_token", own.namesake.FencingToken)
+	s.failure = fmt.Errorf("lease: another process leases items as %q, %q for one: %w",
+		s.request.lessee, own.namesake.LeaseID, LesseeIDInUseError)
+	s.cancel()
+}
+
+// result is what HoldShare returns, or panics with.
+func (s *share) result(ctx context.Context) error {
+	if s.panicked != nil {
+		panic(s.panicked)
+	}
+	stay, until := s.plan.staying(time.Now())
+	if stay == 0 && s.failure != nil {
+		return s.failure
+	}
+	if stay == 0 {
+		return context.Cause(ctx)
+	}
+	end := s.failure
+	if end == nil {
+		end = contextError(ctx)
+	}
+	return fmt.Errorf("lease: %d items of %q stay leased until %v: %w",
+		stay, s.request.lessee, until.Round(0), end)
+}
