@@ -189,3 +189,56 @@ func TestPlannerCountsTheDeadForNobody(t *testing.T) {
 		heldItem("b", "w1", -1)}), nothingUsed)
 	assert.Zero(t, p.round.counts["w2"], "what is on its way to a dead one is nobody's")
 }
+
+func TestPlannerIsNotDeadByALeaseOfItsOwnThatHasEnded(t *testing.T) {
+	p := unlimited()
+	p.looked(noon, pageOf([]LeaseItem{heldItem("a", "me", -1), heldItem("b", "me", sec)}), nothingUsed)
+	assert.Equal(t, 1, p.round.counts["me"])
+}
+
+func TestPlannerGivesBackOnlyWhatItHasNoRoomFor(t *testing.T) {
+	p := plannerOf(1, greatest)
+	var items []LeaseItem
+	for _, id := range idsOf(heldBy("me", 5)) {
+		noteWish(p, noon, heldItem(id, "w1", 20*sec))
+		items = append(items, wantedBy(heldItem(id, "me", 20*sec), "me", 20*sec))
+	}
+	assert.Empty(t, play(p, noon, items, idsOf(items)...).givenBack, "it may lease another yet")
+}
+
+func TestPlannerSaysThatARowStaysThatWasLeasedSince(t *testing.T) {
+	p := unlimited()
+	p.leased("a", 1)
+	p.workEnded(noon, workEnd{leaseID: "a", freed: true})
+	p.compare(noon, []LeaseItem{ofToken(heldItem("a", "me", sec), 2)})
+	n, _ := p.staying(noon)
+	assert.Equal(t, 1, n)
+}
+
+func TestPlannerForgetsTheEndsOfItemsThatAreGone(t *testing.T) {
+	p := unlimited()
+	for _, id := range []string{"a", "b"} {
+		p.leased(id, 1)
+		p.workEnded(noon, workEnd{leaseID: id, freed: true})
+	}
+	p.compare(noon, []LeaseItem{freeItem("b")})
+	assert.Equal(t, map[string]ended{"b": {token: 1, freed: true}}, p.ended)
+}
+
+func TestPlannerOfAnUnknownTokenHasNoNamesake(t *testing.T) {
+	p := unlimited()
+	p.leased("a", 0)
+	p.workEnded(noon, workEnd{leaseID: "a", lost: true})
+	own := p.compare(noon, []LeaseItem{ofToken(heldItem("a", "me", sec), 8)})
+	assert.Nil(t, own.namesake)
+}
+
+func TestPlannerSaysUntilWhenTheLastStays(t *testing.T) {
+	p := unlimited()
+	for i := range 20 {
+		p.unsure(string(rune('a'+i)), noon.Add(time.Duration(i)*sec))
+	}
+	n, last := p.staying(noon)
+	assert.Equal(t, 19, n)
+	assert.Equal(t, noon.Add(19*sec), last)
+}
