@@ -186,7 +186,8 @@ func TestClockWritesTheEndOfATimeThatWasReadBeforeAStep(t *testing.T) {
 	var c clock
 	now := time.Now()
 	c.observe(now, now, now.UTC().Format(http.TimeFormat))
-	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0)} {
+	readBefore := slept(now, 50*ms).Add(hour) // a clock that is kept in time is no stepped one
+	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0), readBefore} {
 		_, end, _ := c.times(then)
 		assert.Equal(t, then.UnixNano(), end, "to the nanosecond if there was no step")
 	}
