@@ -476,3 +476,64 @@ func TestAdapterHoldsAnIDThatIsListedTwiceOnce(t *testing.T) {
 		assert.Equal(t, int32(2), works.Load())
 	})
 }
+
+// asked is a store of two methods that keeps the request of the last call.
+type asked struct{ request lease.LeaseRequest }
+
+func (a *asked) ListLeaseIDs() ([]string, error) { return []string{"a"}, nil }
+
+func (a *asked) Lease(id string, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
+	a.request = r
+	return &lease.Lease{LeaseID: id, Until: until}, nil
+}
+
+func TestAdapterGivesItsStoreTheCallersRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &asked{}
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.Equal(t, for30s("w1"), store.request)
+		store.request = nil
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		assert.Error(t, locker.HeartbeatWithContext(ctx, l, 10*time.Second))
+		assert.Equal(t, for30s("w1"), store.request)
+	})
+}
+
+func TestAdapterOfAHungStoreSendsNothingForOneThatHasGivenUpItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, locker, l := beating(t)
+		lifted := make(chan struct{})
+		s.lease = func(string, time.Time) (*lease.Lease, error) { <-lifted; return &lease.Lease{}, nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { assert.Error(t, locker.HeartbeatWithContext(ctx, l, 3*time.Second)) })
+		}
+		both.Wait()
+		close(lifted)
+		synctest.Wait()
+		assert.Len(t, s.beats(), 1)
+	})
+}
+
+// A call that is given up would have to be waited for all the same.
+func TestAdapterWaitsForAStoreThatIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.ids = func() ([]string, error) {
+			time.Sleep(time.Minute)
+			return []string{"a"}, nil
+		}
+		l, err := lease.NewLocker(s).ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		assert.True(t, l.Valid())
+		assert.Equal(t, time.Minute, time.Since(s.start))
+	})
+}

@@ -3,6 +3,7 @@ package lease
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -185,7 +186,8 @@ func TestClockWritesTheEndOfATimeThatWasReadBeforeAStep(t *testing.T) {
 	var c clock
 	now := time.Now()
 	c.observe(now, now, now.UTC().Format(http.TimeFormat))
-	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0)} {
+	readBefore := slept(now, 50*ms).Add(hour) // a clock that is kept in time is no stepped one
+	for _, then := range []time.Time{now.Add(hour), now.Add(hour).Round(0), readBefore} {
 		_, end, _ := c.times(then)
 		assert.Equal(t, then.UnixNano(), end, "to the nanosecond if there was no step")
 	}
@@ -211,5 +213,52 @@ func TestOneWrongDateTeachesNothing(t *testing.T) {
 		least, most = c.correction()
 		assert.InDelta(t, wrong.Seconds(), least.Seconds(), 1)
 		assert.InDelta(t, wrong.Seconds(), most.Seconds(), 1)
+	}
+}
+
+func TestClockCountsUntilThisHostsIsStepped(t *testing.T) {
+	now := time.Now()
+	minute := estimate{lo: 59 * sec, hi: 60 * sec, at: now}
+	c := &clock{sure: minute, doubt: minute, heard: now}
+	assert.True(t, c.isKnown(now))
+	least, most := c.correction()
+	assert.Equal(t, []time.Duration{59 * sec, 60 * sec}, []time.Duration{least, most})
+
+	c.heard = slept(now, time.Minute)
+	assert.False(t, c.isKnown(now))
+	c.sure.at = slept(now, time.Minute)
+	least, most = c.correction()
+	assert.Zero(t, least)
+	assert.Zero(t, most)
+}
+
+func TestClockComparesWithTheLeastAndWritesTheMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		unsure := estimate{lo: -66 * sec, hi: -59 * sec, at: now}
+		s := &LockStore{clock: clock{sure: unsure, doubt: unsure, heard: now}}
+		past, end, isKnown := s.clock.times(now.Add(hour))
+		assert.True(t, isKnown)
+		assert.Equal(t, now.Add(-66*sec).UnixNano(), past)
+		assert.Equal(t, now.Add(hour-59*sec).UnixNano(), end)
+
+		ends := now.Add(hour).UnixNano()
+		row, err := s.parse("a", attributes{untilAttribute: number(ends)})
+		assert.NoError(t, err)
+		assert.Equal(t, now.Add(hour+66*sec).UnixNano(), row.Until.UnixNano(), "it may be free later")
+	})
+}
+
+func TestClockSaysThatItIsCorrectedWhenThatMovesByASecond(t *testing.T) {
+	c := &clock{}
+	for _, step := range []struct{ lo, logged time.Duration }{
+		{0, 0}, {60 * sec, 60 * sec}, {60*sec + 999*ms, 60 * sec}, {61 * sec, 61 * sec}, {60*sec + ms, 61 * sec}, {0, 0},
+	} {
+		c.sure = estimate{lo: step.lo, hi: step.lo}
+		before := c.logged
+		now, was := c.noteCorrection()
+		assert.Equal(t, before, was)
+		assert.Equal(t, step.logged, now)
 	}
 }

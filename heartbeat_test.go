@@ -161,6 +161,22 @@ func TestHeartbeatRenewsALiteral(t *testing.T) {
 	})
 }
 
+func TestHeartbeatOfALiteralLearnsItsToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(store)
+		_, err := store.Lease("a", for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		literal := &lease.Lease{LeaseID: "a", Request: for30s("w1")}
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, literal, 10*time.Second), context.DeadlineExceeded)
+		require.Len(t, locker.Leases(), 1)
+		assert.Equal(t, int64(2), locker.Leases()[0].FencingToken(), "it was leased anew")
+	})
+}
+
 func TestHeartbeatRenewsNoLiteralThatWasReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -153,3 +153,9 @@ func TestWishThatIsMadeNowCountsUntilTheHolderRenews(t *testing.T) {
 	endless := LeaseItem{LeaseID: "a", Until: noon.Add(math.MaxInt64)}
 	assert.Positive(t, endless.furthestWish(noon))
 }
+
+func TestItemsEndIsBeforeTheNextNanosecond(t *testing.T) {
+	for until, want := range map[int64]int64{0: 1, 41: 42, math.MaxInt64: math.MaxInt64} {
+		assert.Equal(t, want, LeaseItem{LeaseUntil: until}.after())
+	}
+}

@@ -75,6 +75,8 @@ func TestLeaseThatIsALiteralAnswersFromUntil(t *testing.T) {
 		assert.Zero(t, l.Remaining())
 		assert.Equal(t, lease.LeaseExpiredError, context.Cause(ctx))
 		assert.Equal(t, int64(3), l.FencingToken())
+		time.Sleep(time.Hour)
+		assert.Zero(t, l.Remaining())
 	})
 	var none *lease.Lease
 	assert.False(t, none.Valid())

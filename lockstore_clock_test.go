@@ -2,10 +2,12 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -185,6 +187,40 @@ func TestLockStoreClockOfTwoRepliesOfOneMindIsBelieved(t *testing.T) {
 	require.NoError(t, err)
 	written := time.Unix(0, mustInt(t, f.get("a")["LeaseUntil"]))
 	assert.WithinDuration(t, until.Add(time.Hour), written, time.Minute)
+}
+
+func TestLockStoreClockLearnsNothingOfARequestWithoutAReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newImagined(t, 0)
+		until := time.Now().Add(30 * time.Second)
+		i.mode.Store("reset")
+		_, err := i.Lease("a", for30s("w1"), until)
+		require.Error(t, err)
+		i.mode.Store("")
+		i.reset()
+		_, err = i.Lease("a", for30s("w1"), until)
+		require.NoError(t, err)
+		assert.Equal(t, 1, i.count("Scan"), "to learn the time")
+	})
+}
+
+func TestLockStoreClockMakesNothingOfASlowReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{before: func(wireRequest) { time.Sleep(5 * time.Second) }} // and then it looks at its clock
+		s := w.store(t)
+		slow := s.DynamoDB.Client.Config.HTTPClient.Transport
+		s.DynamoDB.Client.Config.HTTPClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := slow.RoundTrip(r)
+			time.Sleep(5 * time.Second)
+			return resp, err
+		})
+		until := time.Now().Add(30 * time.Second)
+		_, err := s.Lease("alice", for30s("w1"), until)
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprint(until.UnixNano()), w.last().ExpressionAttributeValues[":until"]["N"])
+	})
 }
 
 // stepped returns a store on the fixture's table, of a host whose clock has become so wrong by a

@@ -124,3 +124,15 @@ func TestLeaseIsCompletedByWhatWasAskedFor(t *testing.T) {
 	assert.Equal(t, &Lease{LeaseID: "a", Request: theirs, Until: until}, got)
 	assert.Equal(t, &Lease{LeaseID: "b"}, stores, "the store may keep its own")
 }
+
+func TestAttemptIsMadeOnWhatThisLockerDoesNotUse(t *testing.T) {
+	t.Parallel()
+	for _, purpose := range []purpose{forCaller, forWork} {
+		for _, evenUnrenewed := range []bool{false, true} {
+			a := attempt{purpose: purpose, evenUnrenewed: evenUnrenewed}
+			assert.True(t, a.allows(unheld))
+			assert.Equal(t, evenUnrenewed, a.allows(unrenewed))
+			assert.False(t, a.allows(inUse))
+		}
+	}
+}

@@ -54,6 +54,10 @@ func TestOutageCountsItsFailures(t *testing.T) {
 	o, _ = o.failed(noon.Add(time.Minute))
 	assert.Equal(t, 1, o.failures, "of the next")
 	assert.Equal(t, noon.Add(time.Minute), o.since)
+	o, _ = o.answered()
+	o, _ = o.failed(noon.Add(time.Minute + 2*sec))
+	assert.Equal(t, 2, o.failures, "of one that goes on soon")
+	assert.Equal(t, noon.Add(time.Minute), o.since)
 }
 
 func TestFaultsAreToldOfByTheirKindAtIntervals(t *testing.T) {

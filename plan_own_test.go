@@ -194,7 +194,67 @@ func TestPlannerCountsTheDeadForNobody(t *testing.T) {
 	assert.Equal(t, 1, p.round.counts["w1"], "its own end is no death")
 	p.looked(noon, pageOf([]LeaseItem{freeItem("a"), heldItem("b", "w1", sec)}), nothingUsed)
 	assert.Equal(t, 1, p.round.counts["w1"], "nor is a release")
+	p = unlimited()
 	p.looked(noon, pageOf([]LeaseItem{wantedBy(heldItem("a", "w2", sec), "w1", sec),
 		heldItem("b", "w1", -1)}), nothingUsed)
-	assert.Zero(t, p.round.counts["w2"], "what is on its way to a dead one is nobody's")
+	want := map[string]int{"me": 0}
+	assert.Equal(t, want, p.round.counts, "what is on its way to a dead one is nobody's")
+	p = unlimited()
+	p.looked(noon, pageOf([]LeaseItem{{LeaseID: "a", LesseeID: "w1"}, heldItem("b", "w1", sec)}), nothingUsed)
+	assert.Equal(t, 1, p.round.counts["w1"], "a row without an end shows no death")
+}
+
+func TestPlannerIsNotDeadByALeaseOfItsOwnThatHasEnded(t *testing.T) {
+	p := unlimited()
+	p.looked(noon, pageOf([]LeaseItem{heldItem("a", "me", -1), heldItem("b", "me", sec)}), nothingUsed)
+	assert.Equal(t, 1, p.round.counts["me"])
+}
+
+func TestPlannerGivesBackOnlyWhatItHasNoRoomFor(t *testing.T) {
+	p := plannerOf(1, greatest)
+	var items []LeaseItem
+	for _, id := range idsOf(heldBy("me", 5)) {
+		noteWish(p, noon, heldItem(id, "w1", 20*sec))
+		items = append(items, wantedBy(heldItem(id, "me", 20*sec), "me", 20*sec))
+	}
+	assert.Empty(t, play(p, noon, items, idsOf(items)...).givenBack, "it may lease another yet")
+}
+
+func TestPlannerSaysThatARowStaysThatWasLeasedSince(t *testing.T) {
+	p := unlimited()
+	p.leased("a", 1)
+	p.workEnded(noon, workEnd{leaseID: "a", freed: true})
+	p.compare(noon, []LeaseItem{ofToken(heldItem("a", "me", sec), 2)})
+	n, _ := p.staying(noon)
+	assert.Equal(t, 1, n)
+}
+
+func TestPlannerForgetsTheEndsOfItemsThatAreGone(t *testing.T) {
+	p := unlimited()
+	for _, id := range []string{"a", "b"} {
+		p.leased(id, 1)
+		p.workEnded(noon, workEnd{leaseID: id, freed: true})
+	}
+	p.compare(noon, []LeaseItem{freeItem("b")})
+	assert.Equal(t, map[string]ended{"b": {token: 1, freed: true}}, p.ended)
+}
+
+func TestPlannerOfAnUnknownTokenHasNoNamesake(t *testing.T) {
+	p := unlimited()
+	p.leased("a", 0)
+	p.workEnded(noon, workEnd{leaseID: "a", lost: true})
+	own := p.compare(noon, []LeaseItem{ofToken(heldItem("a", "me", sec), 8)})
+	assert.Empty(t, own.namesakes)
+}
+
+func TestPlannerSaysUntilWhenTheLastStays(t *testing.T) {
+	p := unlimited()
+	for i := range 20 {
+		p.unsure(string(rune('a'+i)), noon.Add(time.Duration(i)*sec))
+	}
+	for range 20 { // in any order
+		n, last := p.staying(noon)
+		assert.Equal(t, 19, n)
+		assert.Equal(t, noon.Add(19*sec), last)
+	}
 }

@@ -411,3 +411,63 @@ func TestPlannerTriesItemsThatItHasNotSeenOneByOneAtNoGrowingCost(t *testing.T) 
 	assert.Equal(t, 100_000, tried)
 	assert.Less(t, time.Since(start), 20*time.Second, "it took a minute when each step went through all")
 }
+
+func TestPlannerOfALongLeaseTakesWhatHasBeenFreeForTwelveSeconds(t *testing.T) {
+	p := plannerFor(24*hour, 0, greatest)
+	items := slices.Concat(worksOn(p, 3), heldBy("w1", 2), freeItems(1))
+	for i := range items[:5] {
+		items[i].Until = noon.Add(hour)
+	}
+	assert.Empty(t, leasedAt(p, noon, items))
+	assert.Empty(t, leasedAt(p, noon.Add(12*sec-1), items))
+	assert.Len(t, leasedAt(p, noon.Add(12*sec), items), 1)
+}
+
+// TestPlannerKeepsToItsShareWhereAnswersAreLate: each late answer may be a lease.
+func TestPlannerKeepsToItsShareWhereAnswersAreLate(t *testing.T) {
+	p := plannerOf(2, greatest)
+	p.batch = 2
+	next, _ := p.looked(noon, pageOf(freeItems(9)), nothingUsed)
+	require.Len(t, next.items, 2)
+	p.outrun("free-1")
+	assert.Len(t, p.next(noon, true).items, 1)
+}
+
+func TestPlannerCountsLateAnswersWhenItWishes(t *testing.T) {
+	p := trusting()
+	p.batch = 2
+	next, _ := p.looked(noon, pageOf(slices.Concat(heldBy("w1", 4), freeItems(2))), nothingUsed)
+	require.Equal(t, leaseItems, next.kind)
+	next = p.next(noon, false)
+	assert.Equal(t, makeWishes, next.kind)
+	assert.Len(t, next.items, 1)
+}
+
+func TestPlannerCountsNoItemsAsLeftThatRest(t *testing.T) {
+	p := unlimited()
+	p.looked(noon, pageOf(freeItems(1)), nothingUsed)
+	p.failed(noon, "free-0")
+	p.next(noon, true)
+	assert.Zero(t, p.round.left)
+}
+
+func TestPlannerRemembersTheDeafThoughTheyHoldNothing(t *testing.T) {
+	p := unlimited()
+	p.passOver(noon, "w1")
+	play(p, noon, nil)
+	assert.True(t, p.heeding["w1"].deaf.isOn(noon))
+}
+
+func TestPlannerRemembersWhoHeeds(t *testing.T) {
+	p := unlimited()
+	p.heeding["w1"] = heeding{granted: 2}
+	play(p, noon, heldBy("w1", 1))
+	assert.Equal(t, heeding{granted: 2}, p.heeding["w1"])
+}
+
+func TestPlannerForgetsHoldersThatAreGone(t *testing.T) {
+	p := unlimited()
+	p.heeding["w1"] = heeding{granted: 2, deaf: pause{until: noon}}
+	play(p, noon, heldBy("w2", 1))
+	assert.Empty(t, p.heeding)
+}

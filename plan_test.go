@@ -488,3 +488,45 @@ func TestPlannerRemembersTheRestOfAnItemThatItWorksOn(t *testing.T) {
 	rest := p.workEnded(noon, workEnd{leaseID: "me-0", failed: true})
 	assert.Equal(t, 20*sec, rest.grown)
 }
+
+func TestPlannerCountsWhatItAsksForAsItsOwn(t *testing.T) {
+	for _, item := range []LeaseItem{freeItem("a"), heldItem("a", "w1", sec)} {
+		p := unlimited()
+		p.busy["a"] = true
+		assert.Equal(t, 1, p.count(noon, []LeaseItem{item})["me"])
+	}
+}
+
+func TestPlannerLooksSoonWhereOthersWereFaster(t *testing.T) {
+	items := freeItems(9)
+	was := play(unlimited(), noon, items, idsOf(items)...)
+	assert.Less(t, was.look, sec, "there may be more")
+}
+
+func TestPlannerOfUnseenItemsLooksAtItsPace(t *testing.T) {
+	items := several("a", 9, unseenItem)
+	was := play(unlimited(), noon, items, idsOf(items)...)
+	assert.Equal(t, 10500*ms, was.look, "others may have them all")
+}
+
+func TestPlannersEarlyLooksAreTwoSecondsApartAtMost(t *testing.T) {
+	was := play(plannerFor(24*hour, 0, greatest), noon, freeItems(2))
+	assert.LessOrEqual(t, was.look, 2100*ms)
+}
+
+func TestPlannerLooksSoonerWhileItCouldHoldMore(t *testing.T) {
+	for most, want := range map[int]time.Duration{0: 5250 * ms, 3: 10500 * ms} {
+		p := plannerOf(most, greatest)
+		items := slices.Concat(worksOn(p, 3), heldBy("w1", 2), freeItems(1))
+		was := play(p, noon, items)
+		assert.Empty(t, was.leased, "it has its share")
+		assert.Equal(t, want, was.look)
+	}
+}
+
+func TestPlannerOfALongLeaseLooksSoonAfterAnEnd(t *testing.T) {
+	p := plannerFor(24*hour, 0, greatest)
+	items := []LeaseItem{heldItem("a", "w1", 2*sec)}
+	play(p, noon.Add(-5*sec), items)
+	assert.Equal(t, 5001*ms, play(p, noon, items).look)
+}

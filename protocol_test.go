@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,6 +92,7 @@ const wireKey = "lock.id"
 type wire struct {
 	requests []wireRequest
 	before   func(wireRequest) // each request; nil for nothing
+	table    string            // its description; "" for one that shows nothing
 }
 
 // store returns a store of the one row "alice" that sends its requests there.
@@ -149,7 +151,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	case operation == "DescribeTable" && first:
 		status, reply = http.StatusBadRequest, `{"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`
 	case operation == "DescribeTable":
-		reply = `{"Table": {"TableStatus": "ACTIVE"}}`
+		reply = fmt.Sprintf(`{"Table": %s}`, cmp.Or(w.table, `{"TableStatus": "ACTIVE"}`))
 	case operation == "Scan":
 		reply = fmt.Sprintf(`{"Items": [{%q: {"S": "alice"}}]}`, wireKey)
 	case operation == "UpdateItem":

@@ -127,6 +127,10 @@ func TestSaveAttributesOnAStoreThatHasSentNothing(t *testing.T) {
 	require.NoError(t, fresh.SaveAttributes(t.Context(), l, nil))
 	assert.ErrorContains(t, fresh.SaveAttributes(t.Context(), l, row{"ProcessID": str("x")}), "ProcessID")
 	assert.Zero(t, m.count())
+	literal := &lease.Lease{LeaseID: "a", Request: for30s("w"), AttributeValues: row{"FencingToken": num(1)}}
+	other := f.through(nil)
+	require.NoError(t, other.SaveAttributes(t.Context(), literal, row{"x": num(1)}))
+	require.NoError(t, other.SaveAttributes(t.Context(), literal, row{"x": nil}))
 	many := make(row)
 	for i := range 250 {
 		many[fmt.Sprintf("an attribute with a name of its own, number %d", i)] = num(int64(i))

@@ -62,6 +62,7 @@ func TestScanLogsUnreadableRowsOnceAndTheyStopNobody(t *testing.T) {
 	l, err := locker.ObtainLease(for30s("w1"))
 	require.NoError(t, err)
 	assert.Equal(t, "good", l.LeaseID)
+	assert.Len(t, logger.named("Lease Item Skipped"), len(bad))
 	_, err = locker.ObtainLease(for30s("w2"))
 	assert.True(t, err == lease.LeaseNotObtainedError, "got %v", err)
 	for id, r := range bad {
@@ -124,8 +125,15 @@ func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, lease.LeaseItem{LeaseID: "a", LesseeID: "w1", Until: time.Unix(0, 5), FencingToken: 7, LeaseUntil: 5,
 		WantedBy: "w2", WantedUntil: 6}, item)
+	item, err = store.ParseLeaseItem(row{"id": str("a"), "WantedBy": str("w2"), "WantedUntil": str("soon")})
+	require.NoError(t, err)
+	assert.Equal(t, int64(-1), item.WantedUntil, "senseless")
+	_, err = store.ParseLeaseItem(row{"id": str("a"), "FencingToken": num(1<<62 - 1)})
+	assert.NoError(t, err)
 	for why, r := range map[string]row{
 		`LeaseUntil "" is not a number`: {"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": str("soon")},
+		"4611686018427387904":           {"id": str("a"), "FencingToken": num(1 << 62)},
+		`FencingToken "-1"`:             {"id": str("a"), "FencingToken": num(-1)},
 		"ProcessID is not a string":     {"id": str("a"), "ProcessID": num(1)},
 		`no hash key "id"`:              {"id": num(1)},
 		`hash key "id" of type S`:       nil,

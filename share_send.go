@@ -161,7 +161,6 @@ func (s *share) heard(ctx context.Context, a sent) {
 	s.awaited--
 	_, err := a.returned()
 	isRefused := errors.Is(err, LeaseNotObtainedError) || err == errUnsent
-	now := time.Now()
 	switch a.kind {
 	case leaseItems:
 		s.heardOfLease(ctx, a, isRefused)
@@ -170,17 +169,22 @@ func (s *share) heard(ctx context.Context, a sent) {
 			s.plan.givenBack(a.LeaseID)
 		}
 	case makeWishes:
-		if !isRefused {
-			s.plan.wished(now, a.candidate, err == nil)
-		}
-		isLate := ctx.Err() != nil && s.sending == nil
-		if isLate { // The others may be withdrawn by now.
-			s.leave(ctx)
-		}
+		s.heardOfWish(ctx, a, isRefused)
 	case withdrawWishes:
 		if err != nil { // It may be handed over to this worker yet.
-			s.plan.unsure(a.LeaseID, now.Add(max(s.request.period(), 30*time.Second)))
+			until := time.Now().Add(max(s.request.period(), 30*time.Second))
+			s.plan.unsure(a.LeaseID, until)
 		}
+	}
+}
+
+func (s *share) heardOfWish(ctx context.Context, a sent, isRefused bool) {
+	if !isRefused {
+		s.plan.wished(time.Now(), a.candidate, a.err == nil)
+	}
+	isLate := ctx.Err() != nil && s.sending == nil
+	if isLate { // The others may be withdrawn by now.
+		s.leave(ctx)
 	}
 }
 

@@ -401,6 +401,218 @@ func TestHoldShareEndsTheWorkOnItemsThatAreLostOrRetired(t *testing.T) {
 		assert.Equal(t, "thief", store.Holder("stolen"))
 	})
 	assert.NotContains(t, logger.text(), "Work Ended")
+	assert.NotContains(t, logger.text(), "Lease Lost", "the store says so")
+}
+
+func TestHoldShareLogsALeaseThatExpires(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Minute)
+		store.OutageFor(time.Minute)
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+	})
+	assert.Len(t, logger.named("Lease Lost"), 1)
+}
+
+func TestHoldShareLogsWorkThatEndsUnaskedOrFails(t *testing.T) {
+	boom := errors.New("boom")
+	for _, failure := range []error{nil, boom} {
+		logger := record(t)
+		synctest.Test(t, func(t *testing.T) {
+			work := func(ctx context.Context, _ *lease.Lease) error {
+				if failure != nil {
+					<-ctx.Done()
+				}
+				return failure
+			}
+			stop := sharing(lease.NewLocker(leasetest.NewStore("a")), for30s("w"), 0, work)
+			time.Sleep(5 * time.Second)
+			assert.True(t, stop() == context.Canceled)
+		})
+		ended := logger.named("Work Ended")
+		require.Len(t, ended, 1)
+		assert.Equal(t, failure, ended[0].keyvals["error"])
+	}
+}
+
+func TestHoldShareLogsTheErrorsOfItsLooks(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore()
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Minute)
+		store.SetOutage(true)
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+		assert.Len(t, logger.named("AWS Error"), store.Counts().Faulty)
+	})
+	assert.NotEmpty(t, logger.named("AWS Error"))
+}
+
+func TestHoldShareLooksAtAllPages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b", "c", "d", "e")
+		store.SetPageSize(2)
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Minute)
+		for _, id := range []string{"a", "b", "c", "d", "e"} {
+			assert.Equal(t, "w", store.Holder(id))
+		}
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+func TestHoldShareReturnsAtOnceWhenALookHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore()
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Minute)
+		store.SetHang(true)
+		defer store.SetHang(false)
+		time.Sleep(15 * time.Second)
+		start := time.Now()
+		assert.True(t, stop() == context.Canceled)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+func TestHoldShareReleasesWhatIsLeasedWhenItEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := delayed(leasetest.NewStore("a"))
+		store.applied = func(context.Context, lease.LeaseItem) { time.Sleep(2 * time.Second) }
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Second)
+		require.Equal(t, "w", store.to.Holder("a"))
+		assert.True(t, stop() == context.Canceled)
+		assert.Empty(t, store.to.Holder("a"))
+	})
+}
+
+// wishing has w2 join w1, who holds all of four items, by a store whose wishes come to that.
+func wishing(t *testing.T, want func(ctx context.Context) error) (*lease.Locker, func() error) {
+	store := leasetest.NewStore("a", "b", "c", "d")
+	stop1 := sharing(lease.NewLocker(store.NewClient()), for30s("w1"), 0, untilDone)
+	time.Sleep(time.Minute)
+	client := delayed(store.NewClient())
+	client.want = want
+	w2 := lease.NewLocker(client)
+	stop2 := sharing(w2, for30s("w2"), 0, untilDone)
+	time.Sleep(time.Second)
+	return w2, func() error {
+		defer stop1()
+		return stop2()
+	}
+}
+
+func TestHoldShareWaitsForAWishThatHangsAsForAnyRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, stop := wishing(t, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		start := time.Now()
+		assert.True(t, stop() == context.Canceled)
+		assert.LessOrEqual(t, time.Since(start), 5*time.Second)
+	})
+}
+
+func TestHoldShareCountsAndLogsWishesThatFail(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		w2, stop := wishing(t, func(context.Context) error { return throttled })
+		assert.EqualValues(t, 1, w2.Stats().FailedWrites)
+		assert.True(t, stop() == context.Canceled)
+	})
+	assert.Len(t, logger.named("AWS Error"), 1)
+}
+
+// What was handed over was leased by no namesake: when it is released, it is free.
+func TestHoldShareFreesAtOnceWhatWasHandedOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		stop := sharing(lease.NewLocker(store.NewClient()), for30s("w1"), 0, untilDone)
+		time.Sleep(time.Minute)
+		w2 := lease.NewLocker(store.NewClient())
+		stop2 := sharing(w2, for30s("w2"), 0, untilDone)
+		for w2.Stats().Held == 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		id := w2.Leases()[0].LeaseID
+		assert.True(t, stop2() == context.Canceled)
+		assert.Equal(t, num(0), rowOf(t, store, id)["LeaseUntil"])
+		assert.True(t, stop() == context.Canceled)
+	})
+}
+
+// sharingHooked runs a share of nine items for 5 seconds, which looks often meanwhile, and once
+// more soon after it has all. The leases of one of them are hooked.
+func sharingHooked(t *testing.T, hook func(store *leasetest.Store) error) (holder string) {
+	store := leasetest.NewStore(append(ids(8), "hooked")...)
+	client := &hooked{to: store, hook: func(_ context.Context, seen lease.LeaseItem) error {
+		if seen.LeaseID == "hooked" {
+			return hook(store)
+		}
+		return nil
+	}}
+	stop := sharing(lease.NewLocker(client), for30s("w"), 0, untilDone)
+	time.Sleep(5 * time.Second)
+	holder = store.Holder("hooked")
+	assert.True(t, stop() == context.Canceled)
+	return holder
+}
+
+func TestHoldShareLeavesAloneAndLogsAnItemWhoseLeaseFails(t *testing.T) {
+	logger := record(t)
+	tries := 0
+	synctest.Test(t, func(t *testing.T) {
+		sharingHooked(t, func(*leasetest.Store) error {
+			tries++
+			return throttled
+		})
+	})
+	assert.Equal(t, 1, tries)
+	failed := logger.named("AWS Error")
+	require.Len(t, failed, 1)
+	assert.Equal(t, "hooked", failed[0].keyvals["lease_id"])
+}
+
+func TestHoldShareTriesAgainSoonWhatAnotherWasFasterToLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var once sync.Once
+		holder := sharingHooked(t, func(store *leasetest.Store) error {
+			once.Do(func() { store.Steal("hooked", "faster", 100*time.Millisecond) })
+			return nil
+		})
+		assert.Equal(t, "w", holder)
+	})
+}
+
+func TestHoldShareSpreadsTheRenewalsOfManyItems(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := delayed(leasetest.NewStore(ids(100)...))
+		store.hook = func(context.Context, lease.LeaseItem) error { return nil }
+		var mu sync.Mutex
+		at := make(map[time.Time]bool)
+		store.renewed = func(*lease.Lease) {
+			mu.Lock()
+			defer mu.Unlock()
+			at[time.Now()] = true
+		}
+		stop := sharing(lease.NewLocker(store), for30s("w"), 0, untilDone)
+		time.Sleep(time.Minute)
+		assert.True(t, stop() == context.Canceled)
+		assert.Greater(t, len(at), 90)
+	})
 }
 
 // TestHoldShareWorksThroughAQueue: items are registered, worked on once, and retired: nothing of

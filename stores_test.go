@@ -209,6 +209,7 @@ type hooked struct {
 	to      *leasetest.Store
 	hook    func(ctx context.Context, seen lease.LeaseItem) error // nil for nothing
 	applied func(ctx context.Context, seen lease.LeaseItem)       // the same, after the write
+	want    func(ctx context.Context) error                       // before a wish; nil for nothing
 	renewed func(l *lease.Lease)                                  // nil for nothing
 	wished  func(ctx context.Context) error                       // after a wish; nil for nothing
 	save    func()                                                // before a save, which its context doesn't end; nil for nothing
@@ -252,6 +253,11 @@ func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) er
 }
 
 func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string, until time.Time) error {
+	if s.want != nil {
+		if err := s.want(ctx); err != nil {
+			return err
+		}
+	}
 	err := s.to.WantLease(ctx, seen, by, until)
 	if s.wished != nil && err == nil {
 		return s.wished(ctx)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -169,6 +171,12 @@ func TestAddLeaseIDNeverOverwrites(t *testing.T) {
 	assert.ErrorIs(t, err, lease.LeaseIDExistsError)
 	assert.ErrorContains(t, err, `"a"`)
 	assert.Equal(t, before, f.get("a"))
+
+	again := row{"FencingToken": num(1)}
+	require.NoError(t, f.AddLeaseID("b", again))
+	assert.ErrorIs(t, f.AddLeaseID("b", again), lease.LeaseIDExistsError, "though it is the same")
+	err = f.through(lossy("PutItem")).AddLeaseID("b", nil)
+	assert.ErrorIs(t, err, lease.LeaseIDExistsError, "the reply that was lost said so too")
 }
 
 func TestAddLeaseIDMaySetTheToken(t *testing.T) {
@@ -178,8 +186,11 @@ func TestAddLeaseIDMaySetTheToken(t *testing.T) {
 	l, err := f.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
 	assert.Equal(t, int64(42), l.FencingToken())
-	assert.Error(t, f.AddLeaseID("b", row{"FencingToken": str("41")}))
-	assert.Nil(t, f.get("b"))
+	for _, token := range []*dynamodb.AttributeValue{str("41"), num(-1), num(1<<53 + 1)} {
+		assert.Error(t, f.AddLeaseID("b", row{"FencingToken": token}))
+		assert.Nil(t, f.get("b"))
+	}
+	assert.NoError(t, f.AddLeaseID("b", row{"FencingToken": num(1 << 53)}))
 }
 
 func TestAddLeaseIDAfterRetirementRepeatsNoToken(t *testing.T) {
@@ -274,4 +285,40 @@ func TestAddLeaseIDOfAnItemThatCannotBeReadSaysThatItExists(t *testing.T) {
 	f.put(row{"id": str("a"), "LeaseUntil": str("soon")})
 	assert.ErrorIs(t, f.AddLeaseID("a", nil), lease.LeaseIDExistsError)
 	assert.Equal(t, row{"id": str("a"), "LeaseUntil": str("soon")}, f.get("a"))
+}
+
+func TestEnsureTableLogsNoErrorOfATableThatIsNotThereYet(t *testing.T) {
+	logger := record(t)
+	w := &wire{}
+	require.NoError(t, w.store(t).EnsureTable())
+	assert.Empty(t, logger.text())
+}
+
+// The permission to describe it may be missing.
+func TestTableThatNobodyMayDescribeIsJudgedByItsRows(t *testing.T) {
+	t.Parallel()
+	f := newFixtureOn(t, ddblocal.ForTest(t).Endpoint, "id")
+	f.createTable("other:S")
+	f.put(row{"other": str("a")})
+	s := f.through(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeTable") {
+				const refusal = `{"__type": "AccessDeniedException"}`
+				return &http.Response{StatusCode: http.StatusBadRequest, Body: jsonBody(refusal), Request: r}, nil
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	_, err := s.ListLeaseIDs()
+	assert.ErrorContains(t, err, "has rows without a hash key")
+}
+
+func TestTableMayHaveAnIndexOnANumber(t *testing.T) {
+	t.Parallel()
+	w := &wire{table: `{"TableStatus": "ACTIVE", "AttributeDefinitions": [
+		{"AttributeName": "score", "AttributeType": "N"}, {"AttributeName": "` + wireKey + `", "AttributeType": "S"}]}`}
+	assert.NoError(t, w.store(t).EnsureTable())
+	w = &wire{table: `{"TableStatus": "ACTIVE", "AttributeDefinitions": [
+		{"AttributeName": "` + wireKey + `", "AttributeType": "N"}]}`}
+	assert.ErrorContains(t, w.store(t).EnsureTable(), "type N")
 }

@@ -265,3 +265,41 @@ func TestWaitUntilLeaseObtainedCostsALookEachPeriod(t *testing.T) {
 		assert.Zero(t, client.Counts().Writes())
 	})
 }
+
+func TestWaitUntilLeaseObtainedLooksInTimeThoughALeaseEndsJustBefore(t *testing.T) {
+	t.Parallel()
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			store.Steal("a", "dead", 990*time.Millisecond)
+			start := time.Now()
+			require.NotNil(t, lease.NewLocker(store).WaitUntilLeaseObtained(for30s("w1"), time.Second))
+			assert.LessOrEqual(t, time.Since(start), time.Second)
+		})
+	}
+}
+
+func TestWaitUntilLeaseObtainedLogsTheErrorOfItsStrike(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		store.Steal("a", "dead", time.Second)
+		time.AfterFunc(500*time.Millisecond, func() { store.OutageFor(5 * time.Second) })
+		require.NotNil(t, lease.NewLocker(store).WaitUntilLeaseObtained(for30s("w1"), 10*time.Second))
+	})
+	assert.Len(t, logger.named("AWS Error"), 1)
+}
+
+func TestWaitUntilLeaseObtainedThatIsGivenUpInALookLogsNoError(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		store.SetHang(true)
+		defer store.SetHang(false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := lease.NewLocker(store).WaitUntilLeaseObtainedWithContext(ctx, for30s("w1"), time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	assert.Empty(t, logger.text())
+}
