@@ -181,7 +181,7 @@ func (l *Locker) failed(e errand, err error) {
 		logError("AWS Error", failureOf(e, err)...)
 		return
 	}
-	if transient(err) || lacksCredentials(err) {
+	if mayPass(err) {
 		l.failedForNow(e, err)
 		return
 	}

@@ -143,6 +143,9 @@ func transient(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
+// mayPass tells of a failure that waiting may make good.
+func mayPass(err error) bool { return transient(err) || lacksCredentials(err) }
+
 // lacksCredentials tells that a request wasn't sent, as nobody gave credentials for it: these
 // are the codes of the SDK's providers, and sdkv2's. A service that gives them may be away
 // for a moment.

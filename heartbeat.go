@@ -86,8 +86,7 @@ func (t *tenure) goesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	mayPass := transient(err) || lacksCredentials(err)
-	return t.purpose == forWork || mayPass
+	return t.purpose == forWork || mayPass(err)
 }
 
 // outcome is what a heartbeat returns that ends after that failure, or nil.
@@ -144,7 +143,7 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 	term := t.state().term
 	until := term.renewedUntil(now, request.duration)
 	var wishUntil time.Time
-	if t.handsOver() {
+	if t.purpose == forWork {
 		wishUntil = term.prolonged(now)
 	}
 	granted, item, err := l.store.renew(ctx, t.lease(), request, until, wishUntil)
@@ -198,10 +197,12 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 	return nil
 }
 
-// heed notes that somebody else wants the item, if it is so.
+// heed notes whether somebody else wants the item.
 func (t *tenure) heed(item LeaseItem) {
 	until := item.wantedUntil(time.Now())
-	if until.IsZero() || item.WantedBy == t.lessee {
+	isWanted := !until.IsZero() && item.WantedBy != t.lessee
+	if !isWanted {
+		t.happen(event{kind: noWishSeen})
 		return
 	}
 	t.happen(event{kind: wishSeen, wish: wish{by: item.WantedBy, until: until}})

@@ -19,6 +19,11 @@ type LeaseItem struct {
 // isFree tells that anybody may lease the item.
 func (i LeaseItem) isFree(now time.Time) bool { return i.Until.Before(now) }
 
+// isLeasedTo tells that the item is leased under that name.
+func (i LeaseItem) isLeasedTo(lessee string, now time.Time) bool {
+	return i.LesseeID == lessee && !i.isFree(now)
+}
+
 // after is the first nanosecond after the end that the row shows, of which a fraction isn't
 // read.
 func (i LeaseItem) after() int64 { return min(i.LeaseUntil, math.MaxInt64-1) + 1 }

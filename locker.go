@@ -104,6 +104,21 @@ func (a attempt) allows(usage usage) bool {
 	return true
 }
 
+// namesakeUntil is until when a namesake may rely on the row as it was seen; zero: none does.
+func (a attempt) namesakeUntil(now time.Time) time.Time {
+	if !a.seen.isLeasedTo(a.request.lessee, now) {
+		return time.Time{}
+	}
+	// A Lease that is none, and one without a token, know nothing of the row.
+	if a.predecessor.FencingToken() != a.seen.FencingToken {
+		return a.seen.Until
+	}
+	if a.predecessor.isBare() {
+		return time.Time{}
+	}
+	return a.predecessor.tenure.state().namesakeUntil
+}
+
 // lease tries to lease an item, and waits for the answer: until ctx is done, or for as long
 // as for a scan's. The error is LeaseNotObtainedError, too, if this Locker uses the item.
 //

@@ -200,12 +200,15 @@ func (p *planner) dead(now time.Time, items []LeaseItem) map[string]bool {
 	dead := make(map[string]bool)
 	for _, item := range items {
 		hasEnded := item.isFree(now) && !item.Until.IsZero()
-		if hasEnded && item.LesseeID != "" && item.LesseeID != p.me {
+		if hasEnded && p.isOther(item.LesseeID) {
 			dead[item.LesseeID] = true
 		}
 	}
 	return dead
 }
+
+// isOther tells that it is the name of another worker.
+func (p *planner) isOther(lessee string) bool { return lessee != "" && lessee != p.me }
 
 // heir tells who is to have an item: who wants it, else who holds it; "" if it is for
 // nobody.

@@ -29,7 +29,7 @@ func (p *planner) compare(now time.Time, items []LeaseItem) (seen news) {
 		if stayed && p.busy[item.LeaseID] {
 			p.stays[item.LeaseID] = until
 		}
-		isMine := item.LesseeID == p.me && !item.isFree(now)
+		isMine := item.isLeasedTo(p.me, now)
 		if isMine && !p.busy[item.LeaseID] { // The look may be older than its lease.
 			p.compareOwn(item, &seen)
 		}

@@ -110,9 +110,10 @@ func settled(item LeaseItem, heir string, now time.Time) int {
 
 // mayWishFor tells of an item that another worker holds, and is to have.
 func (p *planner) mayWishFor(item LeaseItem, heir string, now time.Time) bool {
-	isOthers := heir != "" && heir != p.me
-	isHeldByOthers := item.LesseeID != "" && item.LesseeID != p.me
-	return isOthers && isHeldByOthers && !p.resting[item.LeaseID].isOn(now)
+	if p.resting[item.LeaseID].isOn(now) {
+		return false
+	}
+	return p.isOther(heir) && p.isOther(item.LesseeID)
 }
 
 // wishUntil returns until when a wish for an item is to count, of a worker whose leases last

@@ -421,6 +421,49 @@ func TestShareOfARestartedWorkerTakesItsOwnRows(t *testing.T) {
 	}
 }
 
+// TestShareOfARestartedWorkerBesideAJoiner: nobody else can have an item as long as the process
+// before may rely on it, so the work goes on until then.
+func TestShareOfARestartedWorkerBesideAJoiner(t *testing.T) {
+	t.Parallel()
+	simulate(t, 12, func(f *simulation) {
+		f.returns = 0
+		longLeases := func(w *sharer) {
+			w.duration = 10 * time.Minute
+			w.work = func(ctx context.Context, l *lease.Lease) error {
+				w.begin(l)
+				<-ctx.Done()
+				if !w.cut.Load() {
+					w.end(l)
+				}
+				return nil
+			}
+		}
+		f.startAll(2, 0, longLeases)
+		f.until("level", time.Minute, f.level)
+		time.Sleep(time.Minute)
+		before := f.workers["w0"]
+		f.kill(before)
+		f.mu.Lock()
+		for _, id := range f.items {
+			if f.on[id] == "w0" {
+				f.on[id] = ""
+			}
+		}
+		f.mu.Unlock()
+		f.start("w0", longLeases)
+		f.start("w2", longLeases)
+		var lost idleness
+		lost.pass(f, 12*time.Minute)
+		seconds := lost.free / 10
+		f.Logf("a worker restarts and another joins: %d item-seconds are lost", seconds)
+		assert.LessOrEqual(f, seconds, 120)
+		f.until("level", time.Minute, f.level)
+		before.client.SetHang(false)
+		before.stop()
+		<-before.stopped
+	})
+}
+
 // TestShareOfANameTwiceEnds: two processes of one name would take each other's items for ever.
 func TestShareOfANameTwiceEnds(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,8 @@ func TestTenuresWorkIsToldOfWhatWasBeforeIt(t *testing.T) {
 	l := NewLocker(nil)
 	until := time.Now().Add(thirty)
 	is := l.beginTenure(
-		&Lease{LeaseID: "a", Until: until}, requested{lessee: "w1", duration: thirty}, forWork, until)
+		&Lease{LeaseID: "a", Until: until}, requested{lessee: "w1", duration: thirty}, forWork,
+		grant{asked: until})
 	is.happen(event{kind: lossSeen})
 	ctx, cancel := is.workContext(t.Context())
 	defer cancel()

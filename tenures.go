@@ -113,7 +113,11 @@ func (l *Locker) lastToken(h holding) int64 {
 func (l *Locker) obtained(granted *Lease, a attempt, begun time.Time) *tenure {
 	l.mu.Lock()
 	l.stats.Obtained++
-	t := l.beginTenure(granted, a.request, a.purpose, begun.Add(a.request.duration))
+	g := grant{
+		asked:         begun.Add(a.request.duration),
+		namesakeUntil: later(a.namesakeUntil(begun), granted.keptUntil()),
+	}
+	t := l.beginTenure(granted, a.request, a.purpose, g)
 	t.begun = begun
 	t.took = time.Since(begun)
 	l.mu.Unlock()
@@ -121,17 +125,15 @@ func (l *Locker) obtained(granted *Lease, a attempt, begun time.Time) *tenure {
 	return t
 }
 
-// beginTenure begins a tenure, and ends the one before of its holding. The mutex is held; when
-// that was given back, its tick is to be called, once.
+// beginTenure begins a tenure, and ends the one before of its holding. What the Lease and
+// the request say is filled into the grant. The mutex is held; when that was given back, its
+// tick is to be called, once.
 func (l *Locker) beginTenure(
-	granted *Lease, request requested, purpose purpose, asked time.Time,
+	granted *Lease, request requested, purpose purpose, g grant,
 ) *tenure {
-	g := grant{
-		token:    granted.FencingToken(),
-		duration: request.duration,
-		asked:    asked,
-		until:    granted.Until,
-	}
+	g.token = granted.FencingToken()
+	g.duration = request.duration
+	g.until = granted.Until
 	t := &tenure{
 		holding:    holding{leaseID: granted.LeaseID, lessee: request.lessee},
 		owner:      l,
@@ -189,7 +191,7 @@ func (l *Locker) beginBare(bare Lease, request requested) *tenure {
 	if bare.Until.IsZero() { // as if it had been obtained just now
 		bare.Until = time.Now().Add(request.duration)
 	}
-	return l.beginTenure(&bare, request, forCaller, bare.Until)
+	return l.beginTenure(&bare, request, forCaller, grant{asked: bare.Until})
 }
 
 // heldTenureOf returns the tenure of a lease that this Locker has, without beginning one.

@@ -14,6 +14,8 @@ type term struct {
 	// the holder may rely on the lease until here; carries the monotonic clock
 	end  time.Time
 	wish wish // of somebody else, for the item
+	// until when a namesake may rely on the item: nobody else can have it before
+	namesakeUntil time.Time
 }
 
 // phase is where a tenure stands. One that is over stays as it is.
@@ -40,7 +42,7 @@ const (
 // wish is that of somebody else for a held item.
 type wish struct {
 	by    string    // who wants it; "" if nobody in particular, but an operator wants it freed
-	since time.Time // when the first wish was heard of; zero: nobody wants the item
+	since time.Time // when the first one was heeded; zero: none was
 	until time.Time // when the last one ends
 }
 
@@ -50,6 +52,8 @@ type grant struct {
 	duration time.Duration // what was asked for
 	asked    time.Time     // the end that was asked for
 	until    time.Time     // the end that the store says
+
+	namesakeUntil time.Time // of a lease: until when a namesake may rely on the item
 }
 
 // isShort tells that the store has granted less than it was asked for.
@@ -79,7 +83,12 @@ func timeLeft(now, end time.Time) time.Duration {
 
 // newTerm is a tenure that begins with that grant.
 func newTerm(g grant, now time.Time) term {
-	return term{token: g.token, duration: g.duration, end: g.end(now)}
+	return term{
+		token:         g.token,
+		duration:      g.duration,
+		end:           g.end(now),
+		namesakeUntil: g.namesakeUntil,
+	}
 }
 
 // event is what happens to a tenure.
@@ -96,6 +105,7 @@ const (
 	timePassed eventKind = iota
 	renewed              // a renewal was granted
 	wishSeen             // a reply has shown somebody's wish for the item
+	noWishSeen           // a reply has shown none
 	// a reply has shown that the tenure is over, or another of the Locker's has followed
 	lossSeen
 	givenUp       // by its holder, who is about to release it
@@ -129,6 +139,8 @@ func (t term) afterLive(e event) term {
 		return t.extended(e.grant, e.at)
 	case wishSeen:
 		return t.wished(e.wish, e.at)
+	case noWishSeen:
+		return t.unwished()
 	case lossSeen:
 		t.phase = lost
 	case givenUp:
@@ -162,14 +174,29 @@ func (t term) extended(g grant, now time.Time) term {
 	return t
 }
 
-// wished notes a wish: the first, or the same or another one later.
+// wished notes a wish: the first, or the same or another one later. As long as its wisher
+// couldn't have the item, as a namesake may rely on it, the work goes on: the wish is
+// prolonged, and heeded later.
 func (t term) wished(w wish, now time.Time) term {
+	isEarly := now.Before(t.namesakeUntil) && w.by != ""
+	if isEarly && t.phase == held {
+		t.wish = w
+		return t
+	}
 	w.since = t.wish.since
 	if t.phase == held {
 		w.since = now
 	}
 	t.phase = wanted
 	t.wish = w
+	return t
+}
+
+// unwished forgets a wish that wasn't heeded yet.
+func (t term) unwished() term {
+	if t.phase == held {
+		t.wish = wish{}
+	}
 	return t
 }
 
@@ -224,9 +251,9 @@ func (t term) renewedUntil(now time.Time, duration time.Duration) time.Time {
 	return later(now.Add(duration), t.rowEnd())
 }
 
-// prolonged returns until when somebody's wish is to count while the holder's work
-// takes its time to return, so that it doesn't ask elsewhere too. It is zero when nobody
-// in particular wants the item.
+// prolonged returns until when somebody's wish is to count while it can't be granted, as the
+// holder's work takes its time to return, say: so that it doesn't ask elsewhere too. It is zero
+// when nobody in particular wants the item.
 func (t term) prolonged(now time.Time) time.Time {
 	if t.wish.by == "" {
 		return time.Time{}

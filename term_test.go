@@ -97,7 +97,7 @@ var (
 	allPhases = []phase{held, wanted, expired, lost, released}
 	allFates  = []fate{notFreed, freed, handedOver, taken}
 	allEvents = []eventKind{
-		timePassed, renewed, wishSeen, lossSeen, givenUp, discardCalled,
+		timePassed, renewed, wishSeen, noWishSeen, lossSeen, givenUp, discardCalled,
 		rowFreed, rowHandedOver, rowTaken,
 	}
 )
@@ -253,6 +253,31 @@ func TestTermRemembersSinceWhenItIsWantedAndByWhomLast(t *testing.T) {
 
 	is = is.after(event{kind: givenUp, at: noon.Add(3 * sec)})
 	assert.True(t, is.isWanted(), "it is handed over then")
+}
+
+func TestTermHeedsAWishOnlyWhenTheWisherCanHaveTheItem(t *testing.T) {
+	wishUntil := func(left time.Duration) event {
+		return event{kind: wishSeen, at: noon.Add(left), wish: wish{by: "w2", until: noon.Add(left + sec)}}
+	}
+	g := grantUntil(thirty)
+	g.namesakeUntil = noon.Add(20 * sec)
+	is := newTerm(g, noon)
+	is = is.after(wishUntil(19 * sec))
+	assert.Equal(t, held, is.phase)
+	assert.Equal(t, noon.Add(44*sec), is.prolonged(noon.Add(19*sec)), "it asks nowhere else")
+	forgot := is.after(event{kind: noWishSeen, at: noon.Add(19 * sec)})
+	assert.Zero(t, forgot.prolonged(noon.Add(19*sec)), "it has gone")
+	assert.Equal(t, held, forgot.phase)
+	assert.Equal(t, wanted, is.after(wishUntil(20*sec)).phase)
+
+	operators := event{kind: wishSeen, at: noon, wish: wish{until: noon.Add(thirty)}}
+	assert.Equal(t, wanted, newTerm(g, noon).after(operators).phase, "it is for no other worker")
+}
+
+func TestTermForgetsNoWishThatItHeeds(t *testing.T) {
+	was := termAt(wanted, notFreed)
+	is := was.after(event{kind: noWishSeen, at: noon.Add(sec)})
+	assert.Equal(t, was, is)
 }
 
 func TestTermSaysWhatItsPhaseAndFateMean(t *testing.T) {
