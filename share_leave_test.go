@@ -223,7 +223,9 @@ func TestHoldShareNamesWhatEndedItAndWhatStays(t *testing.T) {
 		go func() {
 			work := func(ctx context.Context, l *lease.Lease) error {
 				<-ctx.Done()
-				store.SetOutage(true) // so that it can't be released
+				if l.LeaseID == "b" { // It ends with the share, and so can't be released.
+					store.SetOutage(true)
+				}
 				return nil
 			}
 			ended <- lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, work)
