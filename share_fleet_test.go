@@ -98,6 +98,18 @@ func (f *simulation) kill(w *sharer) {
 	w.client.SetHang(true)
 }
 
+// crash kills a worker whose name another one is to have.
+func (f *simulation) crash(w *sharer) {
+	f.kill(w)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.items {
+		if f.on[id] == w.name {
+			f.on[id] = ""
+		}
+	}
+}
+
 // leave stops a worker, and returns how HoldShare returned.
 func (f *simulation) leave(w *sharer) error {
 	w.stop()

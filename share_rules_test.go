@@ -392,12 +392,7 @@ func TestShareOfARestartedWorkerTakesItsOwnRows(t *testing.T) {
 				w0 := f.start("w0")
 				f.until("held", time.Minute, f.held)
 				time.Sleep(time.Minute)
-				f.kill(w0)
-				f.mu.Lock()
-				for _, id := range f.items {
-					f.on[id] = ""
-				}
-				f.mu.Unlock()
+				f.crash(w0)
 				for _, row := range f.rows() {
 					require.NoError(f, f.store.WantLease(f.Context(), row, by, time.Now().Add(time.Minute)))
 				}
@@ -442,14 +437,7 @@ func TestShareOfARestartedWorkerBesideAJoiner(t *testing.T) {
 		f.until("level", time.Minute, f.level)
 		time.Sleep(time.Minute)
 		before := f.workers["w0"]
-		f.kill(before)
-		f.mu.Lock()
-		for _, id := range f.items {
-			if f.on[id] == "w0" {
-				f.on[id] = ""
-			}
-		}
-		f.mu.Unlock()
+		f.crash(before)
 		f.start("w0", longLeases)
 		f.start("w2", longLeases)
 		var lost idleness

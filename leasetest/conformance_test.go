@@ -1,22 +1,17 @@
 package leasetest_test
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/leasetest"
 )
@@ -45,8 +40,6 @@ func TestMemoryStoreConformsInRealTime(t *testing.T) {
 	leasetest.TestStore(t, newMemory)
 }
 
-var tables atomic.Int64
-
 func TestLockStoreConforms(t *testing.T) {
 	t.Parallel()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -54,13 +47,7 @@ func TestLockStoreConforms(t *testing.T) {
 	config := &aws.Config{HTTPClient: &http.Client{Transport: transport}}
 	client := ddblocal.ForTest(t).Client(config)
 	leasetest.TestStore(t, func(t *testing.T, leaseIDs ...string) leasetest.StoreInterface {
-		table := fmt.Sprintf("conformance-%d-%d", time.Now().UnixNano(), tables.Add(1))
-		store := lease.NewLockStore(client, table, "id")
-		require.NoError(t, store.EnsureTable())
-		t.Cleanup(func() {
-			_, err := client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &table})
-			assert.NoError(t, err)
-		})
+		store, _ := newTable(t, client, "id")
 		for _, id := range leaseIDs {
 			require.NoError(t, store.AddLeaseID(id, nil))
 		}

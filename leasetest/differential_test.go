@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
@@ -43,13 +42,7 @@ func TestStoreDoesWhatLockStoreDoes(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	name := fmt.Sprintf("differential-%d-%d", time.Now().UnixNano(), tables.Add(1))
-	table := lease.NewLockStore(client, name, leasetest.HashKey)
-	require.NoError(t, table.EnsureTable())
-	t.Cleanup(func() {
-		_, err := client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
-		assert.NoError(t, err)
-	})
+	table, name := newTable(t, client, leasetest.HashKey)
 
 	ends := time.Now().Add(*differentialFor)
 	rounds := 0

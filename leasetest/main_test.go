@@ -1,10 +1,13 @@
 package leasetest_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +26,23 @@ type for30s string
 
 func (w for30s) LesseeID() string             { return string(w) }
 func (w for30s) LeaseDuration() time.Duration { return 30 * time.Second }
+
+var tables atomic.Int64
+
+// newTable makes a table on DynamoDB, which is deleted when the test is over.
+func newTable(
+	t *testing.T, client *dynamodb.DynamoDB, hashKey string,
+) (store *lease.LockStore, name string) {
+	t.Helper()
+	name = fmt.Sprintf("leasetest-%d-%d", time.Now().UnixNano(), tables.Add(1))
+	store = lease.NewLockStore(client, name, hashKey)
+	require.NoError(t, store.EnsureTable())
+	t.Cleanup(func() {
+		_, err := client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
+		assert.NoError(t, err)
+	})
+	return store, name
+}
 
 // bubble is a test inside of a synctest bubble, on a store with the free item a, which starts
 // at 0 s.

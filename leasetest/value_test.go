@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/intercom/lease/leasetest"
 )
@@ -76,13 +75,7 @@ func TestStoreRefusesTheValuesThatDynamoDBRefuses(t *testing.T) {
 	t.Run("LockStore", func(t *testing.T) {
 		// DynamoDB Local answers some with a 500, which would be sent again and again.
 		client := ddblocal.ForTest(t).Client(&aws.Config{MaxRetries: aws.Int(0)})
-		name := fmt.Sprintf("values-%d-%d", time.Now().UnixNano(), tables.Add(1))
-		store := lease.NewLockStore(client, name, leasetest.HashKey)
-		require.NoError(t, store.EnsureTable())
-		t.Cleanup(func() {
-			_, err := client.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
-			assert.NoError(t, err)
-		})
+		store, _ := newTable(t, client, leasetest.HashKey)
 		refusesBadValues(t, store)
 	})
 }
