@@ -444,7 +444,7 @@ func TestShareOfMoreWorkersThanItemsIsAtRest(t *testing.T) {
 		f.startAll(20, 0)
 		f.until("all held", time.Minute, f.held)
 		f.moved()
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		assert.True(f, f.level())
 		assert.Zero(f, f.moved())
 	})

@@ -2,6 +2,8 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +193,56 @@ func TestHoldShareGivesBackWhatWasHandedOverAtItsEnd(t *testing.T) {
 		assert.True(t, stop() == context.Canceled)
 		assert.Empty(t, store.Holder(wished))
 	})
+}
+
+// TestHoldShareThatEndsBeforeItUsesWhatALookShowedNamesNothingItGaveBack: its own row, after a
+// restart, and one that was handed over to it.
+func TestHoldShareThatEndsBeforeItUsesWhatALookShowedNamesNothingItGaveBack(t *testing.T) {
+	t.Parallel()
+	for _, isLate := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore(ids(40)...)
+			holds(t, store, "w", ids(40)...)
+			ctx, cancel := context.WithCancel(t.Context())
+			var asked sync.Once
+			client := &hooked{to: store, hook: func(context.Context, lease.LeaseItem) error {
+				if isLate {
+					defer time.Sleep(time.Second)
+				}
+				asked.Do(func() { time.AfterFunc(time.Millisecond, cancel) })
+				time.Sleep(time.Millisecond)
+				return nil
+			}}
+			err := lease.NewLocker(client).HoldShare(ctx, for30s("w"), 0, untilDone)
+			stay := 0
+			for _, id := range ids(40) {
+				if store.Holder(id) == "w" {
+					stay++
+				}
+			}
+			require.Positive(t, stay, "those of the next waves")
+			assert.ErrorContains(t, err, fmt.Sprintf("%d items of \"w\" stay leased", stay))
+		})
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a", "b")
+			others := holds(t, store, "other", "a", "b")
+			ctx, cancel := context.WithCancel(t.Context())
+			client := &hooked{to: store, hook: func(context.Context, lease.LeaseItem) error {
+				cancel()
+				if isLate {
+					return nil
+				}
+				return lease.LeaseNotObtainedError
+			}}
+			time.AfterFunc(time.Second, func() {
+				of := others[wishedOf(t, store, "a", "b")]
+				assert.NoError(t, store.HandOverLease(ctx, of, time.Now().Add(time.Minute)))
+			})
+			err := lease.NewLocker(client).HoldShare(ctx, for30s("w"), 0, untilDone)
+			assert.True(t, err == context.Canceled, "got %v", err)
+			assert.Equal(t, "other", store.Holder("a")+store.Holder("b"))
+		})
+	}
 }
 
 func TestHoldShareGivesBackNothingThatANamesakeHas(t *testing.T) {

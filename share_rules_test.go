@@ -126,7 +126,7 @@ func TestShareOfAReleasedItemIsTakenSoon(t *testing.T) {
 // wishes that its own look shows.
 func TestShareOfLongLeasesIsLevelAsSoon(t *testing.T) {
 	t.Parallel()
-	for _, d := range []time.Duration{5 * time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour} {
+	for _, d := range []time.Duration{5 * time.Minute, 10 * time.Minute, 24 * time.Hour} {
 		simulate(t, 100, func(f *simulation) {
 			f.startAll(10, 0, func(w *sharer) { w.duration = d })
 			held := f.until("all held", time.Minute, f.held)
@@ -176,7 +176,7 @@ func TestShareOfLateRepliesIsLevel(t *testing.T) {
 		f.Logf("replies late by 4 s: held after %v, level after %v", held, level)
 		time.Sleep(time.Minute)
 		f.moved()
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		assert.True(f, f.level())
 		assert.Zero(f, f.moved())
 	})
@@ -332,7 +332,7 @@ func TestShareWithGhosts(t *testing.T) {
 func TestShareThatLeavesSoonLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{30 * time.Second, 10 * time.Minute} {
-		for stay := time.Duration(0); stay <= 12*time.Second; stay += 500 * time.Millisecond {
+		for stay := time.Duration(0); stay <= 12*time.Second; stay += 750 * time.Millisecond {
 			simulate(t, 24, func(f *simulation) {
 				f.returns = 0
 				long := func(w *sharer) { w.duration = d }

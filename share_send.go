@@ -101,6 +101,9 @@ func (s *share) leaveUnsent(kind stepKind, wave []candidate) {
 // Their errors are logged.
 var errUnsent = errors.New("lease: the request was not sent")
 
+// errGivenBack is that of a lease that came when the share was at its end, and was released.
+var errGivenBack = errors.New("lease: the lease was given back")
+
 // leaseFor tries to lease an item, and waits for the answer as long as the lease would
 // last. What was written isn't left behind when ctx is done meanwhile.
 func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
@@ -118,7 +121,7 @@ func (s *share) leaseFor(ctx context.Context, c candidate) (*Lease, error) {
 	if isLate && r.value != nil {
 		s.locker.giveBack(r)
 		if r.value.tenure.isSettled() {
-			return nil, errUnsent
+			return nil, errGivenBack
 		}
 		return nil, contextError(ctx)
 	}
@@ -171,7 +174,9 @@ func (s *share) heard(ctx context.Context, a sent) {
 	case makeWishes:
 		s.heardOfWish(ctx, a, isRefused)
 	case withdrawWishes:
-		if err != nil { // It may be handed over to this worker yet.
+		if err == nil {
+			s.plan.givenBack(a.LeaseID) // where it was reserved by then
+		} else { // It may be handed over to this worker yet.
 			until := time.Now().Add(max(s.request.period(), 30*time.Second))
 			s.plan.unsure(a.LeaseID, until)
 		}
@@ -194,7 +199,10 @@ func (s *share) heardOfLease(ctx context.Context, a sent, isRefused bool) {
 		s.startWork(ctx, a.candidate, a.value)
 		return
 	}
-	if isRefused {
+	if a.err == errGivenBack {
+		s.plan.givenBack(a.LeaseID)
+	}
+	if isRefused || a.err == errGivenBack {
 		s.plan.outrun(a.LeaseID)
 		return
 	}
