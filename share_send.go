@@ -163,7 +163,7 @@ func (s *share) wishFor(ctx context.Context, c candidate) error {
 func (s *share) heard(ctx context.Context, a sent) {
 	s.awaited--
 	_, err := a.returned()
-	isRefused := errors.Is(err, LeaseNotObtainedError) || err == errUnsent
+	isRefused := isRefusal(err)
 	switch a.kind {
 	case leaseItems:
 		s.heardOfLease(ctx, a, isRefused)
@@ -181,6 +181,15 @@ func (s *share) heard(ctx context.Context, a sent) {
 			s.plan.unsure(a.LeaseID, until)
 		}
 	}
+}
+
+// isRefusal tells of an answer that leaves nothing behind.
+func isRefusal(err error) bool {
+	switch err {
+	case errUnsent, errGivenBack:
+		return true
+	}
+	return errors.Is(err, LeaseNotObtainedError)
 }
 
 func (s *share) heardOfWish(ctx context.Context, a sent, isRefused bool) {
@@ -202,7 +211,7 @@ func (s *share) heardOfLease(ctx context.Context, a sent, isRefused bool) {
 	if a.err == errGivenBack {
 		s.plan.givenBack(a.LeaseID)
 	}
-	if isRefused || a.err == errGivenBack {
+	if isRefused {
 		s.plan.outrun(a.LeaseID)
 		return
 	}
