@@ -34,8 +34,8 @@ type Locker struct {
 // every method.
 //
 // A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext,
-// LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, HandOverLease and
-// SaveAttributes, and not from a store that it embeds: that would pass its own Lease
+// LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, WithdrawWish,
+// HandOverLease and SaveAttributes, and not from a store that it embeds: that would pass its own Lease
 // by. Of any other the two methods are used: its IDs are tried in its order; a lease is
 // renewed by leasing it again; no item can be released or wanted; and a call that hangs
 // is left alone when its caller's context is done.
