@@ -14,6 +14,23 @@ type LeaseItem struct {
 	LeaseUntil   int64     // the row's: Unix nanoseconds by the database's clock, 0 when it is free
 	WantedBy     string    // who asks for it; "" also when an operator asks to free it
 	WantedUntil  int64     // until when that counts, as LeaseUntil; 0: nobody asks; -1: senseless
+	Weight       float64   // how much of a worker's load it is; 0 counts as 1
+	Capacity     float64   // of its holder, next to other workers; 0 counts as 1
+}
+
+// weight is how much of a worker's load the item is.
+func (i LeaseItem) weight() float64 { return positiveOrOne(i.Weight) }
+
+// capacity is its holder's.
+func (i LeaseItem) capacity() float64 { return positiveOrOne(i.Capacity) }
+
+// positiveOrOne is a number that makes sense as a weight or a capacity, whatever a row says.
+func positiveOrOne(n float64) float64 {
+	isSensible := n > 0 && !math.IsInf(n, 1) // NaN is not
+	if isSensible {
+		return n
+	}
+	return 1
 }
 
 // isFree tells that anybody may lease the item.

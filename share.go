@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -40,12 +39,21 @@ func (l *Locker) HoldShare(
 	ctx context.Context, request LeaseRequest, most int,
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
+	return l.HoldShareWith(ctx, request, ShareOptions{Most: most}, work)
+}
+
+// HoldShareWith is [Locker.HoldShare] by options. What is wrong with one of them is its
+// error, at once.
+func (l *Locker) HoldShareWith(
+	ctx context.Context, request LeaseRequest, options ShareOptions,
+	work func(ctx context.Context, lease *Lease) error,
+) error {
 	r, err := l.checked(ctx, request)
 	if err != nil {
 		return err
 	}
-	if most < 0 {
-		return fmt.Errorf("lease: most is %d; want the number of items to hold, or 0 for no limit", most)
+	if err := options.check(); err != nil {
+		return err
 	}
 	if work == nil {
 		return errors.New("lease: the work to hold a share for is nil")
@@ -58,7 +66,7 @@ func (l *Locker) HoldShare(
 		cancel:  cancel,
 		request: r,
 		work:    work,
-		plan:    newPlanner(r, most, random),
+		plan:    newPlanner(r, options.Most, random),
 		timer:   time.NewTimer(atOnce),
 		works:   make(map[string]*tenure),
 		answers: make(chan sent),
