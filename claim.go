@@ -32,6 +32,21 @@ func (c *claim) ask(end int64) int64 {
 	return end
 }
 
+// askBeyond is ask for an end that is later than each that was asked for, by a nanosecond if
+// need be: a late duplicate of an earlier request is refused then.
+func (c *claim) askBeyond(end int64) int64 {
+	for {
+		asked := c.furthestAsked.Load()
+		if isUnknown := asked == math.MaxInt64; isUnknown {
+			return end
+		}
+		end = max(end, c.namesakeUntil, asked+1)
+		if c.furthestAsked.CompareAndSwap(asked, end) {
+			return end
+		}
+	}
+}
+
 func (c *claim) show(end int64) { raise(&c.furthestShown, end) }
 
 func raise(end *atomic.Int64, to int64) {

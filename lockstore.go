@@ -148,7 +148,8 @@ func (s *LockStore) RenewLeaseWithContext(
 
 // RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows, and
 // prolongs a wish for the item, if there is one, until the time wanted, unless that is
-// zero.
+// zero. It writes the weight that a Locker's lease has measured, if that is due: see
+// [Lease.WeightToWrite].
 func (s *LockStore) RenewLeaseItem(
 	ctx context.Context, lease *Lease, until, wanted time.Time,
 ) (LeaseItem, error) {
@@ -163,15 +164,7 @@ func (s *LockStore) RenewLeaseItem(
 	if err != nil {
 		return LeaseItem{}, err
 	}
-	end = mine.claim.ask(end)
-	w := write{
-		leaseID:   lease.LeaseID,
-		condition: ownCondition,
-		update:    "SET #until = :until",
-		values:    mine.own(end),
-		holder:    mine.lessee,
-		token:     mine.token,
-	}
+	w, end := mine.renew(lease, end)
 	if !wanted.IsZero() {
 		_, wish, err := s.times(ctx, wanted)
 		if err != nil {
@@ -194,6 +187,32 @@ func (s *LockStore) RenewLeaseItem(
 		return s.RenewLeaseItem(ctx, lease, until, time.Time{})
 	}
 	return LeaseItem{}, mine.lost(lease.LeaseID, got.row)
+}
+
+// renew returns the request of a renewal that is to move the row's end there, and to which end
+// it does. The two updates are constants.
+//
+// Of two renewals, the end orders what they write: a late duplicate of one must not undo a
+// later one's weight, also where both were to move the row's end to one time.
+func (h holder) renew(lease *Lease, end int64) (w write, asked int64) {
+	w = write{
+		leaseID:   lease.LeaseID,
+		condition: ownCondition,
+		update:    "SET #until = :until",
+		holder:    h.lessee,
+		token:     h.token,
+	}
+	weight, isToWrite := lease.WeightToWrite()
+	if !isToWrite {
+		end = h.claim.ask(end)
+		w.values = h.own(end)
+		return w, end
+	}
+	end = h.claim.askBeyond(end)
+	w.update = "SET #until = :until, #weight = :weight"
+	w.values = h.own(end)
+	w.values[":weight"] = decimal(weight)
+	return w, end
 }
 
 // renewal is what a renewal came to. Whatever has moved the row's end on further, it is
@@ -231,7 +250,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	w := write{
 		leaseID:   lease.LeaseID,
 		condition: ownCondition,
-		update:    "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil",
+		update:    "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil, #capacity",
 		values:    mine.own(asked),
 	}
 	w.values[":rest"] = number(mine.claim.namesakeUntil)
