@@ -14,6 +14,8 @@ type claim struct {
 	furthestAsked atomic.Int64 // the furthest end that was asked for
 	furthestShown atomic.Int64 // the furthest end that a reply has shown
 	mayBeGiven    atomic.Bool  // a request that gives the item away wasn't answered
+
+	furthestWeighed atomic.Int64 // the furthest end that was asked for with a weight to write
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
@@ -32,17 +34,20 @@ func (c *claim) ask(end int64) int64 {
 	return end
 }
 
-// askBeyond is ask for an end that is later than each that was asked for, by a nanosecond if
-// need be: a late duplicate of an earlier request is refused then.
-func (c *claim) askBeyond(end int64) int64 {
+// askToWeigh is ask by a renewal that writes a weight. Its end is later than that of any before
+// which wrote one, by a nanosecond if need be, though both were to move the row's end to one time:
+// a late duplicate of the earlier one is refused then, and undoes nothing. Nor is it earlier than
+// an end which the row has, to which saves have moved it.
+func (c *claim) askToWeigh(end int64) int64 {
+	if c == unknownClaim {
+		return end
+	}
+	end = c.ask(max(end, c.furthestShown.Load()))
 	for {
-		asked := c.furthestAsked.Load()
-		if isUnknown := asked == math.MaxInt64; isUnknown {
-			return end
-		}
-		end = max(end, c.namesakeUntil, asked+1)
-		if c.furthestAsked.CompareAndSwap(asked, end) {
-			return end
+		last := c.furthestWeighed.Load()
+		end = max(end, last+1)
+		if c.furthestWeighed.CompareAndSwap(last, end) {
+			return c.ask(end)
 		}
 	}
 }

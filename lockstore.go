@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -165,16 +166,10 @@ func (s *LockStore) RenewLeaseItem(
 		return LeaseItem{}, err
 	}
 	w, end := mine.renew(lease, end)
-	if !wanted.IsZero() {
-		_, wish, err := s.times(ctx, wanted)
-		if err != nil {
-			return LeaseItem{}, err
-		}
-		w.condition += " AND attribute_exists(#wantedBy)"
-		w.update += ", #wantedUntil = :wanted"
-		w.values[":wanted"] = number(wish)
+	got, err := s.sendRenewal(ctx, w, wanted)
+	if isWishGone := mine.renewal(got, end) == refused && mine.holds(got.row); isWishGone {
+		got, err = s.update(ctx, w)
 	}
-	got, err := s.update(ctx, w)
 	if err != nil {
 		return LeaseItem{}, err
 	}
@@ -183,17 +178,28 @@ func (s *LockStore) RenewLeaseItem(
 		mine.claim.show(got.row.LeaseUntil)
 		return got.row.LeaseItem, nil
 	}
-	if mine.holds(got.row) && !wanted.IsZero() { // The wish is gone.
-		return s.RenewLeaseItem(ctx, lease, until, time.Time{})
-	}
 	return LeaseItem{}, mine.lost(lease.LeaseID, got.row)
 }
 
+// sendRenewal sends a renewal, which prolongs a wish if that is to be wanted until some time.
+// It is refused then if there is none.
+func (s *LockStore) sendRenewal(ctx context.Context, w write, wanted time.Time) (reply, error) {
+	if wanted.IsZero() {
+		return s.update(ctx, w)
+	}
+	_, wish, err := s.times(ctx, wanted)
+	if err != nil {
+		return reply{}, err
+	}
+	w.condition += " AND attribute_exists(#wantedBy)"
+	w.update += ", #wantedUntil = :wanted"
+	w.values = maps.Clone(w.values)
+	w.values[":wanted"] = number(wish)
+	return s.update(ctx, w)
+}
+
 // renew returns the request of a renewal that is to move the row's end there, and to which end
-// it does. The two updates are constants.
-//
-// Of two renewals, the end orders what they write: a late duplicate of one must not undo a
-// later one's weight, also where both were to move the row's end to one time.
+// it does. It is always one of two.
 func (h holder) renew(lease *Lease, end int64) (w write, asked int64) {
 	w = write{
 		leaseID:   lease.LeaseID,
@@ -208,7 +214,7 @@ func (h holder) renew(lease *Lease, end int64) (w write, asked int64) {
 		w.values = h.own(end)
 		return w, end
 	}
-	end = h.claim.askBeyond(end)
+	end = h.claim.askToWeigh(end)
 	w.update = "SET #until = :until, #weight = :weight"
 	w.values = h.own(end)
 	w.values[":weight"] = decimal(weight)
