@@ -34,15 +34,15 @@ func (c *claim) ask(end int64) int64 {
 	return end
 }
 
-// askToWeigh is ask by a renewal that writes a weight. Its end is later than that of any before
-// which wrote one, by a nanosecond if need be, though both were to move the row's end to one time:
-// a late duplicate of the earlier one is refused then, and undoes nothing. Nor is it earlier than
-// an end which the row has, to which saves have moved it.
+// askToWeigh is ask by a renewal that writes a weight. Its end is later than any that was shown,
+// or asked for with a weight, by a nanosecond if need be, where the row's end is to stay. So a
+// late duplicate of an earlier one is refused, and undoes nothing; and a row that has this very
+// end has this weight.
 func (c *claim) askToWeigh(end int64) int64 {
 	if c == unknownClaim {
 		return end
 	}
-	end = c.ask(max(end, c.furthestShown.Load()))
+	end = c.ask(max(end, c.furthestShown.Load()+1))
 	for {
 		last := c.furthestWeighed.Load()
 		end = max(end, last+1)

@@ -166,9 +166,11 @@ func (s *LockStore) RenewLeaseItem(
 		return LeaseItem{}, err
 	}
 	w, end := mine.renew(lease, end)
-	got, err := s.sendRenewal(ctx, w, wanted)
-	if isWishGone := mine.renewal(got, end) == refused && mine.holds(got.row); isWishGone {
+	var got reply
+	if wanted.IsZero() {
 		got, err = s.update(ctx, w)
+	} else {
+		got, err = s.prolong(ctx, mine, w, end, wanted)
 	}
 	if err != nil {
 		return LeaseItem{}, err
@@ -181,21 +183,29 @@ func (s *LockStore) RenewLeaseItem(
 	return LeaseItem{}, mine.lost(lease.LeaseID, got.row)
 }
 
-// sendRenewal sends a renewal, which prolongs a wish if that is to be wanted until some time.
-// It is refused then if there is none.
-func (s *LockStore) sendRenewal(ctx context.Context, w write, wanted time.Time) (reply, error) {
-	if wanted.IsZero() {
-		return s.update(ctx, w)
-	}
+// prolong sends a renewal that asks for that end, and prolongs the wish for the item. If there
+// is none, it sends the renewal alone.
+func (s *LockStore) prolong(
+	ctx context.Context, mine holder, w write, end int64, wanted time.Time,
+) (reply, error) {
 	_, wish, err := s.times(ctx, wanted)
 	if err != nil {
 		return reply{}, err
 	}
-	w.condition += " AND attribute_exists(#wantedBy)"
-	w.update += ", #wantedUntil = :wanted"
-	w.values = maps.Clone(w.values)
-	w.values[":wanted"] = number(wish)
-	return s.update(ctx, w)
+	both := w
+	both.condition += " AND attribute_exists(#wantedBy)"
+	both.update += ", #wantedUntil = :wanted"
+	both.values = maps.Clone(w.values)
+	both.values[":wanted"] = number(wish)
+	got, err := s.update(ctx, both)
+	if err != nil {
+		return got, err
+	}
+	isGone := mine.renewal(got, end) == refused && mine.holds(got.row)
+	if isGone {
+		return s.update(ctx, w)
+	}
+	return got, nil
 }
 
 // renew returns the request of a renewal that is to move the row's end there, and to which end

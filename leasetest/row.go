@@ -294,15 +294,15 @@ type renewal struct {
 }
 
 // renew moves the end on, never back, and the end of the wish, if there is one, to another, if
-// that is given. With a weight, the end is beyond all that were asked for with one, as a
-// LockStore's is.
+// that is given. With a weight, the end is beyond all that were shown, or asked for with one, as
+// a LockStore's is.
 func (r *row) renew(t tenure, to renewal) outcome {
 	if !r.isOf(t) {
 		return refused
 	}
 	end := max(to.end, r.keptUntil(t))
 	if to.weight != 0 {
-		end = max(end, r.shown, r.weighed+1)
+		end = max(end, r.shown+1, r.weighed+1)
 		r.weighed = end
 	}
 	r.ask(t, end)

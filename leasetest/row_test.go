@@ -310,8 +310,8 @@ func TestRowRenewWritesAWeightAndNoEndTwiceWithOne(t *testing.T) {
 	of := weighing
 	testRow(t, map[string]rowCase{
 		"the first":                 {heldRow(), weigh(mine, nextEnd, 2.5), applied, of("2.5", nextEnd, nextEnd)},
-		"to the end that it has":    {heldRow(), weigh(mine, endIs, 2.5), applied, of("2.5", endIs, endIs)},
-		"to an end that is past":    {heldRow(), weigh(mine, 10, 2.5), applied, of("2.5", endIs, endIs)},
+		"to the end that it has":    {heldRow(), weigh(mine, endIs, 2.5), applied, of("2.5", endIs+1, endIs+1)},
+		"to an end that is past":    {heldRow(), weigh(mine, 10, 2.5), applied, of("2.5", endIs+1, endIs+1)},
 		"a later one":               {of("2.5", endIs, endIs), weigh(mine, nextEnd, 7), applied, of("7", nextEnd, nextEnd)},
 		"a second one to one end":   {of("2.5", endIs, endIs), weigh(mine, endIs, 7), applied, of("7", endIs+1, endIs+1)},
 		"none, to one end":          {of("2.5", endIs, endIs), weigh(mine, endIs, 0), applied, of("2.5", endIs, endIs)},
@@ -330,7 +330,7 @@ func TestRowRenewWritesAWeightAndNoEndTwiceWithOne(t *testing.T) {
 	assert.Equal(t, before.weight, moved.weight, "a renewal that was overtaken writes none")
 	assert.Equal(t, applied, moved.renew(mine, renewal{end: endIs, weight: 7}))
 	assert.Equal(t, "7", *moved.weight.N)
-	assert.Equal(t, int64(nextEnd), moved.until, "to the end that the tenure was shown")
+	assert.Equal(t, int64(nextEnd+1), moved.until, "beyond the end that the tenure was shown")
 }
 
 func TestRowsCapacityIsItsHolders(t *testing.T) {
