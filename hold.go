@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Hold waits until it obtains a lease, looking every third of its duration, see
@@ -38,29 +37,32 @@ func (l *Locker) Hold(
 	if err != nil {
 		return err
 	}
-	return l.hold(ctx, lease, r.period(), work)
+	return l.hold(ctx, lease, workTerms{first: r.period()}, work)
 }
 
 // hold runs work under a lease that was obtained for it, and so is in use; it ends both.
-// The first renewal comes that long after the lease was asked for.
+// The item of work that is stuck it gives up before, but it stays in use until work has
+// returned: nothing here is to work on it twice.
 func (l *Locker) hold(
-	ctx context.Context, lease *Lease, first time.Duration,
+	ctx context.Context, lease *Lease, terms workTerms,
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := t.workContext(ctx)
+	defer l.unuse(t.holding)
+	workCtx, cancel := t.beginWork(ctx)
 	defer cancel()
 
 	// The lease is renewed, and then released, also when ctx is done: until work has
-	// returned.
+	// returned, or is stuck.
 	lasting := context.WithoutCancel(ctx)
 	beat := async(func() (nothing, error) {
-		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(first), t.request.period())
+		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(terms.first), t.request.period())
 	})
+	watcher := watchOver(workCtx, t, terms, func() error { return l.endHold(lasting, t, beat) })
 	hasReturned := false
 	defer func() {
 		if !hasReturned { // It has panicked, or left its goroutine.
-			_ = l.endHold(lasting, t, beat)
+			_ = watcher.end()
 		}
 	}()
 	err := work(workCtx, lease)
@@ -71,7 +73,7 @@ func (l *Locker) hold(
 		cause:      context.Cause(t.work),
 		callerDone: ctx.Err() != nil,
 	}
-	end.loss = l.endHold(lasting, t, beat)
+	end.loss = watcher.end()
 	return end.result()
 }
 
@@ -80,7 +82,7 @@ type holdEnd struct {
 	err        error // that work returned
 	cause      error // why its lease told it to end; nil if it didn't
 	callerDone bool  // the caller's context told it to end
-	loss       error // of the lease, before work returned; nil if it was held throughout
+	loss       error // of the lease, or that work was stuck; nil if it was held throughout
 }
 
 // result is what Hold returns.
@@ -116,7 +118,6 @@ func (e holdEnd) isEcho() bool {
 // endHold releases the lease, waits for its heartbeat, and returns the loss of the
 // lease, if it was lost before.
 func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[nothing]) error {
-	defer l.unuse(t.holding)
 	over := t.over()
 	releaseErr := l.release(ctx, t)
 	if errors.Is(releaseErr, ReleaseUnsupportedError) {
@@ -137,6 +138,9 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 // lossOf is how the lease was lost whose tenure was over so, and whose heartbeat returned
 // that; nil if it wasn't.
 func lossOf(leaseID string, over, beatErr error) error {
+	if over == LeaseStuckError { // It was given up here.
+		return nil
+	}
 	isPaused := over == LeaseExpiredError && beatErr == LeaseLostError
 	if isPaused { // Nobody else has been seen to hold it.
 		return fmt.Errorf("lease: the lease of %q wasn't renewed in time: %w", leaseID, over)
