@@ -164,11 +164,11 @@ func TestWatchIsMovedOnByNoMoreThanItIsLate(t *testing.T) {
 func TestWatchIsAskedOftenEnoughToSeePauses(t *testing.T) {
 	t.Parallel()
 	for lasts, want := range map[time.Duration]time.Duration{
-		ms:      ms,
-		30 * ms: 10 * ms,
-		sec:        100 * ms,
-		20 * sec:   sec,
-		hour:       sec,
+		ms:       ms,
+		30 * ms:  10 * ms,
+		sec:      100 * ms,
+		20 * sec: sec,
+		hour:     sec,
 	} {
 		w := watch{}.promised(noon, lasts)
 		assert.Equal(t, want, w.next.Sub(noon), lasts)

@@ -145,6 +145,7 @@ func (w *watcher) giveUp() (none nothing, loss error) {
 // if the work was stuck. It returns how the lease was lost before; nil if it wasn't.
 func (w *watcher) end() error {
 	at := w.stop()
+	w.tenure.watcher.Store(nil)
 	w.tenure.endWork()
 	if at.kind == noLimit {
 		return w.free()
