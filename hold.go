@@ -13,14 +13,16 @@ import (
 //
 // work must stop when its context is done: [context.Cause] is that of ctx (the lease is
 // kept till work returns), [LeaseWantedError] if somebody else wants the item (which is
-// then handed over), or why the tenure is over. What fails of renewals and the release
-// is logged. A panic of the store or the request goes through Hold.
+// then handed over), or why the tenure is over. Hold waits for that as long as it takes;
+// the item of work that broke a promise, see [Lease.Progress], is given up before. What
+// fails of renewals and the release is logged. A panic of the store or the request goes
+// through Hold.
 //
 // The error is nil if work returned nil and the lease was held throughout. It wraps
 //   - work's error, if it returned one; but LeaseWantedError, if work's error only
 //     repeats that its context was done;
-//   - [LeaseLostError], if the lease was lost before work returned; ctx's error, if ctx
-//     was done before one was obtained;
+//   - [LeaseStuckError], if work was stuck; [LeaseLostError], if the lease was lost before
+//     work returned; ctx's error, if ctx was done before one was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
 func (l *Locker) Hold(
 	ctx context.Context, request LeaseRequest,

@@ -24,11 +24,12 @@ const atOnce = time.Nanosecond
 // is released, and rests here for as long as from look to look, or after errors with backoff
 // up to 5 minutes; that is logged, as are errors of the store, which are waited out.
 //
-// HoldShare blocks until all works have returned, for however long that takes, and their
-// items are released, in 10 seconds at most. Meanwhile its wishes are withdrawn, and what
-// was reserved for it is released. It returns
+// HoldShare blocks until all works have returned, for however long that takes, or are
+// stuck, see [Lease.Progress]; and until their items are released, in 10 seconds at most.
+// Meanwhile its wishes are withdrawn, and what was reserved for it is released. It returns
 //   - the cause of ctx, wrapped if items stay leased or reserved, or may: the error says
-//     how many, and until when;
+//     how many, and until when; or with [LeaseStuckError], if stuck works still run: the
+//     error says how many;
 //   - at once what is wrong with an argument, or with the store until the first look
 //     succeeds;
 //   - an error that wraps [LesseeIDInUseError], once it finds that another process leases
@@ -43,7 +44,8 @@ func (l *Locker) HoldShare(
 }
 
 // HoldShareWith is [Locker.HoldShare] by options. What is wrong with one of them is its
-// error, at once.
+// error, at once. With a Patience it returns in that time and 10 seconds, whatever the works
+// do. The item of a stuck work isn't worked on here again before that has returned.
 func (l *Locker) HoldShareWith(
 	ctx context.Context, request LeaseRequest, options ShareOptions,
 	work func(ctx context.Context, lease *Lease) error,
