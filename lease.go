@@ -39,8 +39,8 @@ type Lease struct {
 
 // Context returns a context that is done at the end of the tenure, before another
 // lessee can hold the item. Its [context.Cause] is then [LeaseExpiredError],
-// [LeaseLostError] or [LeaseReleasedError]. All calls return the same context, those of
-// a Locker's Lease on its copies too. That of a bare Lease is done a tenth of its
+// [LeaseLostError], [LeaseReleasedError] or [LeaseStuckError]. All calls return the same
+// context, those of a Locker's Lease on its copies too. That of a bare Lease is done a tenth of its
 // Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l.isBare() {
@@ -111,6 +111,26 @@ func (l *Lease) WeightToWrite() (weight float64, ok bool) {
 func (l *Lease) Discard() {
 	if !l.isBare() {
 		l.tenure.happen(event{kind: discardCalled})
+	}
+}
+
+// Progress promises that the work on the item calls Progress again within that time. If it
+// doesn't, it is stuck: its context ends with [LeaseStuckError], which is logged, and its
+// item is released, or handed over to who wants it, while the work may hang on. That lasts
+// until the next call, which may promise another time, also when the work is told to end;
+// 0 or less takes the promise back. Time in which the process stands still doesn't count,
+// so a pause of it breaks no promise (but the lease ends).
+//
+// It is for the leases of [Locker.Hold] and [Locker.HoldShare]: on others, and on those
+// whose work has returned or is stuck, it does nothing. Less than a millisecond is logged
+// once, and ignored. It sends no request, and takes a microsecond; call it wherever work has
+// got on.
+func (l *Lease) Progress(within time.Duration) {
+	if l.isBare() {
+		return
+	}
+	if w := l.tenure.watcher.Load(); w != nil {
+		w.promise(within)
 	}
 }
 
