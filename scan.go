@@ -93,7 +93,7 @@ func (s *LockStore) GetLeaseItem(ctx context.Context, leaseID string) (LeaseItem
 		ConsistentRead:           aws.Bool(true),
 	})
 	if _, err := s.send(ctx, req, leaseID); err != nil {
-		return LeaseItem{}, err
+		return LeaseItem{}, s.misfitOr(ctx, err)
 	}
 	isEmpty := len(out.Item) == 0
 	if isEmpty && isDynamoDBs(req) {

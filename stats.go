@@ -41,7 +41,7 @@ type LockerStats struct {
 	// [LesseeIDInUseError].
 	Namesakes int64
 	// Looks counts scans: one for each MB of the table that an ObtainLease, a wait or a
-	// share looks at.
+	// share looks at; and reads of one item, by ObtainItem and HoldItem.
 	Looks int64
 
 	// FailedRenewals counts renewals that failed: not those that showed a loss, or were
@@ -126,8 +126,9 @@ func (l *Locker) count(change func(s *LockerStats)) {
 
 // countLook counts a scan, unless it was given up with its context.
 func (l *Locker) countLook(ctx context.Context, err error) {
+	isAnswered := err == nil || isVerdict(err)
 	l.count(func(s *LockerStats) {
-		if err == nil {
+		if isAnswered {
 			s.Looks++
 			s.LastLook = time.Now()
 		} else if ctx.Err() == nil {
@@ -148,7 +149,8 @@ func (l *Locker) countWrite(ctx context.Context, err error) {
 // isVerdict tells that an error is what the row, or the kind of the store, has to say.
 func isVerdict(err error) bool {
 	for _, answer := range []error{
-		LeaseLostError, LeaseNotObtainedError, ReleaseUnsupportedError, errors.ErrUnsupported,
+		LeaseLostError, LeaseNotObtainedError, LeaseIDUnknownError, ReleaseUnsupportedError,
+		errors.ErrUnsupported,
 	} {
 		if errors.Is(err, answer) {
 			return true
