@@ -15,7 +15,7 @@ type LockerStats struct {
 	// Held is how many leases it holds, whether something renews them or not. Bare ones
 	// that it was given are among them.
 	Held int
-	// Waiting is how many calls of WaitUntilLeaseObtained and Hold wait for a lease.
+	// Waiting is how many calls of WaitUntilLeaseObtained, Hold and HoldItem wait for a lease.
 	Waiting int
 	// InHandover is how many of the leases held are of items that somebody else wants,
 	// so that Hold or HoldShare ends its work.
