@@ -42,6 +42,8 @@
 //   - A process that is paused between asking Valid and acting on the answer acts late.
 //     No lease prevents that. A resource that refuses a lower fencing token than it has
 //     seen does.
+//   - Work that hangs isn't ended, and may write when others work on its item: see
+//     [Lease.Progress]. The fencing token is for that too.
 //   - Of two namesakes, one may take the other's item, and both rely on it until the
 //     other's next renewal; third parties are kept out until that one's end. LesseeIDs
 //     should be unique.

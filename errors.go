@@ -35,6 +35,11 @@ var (
 	// LeaseWantedError is the [context.Cause] of a work's context when it is to give
 	// the item up.
 	LeaseWantedError = errors.New("Lease Wanted")
+	// LeaseStuckError is the [context.Cause] of a work's context when its item is given up as
+	// the work is stuck: it broke a promise by [Lease.Progress], or didn't return in time.
+	// Others may work on the item by then. Find out on what the work hangs: a goroutine
+	// profile shows that.
+	LeaseStuckError = errors.New("Lease Stuck")
 	// LesseeIDInUseError says that another process leases items under this worker's name.
 	LesseeIDInUseError = errors.New("Lessee ID In Use")
 	// LeaseExpiredError is the [context.Cause] of a lease's context when its time was

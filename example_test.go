@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log"
+	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +30,9 @@ func (w Worker) LeaseDuration() time.Duration { return 30 * time.Second }
 
 // deliver works on a mailbox until ctx is done.
 func deliver(ctx context.Context, mailbox string) error { <-ctx.Done(); return ctx.Err() }
+
+// poll looks for a mailbox's mail, once.
+func poll(ctx context.Context, mailbox string) error { return ctx.Err() }
 
 // examples/mailer is the whole program.
 func ExampleLocker_Hold() {
@@ -79,6 +85,26 @@ func ExampleLockStore_WantLease() {
 		}
 		after = next
 	}
+}
+
+// A worker that polls mailboxes, and gives up one whose poll hangs.
+func ExampleLease_Progress() {
+	ddb := dynamodb.New(session.Must(session.NewSession()))
+	locker := lease.NewLocker(lease.NewLockStore(ddb, "mailboxes", "mailbox"))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	work := func(ctx context.Context, l *lease.Lease) error {
+		for ctx.Err() == nil {
+			l.Progress(2 * time.Minute) // If this isn't called again by then, the poll hangs.
+			if err := poll(ctx, l.LeaseID); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	}
+	options := lease.ShareOptions{Patience: 15 * time.Second}
+	err := locker.HoldShareWith(ctx, Worker{ID: lease.UniqueLesseeID()}, options, work)
+	log.Print("stopped: ", err) // LeaseStuckError: some polls hang still, and end with the process
 }
 
 func ExampleLocker_Heartbeat() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Hold waits until it obtains a lease, looking every third of its duration, see
@@ -14,14 +13,16 @@ import (
 //
 // work must stop when its context is done: [context.Cause] is that of ctx (the lease is
 // kept till work returns), [LeaseWantedError] if somebody else wants the item (which is
-// then handed over), or why the tenure is over. What fails of renewals and the release
-// is logged. A panic of the store or the request goes through Hold.
+// then handed over), or why the tenure is over. Hold waits for that as long as it takes;
+// the item of work that broke a promise, see [Lease.Progress], is given up before. What
+// fails of renewals and the release is logged. A panic of the store or the request goes
+// through Hold.
 //
 // The error is nil if work returned nil and the lease was held throughout. It wraps
 //   - work's error, if it returned one; but LeaseWantedError, if work's error only
 //     repeats that its context was done;
-//   - [LeaseLostError], if the lease was lost before work returned; ctx's error, if ctx
-//     was done before one was obtained;
+//   - [LeaseStuckError], if work was stuck; [LeaseLostError], if the lease was lost before
+//     work returned; ctx's error, if ctx was done before one was obtained;
 //   - at once, what is wrong with the request, or what no waiting would make good.
 func (l *Locker) Hold(
 	ctx context.Context, request LeaseRequest,
@@ -38,29 +39,32 @@ func (l *Locker) Hold(
 	if err != nil {
 		return err
 	}
-	return l.hold(ctx, lease, r.period(), work)
+	return l.hold(ctx, lease, workTerms{first: r.period()}, work)
 }
 
 // hold runs work under a lease that was obtained for it, and so is in use; it ends both.
-// The first renewal comes that long after the lease was asked for.
+// The item of work that is stuck it gives up before, but it stays in use until work has
+// returned: nothing here is to work on it twice.
 func (l *Locker) hold(
-	ctx context.Context, lease *Lease, first time.Duration,
+	ctx context.Context, lease *Lease, terms workTerms,
 	work func(ctx context.Context, lease *Lease) error,
 ) error {
 	t := lease.tenure // whatever work does to its lease
-	workCtx, cancel := t.workContext(ctx)
+	defer l.unuse(t.holding)
+	workCtx, cancel := t.beginWork(ctx)
 	defer cancel()
 
 	// The lease is renewed, and then released, also when ctx is done: until work has
-	// returned.
+	// returned, or is stuck.
 	lasting := context.WithoutCancel(ctx)
 	beat := async(func() (nothing, error) {
-		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(first), t.request.period())
+		return nothing{}, l.heartbeat(lasting, t, t.begun.Add(terms.first), t.request.period())
 	})
+	watcher := watchOver(workCtx, t, terms, func() error { return l.endHold(lasting, t, beat) })
 	hasReturned := false
 	defer func() {
 		if !hasReturned { // It has panicked, or left its goroutine.
-			_ = l.endHold(lasting, t, beat)
+			_ = watcher.end()
 		}
 	}()
 	err := work(workCtx, lease)
@@ -71,7 +75,7 @@ func (l *Locker) hold(
 		cause:      context.Cause(t.work),
 		callerDone: ctx.Err() != nil,
 	}
-	end.loss = l.endHold(lasting, t, beat)
+	end.loss = watcher.end()
 	return end.result()
 }
 
@@ -80,7 +84,7 @@ type holdEnd struct {
 	err        error // that work returned
 	cause      error // why its lease told it to end; nil if it didn't
 	callerDone bool  // the caller's context told it to end
-	loss       error // of the lease, before work returned; nil if it was held throughout
+	loss       error // of the lease, or that work was stuck; nil if it was held throughout
 }
 
 // result is what Hold returns.
@@ -116,7 +120,6 @@ func (e holdEnd) isEcho() bool {
 // endHold releases the lease, waits for its heartbeat, and returns the loss of the
 // lease, if it was lost before.
 func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[nothing]) error {
-	defer l.unuse(t.holding)
 	over := t.over()
 	releaseErr := l.release(ctx, t)
 	if errors.Is(releaseErr, ReleaseUnsupportedError) {
@@ -137,6 +140,9 @@ func (l *Locker) endHold(ctx context.Context, t *tenure, beat <-chan result[noth
 // lossOf is how the lease was lost whose tenure was over so, and whose heartbeat returned
 // that; nil if it wasn't.
 func lossOf(leaseID string, over, beatErr error) error {
+	if over == LeaseStuckError { // It was given up here.
+		return nil
+	}
 	isPaused := over == LeaseExpiredError && beatErr == LeaseLostError
 	if isPaused { // Nobody else has been seen to hold it.
 		return fmt.Errorf("lease: the lease of %q wasn't renewed in time: %w", leaseID, over)

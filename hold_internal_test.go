@@ -103,11 +103,13 @@ func TestHoldsResultIsOfTheWorkTheLossAndTheWish(t *testing.T) {
 func TestHoldsResultHidesNothing(t *testing.T) {
 	errs := []error{
 		nil, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError,
-		context.Canceled, fmt.Errorf("stopped: %w", context.Canceled),
+		LeaseStuckError, context.Canceled, fmt.Errorf("stopped: %w", context.Canceled),
 		context.DeadlineExceeded, errors.New("out of disk"),
 	}
-	causes := []error{nil, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError}
-	losses := []error{nil, LeaseLostError}
+	causes := []error{
+		nil, LeaseWantedError, LeaseLostError, LeaseExpiredError, LeaseReleasedError, LeaseStuckError,
+	}
+	losses := []error{nil, LeaseLostError, LeaseStuckError, errors.Join(LeaseStuckError, LeaseLostError)}
 	for _, err := range errs {
 		for _, cause := range causes {
 			for _, loss := range losses {
@@ -146,6 +148,7 @@ func TestHoldsLossSaysWhatHappened(t *testing.T) {
 	}{
 		"held":                    {nil, nil, ""},
 		"released by work":        {LeaseReleasedError, nil, ""},
+		"stuck":                   {LeaseStuckError, LeaseLostError, ""},
 		"another's":               {LeaseLostError, LeaseLostError, "Lease Lost"},
 		"another's, seen by work": {LeaseLostError, nil, "Lease Lost"},
 		"an outage":               {LeaseExpiredError, outage, "Lease Lost: 503"},

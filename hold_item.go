@@ -33,7 +33,7 @@ func (l *Locker) HoldItem(
 	if err != nil {
 		return err
 	}
-	return l.hold(ctx, lease, r.period(), work)
+	return l.hold(ctx, lease, workTerms{first: r.period()}, work)
 }
 
 // itemWait is a wait for one item.

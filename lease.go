@@ -39,8 +39,8 @@ type Lease struct {
 
 // Context returns a context that is done at the end of the tenure, before another
 // lessee can hold the item. Its [context.Cause] is then [LeaseExpiredError],
-// [LeaseLostError] or [LeaseReleasedError]. All calls return the same context, those of
-// a Locker's Lease on its copies too. That of a bare Lease is done a tenth of its
+// [LeaseLostError], [LeaseReleasedError] or [LeaseStuckError]. All calls return the same
+// context, those of a Locker's Lease on its copies too. That of a bare Lease is done a tenth of its
 // Request's LeaseDuration before Until.
 func (l *Lease) Context() context.Context {
 	if l.isBare() {
@@ -78,12 +78,59 @@ func (l *Lease) FencingToken() int64 {
 	return token
 }
 
+// SetWeight says how much of a worker's load the item is, as its work measures it: as often as
+// it does, from any goroutine. An item without a weight weighs 1. It costs no request and
+// blocks for none: the Locker keeps a moving average, which goes a fifth of the way to what was
+// said last with each renewal, from the row's weight on. A renewal writes it into the row's
+// LeaseWeight if it differs from that by more than half, one way or the other. There it stays
+// when the lease is over; what was said goes with the tenure.
+//
+// Less than 0.01, also 0, counts as 0.01, and more than 1e9 as that. What is no number, or
+// infinite, or less than 0 is logged, once for a lease, and ignored. On a bare Lease it does
+// nothing, and on a store of two methods nothing is written.
+func (l *Lease) SetWeight(weight float64) {
+	if !l.isBare() {
+		l.tenure.weigh(weight)
+	}
+}
+
+// WeightToWrite returns the weight that a renewal of a Locker's lease is to write as the row's
+// LeaseWeight; ok is false if it is to write none, as always for a bare Lease. It is for stores,
+// whose RenewLeaseItem asks it, and changes nothing: it is the LeaseItem that they return which
+// says what the row weighs by then.
+func (l *Lease) WeightToWrite() (weight float64, ok bool) {
+	if l.isBare() {
+		return 0, false
+	}
+	return l.tenure.weightToWrite()
+}
+
 // Discard ends a Locker's lease in this process, without a request, as a release does: its
 // context is done with [LeaseReleasedError], and its Heartbeat returns nil. It is for
 // stores, which do so before they free or delete the row. On a bare Lease it does nothing.
 func (l *Lease) Discard() {
 	if !l.isBare() {
 		l.tenure.happen(event{kind: discardCalled})
+	}
+}
+
+// Progress promises that the work on the item calls Progress again within that time. If it
+// doesn't, it is stuck: its context ends with [LeaseStuckError], which is logged, and its
+// item is released, or handed over to who wants it, while the work may hang on. That lasts
+// until the next call, which may promise another time, also when the work is told to end;
+// 0 or less takes the promise back. Time in which the process stands still doesn't count,
+// so a pause of it breaks no promise (but the lease ends).
+//
+// It is for the leases of [Locker.Hold] and [Locker.HoldShare]: on others, and on those
+// whose work has returned or is stuck, it does nothing. Less than a millisecond is logged
+// once, and ignored. It sends no request, and takes a microsecond; call it wherever work has
+// got on.
+func (l *Lease) Progress(within time.Duration) {
+	if l.isBare() {
+		return
+	}
+	if w := l.tenure.watcher.Load(); w != nil {
+		w.promise(within)
 	}
 }
 

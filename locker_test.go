@@ -11,6 +11,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
+	"github.com/intercom/lease/leasetest"
 )
 
 func TestNewLockerHeedsTheLeaseOfAStoreThatEmbedsOurs(t *testing.T) {
@@ -118,4 +119,27 @@ func TestLockerLeavesNoGoroutine(t *testing.T) {
 		return left == nil
 	})
 	assert.NoError(t, left)
+}
+
+// TestLockerLeavesNoGoroutineBesideStuckWork: HoldShare has returned, and its work hangs on; when
+// that returns nothing is left.
+func TestLockerLeavesNoGoroutineBesideStuckWork(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	hung := newHungWork(promising(10 * time.Millisecond))
+	stop := sharing(lease.NewLocker(leasetest.NewStore("a")), for30s("w"), 0, hung.work)
+	eventually(t, "stuck", func() bool {
+		_, ctx, _ := hung.seen()
+		return ctx != nil && ctx.Err() != nil
+	})
+	require.ErrorIs(t, stop(), lease.LeaseStuckError)
+	isHung := goleak.IgnoreAnyFunction("github.com/intercom/lease_test.(*hungWork).work")
+	var left error
+	eventually(t, "only the work is left", func() bool {
+		left = goleak.Find(before, isHung)
+		return left == nil
+	})
+	assert.NoError(t, left)
+	assert.Error(t, goleak.Find(before), "it hangs on")
+	close(hung.free)
+	eventually(t, "no goroutine is left", func() bool { return goleak.Find(before) == nil })
 }

@@ -17,6 +17,7 @@ type planner struct {
 
 	working    map[string]int64     // the items that it works on, by the tokens; 0: unknown
 	busy       map[string]bool      // the items whose lease was asked for, and not answered yet
+	hung       map[string]bool      // the items, given up, of stuck works that have not returned
 	wishes     map[string]wishMade  // its wishes, by the items
 	heeding    map[string]heeding   // how its wishes fared with each holder
 	resting    map[string]pause     // the items that it leaves to others for a while
@@ -42,6 +43,7 @@ func newPlanner(request requested, most int, random *rand.Rand) *planner {
 		random:    random,
 		working:   make(map[string]int64),
 		busy:      make(map[string]bool),
+		hung:      make(map[string]bool),
 		wishes:    make(map[string]wishMade),
 		heeding:   make(map[string]heeding),
 		resting:   make(map[string]pause),
@@ -59,14 +61,18 @@ func (p *planner) period() time.Duration { return max(p.duration/3, 1) }
 // minute and a half: they only make a death be noticed late.
 func (p *planner) pace() time.Duration { return min(p.period(), 30*time.Second) }
 
+// limit is how many items it may work on beside those of stuck works, which run still.
+func (p *planner) limit() int { return p.most - len(p.hung) }
+
 // room is how many more items it may work on.
-func (p *planner) room() int { return max(0, p.most-len(p.working)-len(p.busy)) }
+func (p *planner) room() int { return max(0, p.limit()-len(p.working)-len(p.busy)) }
 
 // A round is what follows on a look: own rows are leased, and given back where they are
 // reserved and of no use; then free ones are leased; then wishes are made.
 type round struct {
 	stage    stage
 	items    []LeaseItem     // what the look has shown, in random order
+	used     map[string]bool // those that this Locker uses beside this worker's, or whose work hangs
 	unseen   bool            // it has shown no more than that they are there
 	dead     map[string]bool // the lessees that have let a lease end
 	counts   map[string]int  // how many items each worker is to have, this one included
@@ -129,6 +135,7 @@ func (p *planner) looked(
 	}
 	p.listen(now, items)
 	p.round = round{items: items, unseen: seen.unseen, dead: p.dead(now, items)}
+	p.round.used = make(map[string]bool)
 	p.round.counts = p.count(now, items)
 	p.forget(now, items)
 	p.classify(now, inUse)

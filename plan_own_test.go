@@ -175,6 +175,10 @@ func TestPlannerGivesBackWhatWasHandedOverAndIsOfNoUse(t *testing.T) {
 	assert.Equal(t, []string{"a"}, play(p, noon, handed(p)).givenBack, "it rests from it")
 
 	p = unlimited()
+	next, _ := p.looked(noon, pageOf(handed(p)), func(id string) bool { return id == "a" })
+	assert.Equal(t, giveBack, next.kind, "its work hangs here")
+
+	p = unlimited()
 	assert.Empty(t, play(p, noon, handed(p)).givenBack, "it leases it")
 
 	p = plannerOf(1, greatest)

@@ -33,7 +33,8 @@ type workEnd struct {
 	lasted    time.Duration
 	toldToEnd bool      // to end: as the item is wanted, or this worker is to stop
 	wished    bool      // this worker had wished for the item
-	failed    bool      // the work returned an error
+	failed    bool      // the work returned an error, or is stuck
+	stuck     bool      // the work hangs on
 	lost      bool      // the item was lost or retired
 	freed     bool      // the item was released
 	rowEnd    time.Time // until when its row stays leased otherwise; zero: it isn't this worker's
@@ -43,6 +44,9 @@ type workEnd struct {
 func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
 	p.noteEnd(end)
 	delete(p.working, end.leaseID)
+	if end.stuck {
+		p.hung[end.leaseID] = true
+	}
 	p.noteRestless(now, end)
 	if end.lost {
 		return pause{}
@@ -50,6 +54,14 @@ func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
 	rest = p.restAfter(now, end)
 	p.resting[end.leaseID] = rest
 	return rest
+}
+
+// stuckReturned leaves an item to others for a while whose work was stuck, and has returned.
+func (p *planner) stuckReturned(now time.Time, leaseID string) {
+	delete(p.hung, leaseID)
+	if rest := p.resting[leaseID]; !rest.isOn(now) {
+		p.resting[leaseID] = rest.steady(now, p.pace())
+	}
 }
 
 const longestRest = 5 * time.Minute

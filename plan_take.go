@@ -5,23 +5,26 @@ import "time"
 // Which items a round leases: own rows, then free ones.
 
 // classify notes the own rows that the look has shown, whoever wants them, and its free
-// items: those that have long been free come first. What is in use or worked on is
-// neither, and what is at rest is only given back, if it is reserved.
+// items: those that have long been free come first. What is worked on is neither, and what
+// is in use or at rest is only given back, if it is reserved.
 func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) {
 	r := &p.round
 	freeSince := make(map[string]time.Time)
 	var fresh []candidate
 	for _, item := range r.items {
-		if p.isTaken(item.LeaseID) || inUse(item.LeaseID) {
+		if p.isTaken(item.LeaseID) {
 			continue
+		}
+		if inUse(item.LeaseID) {
+			r.used[item.LeaseID] = true
 		}
 		c := p.candidate(item)
-		rests := p.resting[item.LeaseID].isOn(now)
+		isOfNoUse := r.used[item.LeaseID] || p.resting[item.LeaseID].isOn(now)
 		if !item.isFree(now) {
-			p.noteOwn(c, rests)
+			p.noteOwn(c, isOfNoUse)
 			continue
 		}
-		if rests {
+		if isOfNoUse {
 			continue
 		}
 		since := p.sinceFree(now, item)
@@ -44,11 +47,11 @@ func (p *planner) isTaken(leaseID string) bool {
 }
 
 // noteOwn notes a live row that says that this worker holds it.
-func (p *planner) noteOwn(c candidate, rests bool) {
+func (p *planner) noteOwn(c candidate, isOfNoUse bool) {
 	if c.LesseeID != p.me {
 		return
 	}
-	if rests {
+	if isOfNoUse {
 		p.round.useless = append(p.round.useless, c)
 	} else {
 		p.round.own = append(p.round.own, c)

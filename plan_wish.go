@@ -17,7 +17,7 @@ func (p *planner) wish(now time.Time, left int) (chosen []candidate) {
 	}
 	counts := maps.Clone(p.round.counts)
 	wishable := p.wishable(now)
-	for counts[p.me] < p.most {
+	for counts[p.me] < p.limit() {
 		richest, found := wishable.richest(counts)
 		isLevel := counts[richest] < counts[p.me]+left+2
 		if !found || isLevel {
@@ -110,7 +110,8 @@ func settled(item LeaseItem, heir string, now time.Time) int {
 
 // mayWishFor tells of an item that another worker holds, and is to have.
 func (p *planner) mayWishFor(item LeaseItem, heir string, now time.Time) bool {
-	if p.resting[item.LeaseID].isOn(now) {
+	isOfNoUse := p.round.used[item.LeaseID] || p.resting[item.LeaseID].isOn(now)
+	if isOfNoUse {
 		return false
 	}
 	return p.isOther(heir) && p.isOther(item.LesseeID)

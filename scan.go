@@ -31,9 +31,6 @@ func (s *LockStore) ListLeaseIDsWithContext(ctx context.Context) ([]string, erro
 	}
 }
 
-// itemProjection asks for what a LeaseItem shows.
-const itemProjection = "#key, #holder, #until, #token, #wantedBy, #wantedUntil"
-
 // ScanLeaseItems returns one page of the lease items: those that follow a place in the
 // table's own order (any string of UTF-8; "" for the start), and next, where to go on,
 // "" at the end. A page is 1 MB of rows, or limit rows if that is over 0 and less, at
@@ -49,7 +46,7 @@ func (s *LockStore) ScanLeaseItems(
 func (s *LockStore) ScanLeaseItemsWithContext(
 	ctx context.Context, after string, limit int,
 ) (items []LeaseItem, next string, err error) {
-	rows, next, err := s.page(ctx, after, limit, itemProjection)
+	rows, next, err := s.page(ctx, after, limit, ownProjection)
 	if err != nil {
 		return nil, "", err
 	}
@@ -70,6 +67,9 @@ func (s *LockStore) ScanLeaseItemsWithContext(
 	return items, next, nil
 }
 
+// ownProjection is of what a LeaseItem shows.
+const ownProjection = "#key, #holder, #until, #token, #wantedBy, #wantedUntil, #weight, #capacity"
+
 // skip logs a row that can't be leased, once.
 func (s *LockStore) skip(leaseID string, err error) {
 	if _, isLogged := s.skipped.LoadOrStore(leaseID, true); !isLogged {
@@ -88,8 +88,8 @@ func (s *LockStore) GetLeaseItem(ctx context.Context, leaseID string) (LeaseItem
 	req, out := s.GetItemRequest(&dynamodb.GetItemInput{
 		TableName:                &s.table,
 		Key:                      attributes{s.key: text(leaseID)},
-		ProjectionExpression:     aws.String(itemProjection),
-		ExpressionAttributeNames: s.names(itemProjection),
+		ProjectionExpression:     aws.String(ownProjection),
+		ExpressionAttributeNames: s.names(ownProjection),
 		ConsistentRead:           aws.Bool(true),
 	})
 	if _, err := s.send(ctx, req, leaseID); err != nil {

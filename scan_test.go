@@ -104,7 +104,7 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	for _, item := range items {
 		byID[item.LeaseID] = item
 	}
-	assert.Equal(t, lease.LeaseItem{LeaseID: "free"}, byID["free"])
+	assert.Equal(t, lease.LeaseItem{LeaseID: "free", Weight: 1, Capacity: 1}, byID["free"])
 	assert.Equal(t, "w1", byID["held"].LesseeID)
 	assert.True(t, until.Equal(byID["held"].Until))
 	assert.True(t, byID["forever"].Until.After(time.Now().AddDate(100, 0, 0)))
@@ -137,7 +137,7 @@ func TestGetLeaseItemReadsOneRowAsItIsNow(t *testing.T) {
 
 	item, err = f.GetLeaseItem(t.Context(), "b")
 	require.NoError(t, err)
-	assert.Equal(t, lease.LeaseItem{LeaseID: "b"}, item)
+	assert.Equal(t, lease.LeaseItem{LeaseID: "b", Weight: 1, Capacity: 1}, item)
 }
 
 func TestGetLeaseItemSaysWhichItemIsNotRegistered(t *testing.T) {
@@ -225,7 +225,7 @@ func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 		"WantedBy": str("w2"), "WantedUntil": num(6), "Mail": num(8)})
 	require.NoError(t, err)
 	assert.Equal(t, lease.LeaseItem{LeaseID: "a", LesseeID: "w1", Until: time.Unix(0, 5), FencingToken: 7, LeaseUntil: 5,
-		WantedBy: "w2", WantedUntil: 6}, item)
+		WantedBy: "w2", WantedUntil: 6, Weight: 1, Capacity: 1}, item)
 	item, err = store.ParseLeaseItem(row{"id": str("a"), "WantedBy": str("w2"), "WantedUntil": str("soon")})
 	require.NoError(t, err)
 	assert.Equal(t, int64(-1), item.WantedUntil, "senseless")

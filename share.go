@@ -24,11 +24,12 @@ const atOnce = time.Nanosecond
 // is released, and rests here for as long as from look to look, or after errors with backoff
 // up to 5 minutes; that is logged, as are errors of the store, which are waited out.
 //
-// HoldShare blocks until all works have returned, for however long that takes, and their
-// items are released, in 10 seconds at most. Meanwhile its wishes are withdrawn, and what
-// was reserved for it is released. It returns
+// HoldShare blocks until all works have returned, for however long that takes, or are
+// stuck, see [Lease.Progress]; and until their items are released, in 10 seconds at most.
+// Meanwhile its wishes are withdrawn, and what was reserved for it is released. It returns
 //   - the cause of ctx, wrapped if items stay leased or reserved, or may: the error says
-//     how many, and until when;
+//     how many, and until when; or with [LeaseStuckError], if stuck works still run: the
+//     error says how many;
 //   - at once what is wrong with an argument, or with the store until the first look
 //     succeeds;
 //   - an error that wraps [LesseeIDInUseError], once it finds that another process leases
@@ -43,7 +44,8 @@ func (l *Locker) HoldShare(
 }
 
 // HoldShareWith is [Locker.HoldShare] by options. What is wrong with one of them is its
-// error, at once.
+// error, at once. With a Patience it returns in that time and 10 seconds, whatever the works
+// do. The item of a stuck work isn't worked on here again before that has returned.
 func (l *Locker) HoldShareWith(
 	ctx context.Context, request LeaseRequest, options ShareOptions,
 	work func(ctx context.Context, lease *Lease) error,
@@ -62,16 +64,21 @@ func (l *Locker) HoldShareWith(
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &share{
-		locker:  l,
-		cancel:  cancel,
-		request: r,
-		work:    work,
-		plan:    newPlanner(r, options.Most, random),
-		timer:   time.NewTimer(atOnce),
-		works:   make(map[string]*tenure),
-		answers: make(chan sent),
-		ended:   make(chan workRun),
+		locker:   l,
+		cancel:   cancel,
+		request:  r,
+		patience: options.Patience,
+		work:     work,
+		plan:     newPlanner(r, options.Most, random),
+		timer:    time.NewTimer(atOnce),
+		works:    make(map[string]*tenure),
+		hung:     make(map[string]bool),
+		answers:  make(chan sent),
+		stuck:    make(chan workRun),
+		ended:    make(chan workRun),
+		over:     make(chan struct{}),
 	}
+	defer close(s.over)
 	defer s.timer.Stop()
 	s.lasting, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.giveUp()
@@ -83,21 +90,25 @@ func (l *Locker) HoldShareWith(
 // that called it, but for the requests and the works, which send what came of them. The
 // planner decides.
 type share struct {
-	locker  *Locker
-	cancel  context.CancelFunc
-	request requested
-	work    func(ctx context.Context, lease *Lease) error
-	plan    *planner
+	locker   *Locker
+	cancel   context.CancelFunc
+	request  requested
+	patience time.Duration // with works that are told to end; 0: for ever
+	work     func(ctx context.Context, lease *Lease) error
+	plan     *planner
 
 	timer   *time.Timer         // it is time to look
 	works   map[string]*tenure  // those of the works that have not ended, by their items
+	hung    map[string]bool     // the items, given up, of stuck works that have not returned
 	awaited int                 // how many requests have not been answered
 	lasting context.Context     // of leases: done when the share no longer waits for them
 	giveUp  context.CancelFunc  // ends it
 	looking <-chan result[page] // the look that is under way; nil if none is
 	sending <-chan result[bool] // the step that is under way: did the store answer?
 	answers chan sent           // a request of a step has ended
-	ended   chan workRun        // a work has ended
+	stuck   chan workRun        // a work is stuck, and its item was given up
+	ended   chan workRun        // a work has ended, perhaps one that was stuck
+	over    chan struct{}       // closed when nobody hears of works any more
 
 	hasLooked bool  // a look has succeeded
 	failure   error // what ends the share, whatever ctx says
@@ -117,8 +128,10 @@ func (s *share) run(ctx context.Context) error {
 			s.guard(func() { s.heard(ctx, a) })
 		case step := <-s.sending:
 			s.guard(func() { s.stepped(ctx, step) })
+		case run := <-s.stuck:
+			s.guard(func() { s.workStuck(ctx, run) })
 		case end := <-s.ended:
-			s.guard(func() { s.workEnded(ctx, end) })
+			s.guard(func() { s.workReturned(ctx, end) })
 		case <-done:
 			done = nil
 			s.stop(ctx)
@@ -144,6 +157,8 @@ func (s *share) drain(ctx context.Context) {
 			if a.value != nil {
 				s.startWork(ctx, a.candidate, a.value)
 			}
+		case run := <-s.stuck:
+			delete(s.works, run.LeaseID)
 		case end := <-s.ended:
 			delete(s.works, end.LeaseID)
 		}
@@ -230,31 +245,65 @@ type workRun struct {
 
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 	t := lease.tenure // whatever work does to its lease
-	began := time.Now()
+	run := workRun{candidate: c, tenure: t, began: time.Now()}
 	s.works[c.LeaseID] = t
-	first := 1 + mathrand.N(s.request.period()) // The renewals of many items are spread.
+	terms := workTerms{
+		first:    1 + mathrand.N(s.request.period()), // The renewals of many items are spread.
+		patience: s.patience,
+		givenUp:  func(r result[nothing]) { s.stuck <- run.endedBy(r) },
+	}
 	hold := func() (nothing, error) {
-		return nothing{}, s.locker.hold(ctx, lease, first, s.work)
+		return nothing{}, s.locker.hold(ctx, lease, terms, s.work)
 	}
 	start(hold, func(r result[nothing]) {
-		s.ended <- workRun{candidate: c, tenure: t, began: began, end: r}
+		select {
+		case s.ended <- run.endedBy(r):
+		case <-s.over: // It was stuck, and nobody has waited for it.
+		}
 		r.logPanic() // where its stack is known
 	})
 }
 
-// workEnded notes how the work on an item has ended.
+func (w workRun) endedBy(r result[nothing]) workRun {
+	w.end = r
+	return w
+}
+
+// workStuck notes that the item of a work was given up, as the work is stuck.
+func (s *share) workStuck(ctx context.Context, w workRun) {
+	s.hung[w.LeaseID] = true
+	s.workEnded(ctx, w)
+}
+
+// workReturned notes that a work has returned: by that it ends, unless it was stuck before.
+func (s *share) workReturned(ctx context.Context, w workRun) {
+	if !s.hung[w.LeaseID] {
+		s.workEnded(ctx, w)
+		return
+	}
+	delete(s.hung, w.LeaseID)
+	s.plan.stuckReturned(time.Now(), w.LeaseID)
+	if w.end.panicked != nil {
+		panic(w.end.panicked)
+	}
+}
+
+// workEnded notes how the work on an item has ended, for the share: it may hang on.
 func (s *share) workEnded(ctx context.Context, w workRun) {
 	delete(s.works, w.LeaseID)
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
+	isStuck := s.hung[w.LeaseID]
+	failed := isStuck || err != nil
 	end := workEnd{
 		leaseID:   w.LeaseID,
 		lasted:    now.Sub(w.began),
 		toldToEnd: ctx.Err() != nil || is.isWanted(),
 		wished:    w.wished,
-		failed:    err != nil,
-		lost:      is.isGone(err != nil),
+		failed:    failed,
+		stuck:     isStuck,
+		lost:      is.isGone(failed),
 		freed:     w.tenure.isSettled(),
 	}
 	if is.phase != lost {
@@ -269,7 +318,8 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		return
 	}
 	isAsExpected := end.toldToEnd && isEnd(ctx, err)
-	if !isAsExpected {
+	isTold := isStuck || isAsExpected
+	if !isTold {
 		logError("Work Ended", "lessee_id", s.request.lessee, "lease_id", w.LeaseID,
 			"error", err, "rests", rest.until.Sub(now))
 	}

@@ -76,16 +76,24 @@ func (s *share) result(ctx context.Context) error {
 		panic(s.panicked)
 	}
 	stay, until := s.plan.staying(time.Now())
-	if stay == 0 && s.failure != nil {
+	isClean := stay+len(s.hung) == 0
+	if isClean && s.failure != nil {
 		return s.failure
 	}
-	if stay == 0 {
+	if isClean {
 		return context.Cause(ctx)
 	}
 	end := s.failure
 	if end == nil {
 		end = contextError(ctx)
 	}
-	return fmt.Errorf("lease: %d items of %q stay leased until %v: %w",
-		stay, s.request.lessee, until.Round(0), end)
+	if len(s.hung) > 0 {
+		end = fmt.Errorf("%d stuck works of %q still run: %w: %w",
+			len(s.hung), s.request.lessee, LeaseStuckError, end)
+	}
+	if stay > 0 {
+		end = fmt.Errorf("%d items of %q stay leased until %v: %w",
+			stay, s.request.lessee, until.Round(0), end)
+	}
+	return fmt.Errorf("lease: %w", end)
 }

@@ -1088,6 +1088,76 @@ func TestHoldShareWaitsForItsWorksWhenTheLoggerLeavesItsGoroutine(t *testing.T) 
 	})
 }
 
+// TestHoldShareWhoseLoggerLeavesItsGoroutineWaitsForNoStuckWork: and that may return later.
+func TestHoldShareWhoseLoggerLeavesItsGoroutineWaitsForNoStuckWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record(t) // for its cleanup
+		lease.SetLogger(leaver{})
+		store := leasetest.NewStore("a", "fails")
+		hung := newHungWork(promising(2 * time.Minute))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, func(ctx context.Context, l *lease.Lease) error {
+				if l.LeaseID == "fails" {
+					time.Sleep(time.Minute)
+					return errors.New("that is logged")
+				}
+				return hung.work(ctx, l)
+			})
+		}()
+		<-ended
+		assert.Empty(t, store.Holder("a"))
+		close(hung.free)
+	})
+}
+
+// TestHoldSharePanicsAsStuckWorkThatReturnsByOne: but not when it has returned itself.
+func TestHoldSharePanicsAsStuckWorkThatReturnsByOne(t *testing.T) {
+	t.Parallel()
+	for _, hasEnded := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			hung := newHungWork(promising(10 * time.Second))
+			locker := lease.NewLocker(leasetest.NewStore("a"))
+			work := func(ctx context.Context, l *lease.Lease) error {
+				hung.work(ctx, l)
+				panic("boom")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			panicked := make(chan any, 1)
+			go func() {
+				defer func() { panicked <- recover() }()
+				locker.HoldShare(ctx, for30s("w"), 0, work)
+			}()
+			time.Sleep(11 * time.Second)
+			if hasEnded {
+				cancel()
+				assert.Nil(t, <-panicked)
+				close(hung.free)
+			} else {
+				close(hung.free)
+				assert.Equal(t, "boom", <-panicked)
+			}
+			cancel()
+			synctest.Wait()
+			assert.Zero(t, locker.Stats().Working)
+		})
+	}
+}
+
+// TestHoldSharePanicsAsItsStoreThatReleasesStuckWork: as by any release.
+func TestHoldSharePanicsAsItsStoreThatReleasesStuckWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hung := newHungWork(promising(10 * time.Second))
+		defer close(hung.free)
+		store := &hooked{to: leasetest.NewStore("a"), release: func() { panic("store") }}
+		assert.PanicsWithValue(t, "store", func() {
+			lease.NewLocker(store).HoldShare(t.Context(), for30s("w"), 0, hung.work)
+		})
+	})
+}
+
 // leaver is a logger that leaves its goroutine when a work has ended, as t.FailNow does.
 type leaver struct{}
 

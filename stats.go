@@ -20,6 +20,11 @@ type LockerStats struct {
 	// InHandover is how many of the leases held are of items that somebody else wants,
 	// so that Hold or HoldShare ends its work.
 	InHandover int
+	// Working is how many works of Hold, HoldItem and HoldShare run.
+	Working int
+	// Stuck is how many of those hold nothing any more: they are stuck, or go on after the
+	// end of their tenure. Others may work on their items.
+	Stuck int
 
 	// Obtained counts leases, by ObtainLease and all that waits.
 	Obtained int64
@@ -34,6 +39,8 @@ type LockerStats struct {
 	Lost int64
 	// Expired counts leases whose time was up before they were renewed or released.
 	Expired int64
+	// Stucks counts works that were stuck, see [LeaseStuckError].
+	Stucks int64
 	// RacesLost counts items that were another's, or gone, when it wanted to lease
 	// them; not on a store of two methods.
 	RacesLost int64
@@ -75,6 +82,32 @@ func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
 	}
 	if was.fate != is.fate {
 		s.freed(is)
+	}
+	if e.kind == workStuck {
+		s.Stucks++
+	}
+}
+
+// followWork counts a transition of a tenure whose work runs.
+func (s *LockerStats) followWork(was, is term) {
+	if was.live() && !is.live() {
+		s.Stuck++
+	}
+}
+
+// workBegan counts a work that begins under a tenure.
+func (s *LockerStats) workBegan(is term) {
+	s.Working++
+	if !is.live() {
+		s.Stuck++
+	}
+}
+
+// workReturned counts it back.
+func (s *LockerStats) workReturned(is term) {
+	s.Working--
+	if !is.live() {
+		s.Stuck--
 	}
 }
 

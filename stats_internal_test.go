@@ -31,10 +31,12 @@ func TestStatsCountEachTransitionOnce(t *testing.T) {
 		"lost": {
 			termAt(held, notFreed), lossSeen, LockerStats{Held: -1, Lost: 1},
 		},
-		"lost when it was over": {termAt(expired, notFreed), lossSeen, LockerStats{}},
-		"given up":              {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
-		"given up again":        {termAt(released, notFreed), givenUp, LockerStats{}},
-		"given away":            {termAt(held, notFreed), discardCalled, LockerStats{Held: -1}},
+		"lost when it was over":  {termAt(expired, notFreed), lossSeen, LockerStats{}},
+		"given up":               {termAt(held, notFreed), givenUp, LockerStats{Held: -1}},
+		"given up again":         {termAt(released, notFreed), givenUp, LockerStats{}},
+		"stuck":                  {termAt(held, notFreed), workStuck, LockerStats{Held: -1, Stucks: 1}},
+		"stuck when it was over": {termAt(lost, notFreed), workStuck, LockerStats{Stucks: 1}},
+		"given away":             {termAt(held, notFreed), discardCalled, LockerStats{Held: -1}},
 		"released": {
 			termAt(released, notFreed), rowFreed, LockerStats{Released: 1},
 		},
@@ -65,7 +67,11 @@ func TestStatsCountALeaseThatExpires(t *testing.T) {
 		e := event{kind: kind, at: was.end, grant: grantUntil(hour)}
 		var s LockerStats
 		s.follow(forCaller, e, was, was.after(e))
-		assert.Equal(t, LockerStats{Held: -1, Expired: 1}, s, "event %d", kind)
+		want := LockerStats{Held: -1, Expired: 1}
+		if kind == workStuck {
+			want.Stucks = 1
+		}
+		assert.Equal(t, want, s, "event %d", kind)
 	}
 }
 
@@ -84,12 +90,36 @@ func TestStatsCountWorkThatIsToEndAsInHandover(t *testing.T) {
 	assert.Equal(t, 1, followed(forWork, isHeld, wishSeen).InHandover)
 	assert.Equal(t, 0, followed(forWork, isWanted, wishSeen).InHandover, "it is counted already")
 	assert.Equal(t, 0, followed(forWork, isWanted, renewed).InHandover)
-	for _, kind := range []eventKind{lossSeen, givenUp, discardCalled} {
+	for _, kind := range []eventKind{lossSeen, givenUp, workStuck, discardCalled} {
 		assert.Equal(t, -1, followed(forWork, isWanted, kind).InHandover, "event %d", kind)
 		assert.Equal(t, 0, followed(forWork, isHeld, kind).InHandover, "event %d", kind)
 	}
 	assert.Equal(t, 0, followed(forCaller, isHeld, wishSeen).InHandover, "no work ends")
 	assert.Equal(t, 0, followed(forCaller, isWanted, givenUp).InHandover)
+}
+
+// TestStatsCountWorksThatHoldNothing: from when their tenure is over, or they began without one,
+// till they return.
+func TestStatsCountWorksThatHoldNothing(t *testing.T) {
+	isHeld := termAt(held, notFreed)
+	isWanted := termAt(wanted, notFreed)
+	isLost := termAt(lost, notFreed)
+	var s LockerStats
+	s.workBegan(isHeld)
+	assert.Equal(t, LockerStats{Working: 1}, s)
+	s.followWork(isHeld, isWanted)
+	assert.Equal(t, LockerStats{Working: 1}, s)
+	s.followWork(isWanted, isLost)
+	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
+	s.followWork(isLost, isLost)
+	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
+	s.workBegan(isHeld)
+	s.workReturned(isWanted)
+	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
+	s.workReturned(isLost)
+	assert.Zero(t, s)
+	s.workBegan(isLost)
+	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
 }
 
 func TestStatsKeepTheLeastThatWasLeftAtARenewal(t *testing.T) {

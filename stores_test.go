@@ -45,6 +45,14 @@ func (c *changing) LesseeID() string { return c.id }
 
 func (c *changing) LeaseDuration() time.Duration { return c.f() }
 
+// spacious is a LeaseRequest that says its worker's capacity.
+type spacious struct {
+	lease.LeaseRequest
+	capacity float64
+}
+
+func (s spacious) LeaseCapacity() float64 { return s.capacity }
+
 // spoilsport is a LeaseRequest that does something in LeaseDuration once it is spoilt.
 type spoilsport struct {
 	spoilt atomic.Bool
@@ -212,6 +220,7 @@ type hooked struct {
 	want    func(ctx context.Context) error                       // before a wish; nil for nothing
 	renewed func(l *lease.Lease)                                  // nil for nothing
 	wished  func(ctx context.Context) error                       // after a wish; nil for nothing
+	release func()                                                // before a release; nil for nothing
 	save    func()                                                // before a save, which its context doesn't end; nil for nothing
 }
 
@@ -249,6 +258,9 @@ func (s *hooked) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, want
 }
 
 func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error {
+	if s.release != nil {
+		s.release()
+	}
 	return s.to.ReleaseLeaseWithContext(ctx, l)
 }
 

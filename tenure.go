@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,9 +25,14 @@ type tenure struct {
 	cancel     context.CancelCauseFunc
 	work       context.Context // done when ctx is, or when the item is wanted
 	cancelWork context.CancelCauseFunc
-	endWork    context.CancelCauseFunc // of Hold's work; nil without one. The owner's mutex guards it
+	endWorkCtx context.CancelCauseFunc // of Hold's work; nil when none runs. The owner's mutex guards it
+	watcher    atomic.Pointer[watcher] // over Hold's work; nil before one
 
 	current atomic.Pointer[tenureState] // written with the owner's mutex held
+
+	scale           sync.Mutex
+	weighing        weighing    // guarded by scale
+	isWeightIgnored atomic.Bool // one that makes no sense was said, and logged
 }
 
 // holding is the name of a tenure: who has what. A Locker has one live tenure of each.
@@ -53,6 +60,35 @@ func (t *tenure) state() tenureState { return *t.current.Load() }
 // lease returns the tenure as a Lease, to be given to a store.
 func (t *tenure) lease() *Lease {
 	return &Lease{LeaseID: t.leaseID, Request: t.request, tenure: t}
+}
+
+// weigh notes what the work says the item weighs. One that makes no sense is logged once, as a
+// work may say it all the time.
+func (t *tenure) weigh(weight float64) {
+	if isMeasure(weight) {
+		t.scale.Lock()
+		t.weighing = t.weighing.heard(weight)
+		t.scale.Unlock()
+		return
+	}
+	if !t.isWeightIgnored.Swap(true) {
+		logError("Lease Weight Ignored", "lessee_id", t.lessee, "lease_id", t.leaseID,
+			"weight", fmt.Sprint(weight))
+	}
+}
+
+// weightShown notes the row's weight, which a renewal's reply has shown.
+func (t *tenure) weightShown(weight float64) {
+	t.scale.Lock()
+	defer t.scale.Unlock()
+	t.weighing = t.weighing.renewed(weight)
+}
+
+// weightToWrite is what the next renewal is to write.
+func (t *tenure) weightToWrite() (weight float64, ok bool) {
+	t.scale.Lock()
+	defer t.scale.Unlock()
+	return t.weighing.toWrite()
 }
 
 // happen applies an event to the tenure, with all that follows from it, and returns the
@@ -85,6 +121,9 @@ func (t *tenure) apply(e event, granted *Lease) (was, is term) {
 	}
 	t.current.Store(&after)
 	t.owner.stats.follow(t.purpose, e, before.term, after.term)
+	if t.endWorkCtx != nil {
+		t.owner.stats.followWork(before.term, after.term)
+	}
 	if !after.live() {
 		t.cancel(after.cause())
 	} else if after.phase == wanted {
@@ -94,22 +133,31 @@ func (t *tenure) apply(e event, granted *Lease) (was, is term) {
 	return before.term, after.term
 }
 
-// workContext returns the context of the work that Hold runs: it is done with ctx, and at
-// once when t.work is, so that no caller is told of the end before work is. A tenure has
+// beginWork notes that Hold's work begins, and returns its context: it is done with ctx, and
+// at once when t.work is, so that no caller is told of the end before work is. A tenure has
 // one.
-func (t *tenure) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+func (t *tenure) beginWork(ctx context.Context) (context.Context, context.CancelFunc) {
 	both, cancel := context.WithCancelCause(ctx)
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
-	t.endWork = cancel
+	t.endWorkCtx = cancel
+	t.owner.stats.workBegan(t.state().term)
 	t.tellWork()
 	return both, func() { cancel(nil) }
 }
 
+// endWork notes that the work has returned.
+func (t *tenure) endWork() {
+	t.owner.mu.Lock()
+	defer t.owner.mu.Unlock()
+	t.endWorkCtx = nil
+	t.owner.stats.workReturned(t.state().term)
+}
+
 // tellWork ends the work's context if t.work is done. The owner's mutex is held.
 func (t *tenure) tellWork() {
-	if t.endWork != nil && t.work.Err() != nil {
-		t.endWork(context.Cause(t.work))
+	if t.endWorkCtx != nil && t.work.Err() != nil {
+		t.endWorkCtx(context.Cause(t.work))
 	}
 }
 

@@ -16,7 +16,7 @@ func TestTenuresWorkIsToldOfWhatWasBeforeIt(t *testing.T) {
 		&Lease{LeaseID: "a", Until: until}, requested{lessee: "w1", duration: thirty}, forWork,
 		grant{asked: until})
 	is.happen(event{kind: lossSeen})
-	ctx, cancel := is.workContext(t.Context())
+	ctx, cancel := is.beginWork(t.Context())
 	defer cancel()
 	assert.Equal(t, LeaseLostError, context.Cause(ctx))
 }

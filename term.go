@@ -8,6 +8,7 @@ import "time"
 type term struct {
 	phase     phase
 	discarded bool // it was ended by the store's own methods, which free or delete the row
+	stuck     bool // it was given up as its work was stuck
 	fate      fate
 	token     int64         // the fencing token: it grows where renewing is leasing anew
 	duration  time.Duration // what the grant that counts was asked for
@@ -109,6 +110,7 @@ const (
 	// a reply has shown that the tenure is over, or another of the Locker's has followed
 	lossSeen
 	givenUp       // by its holder, who is about to release it
+	workStuck     // it is given up, about to be released, while its work may hang on
 	discardCalled // by its holder, to the store's own methods
 	rowFreed      // its release was applied
 	rowHandedOver // its handover was applied
@@ -145,6 +147,9 @@ func (t term) afterLive(e event) term {
 		t.phase = lost
 	case givenUp:
 		t.phase = released
+	case workStuck:
+		t.phase = released
+		t.stuck = true
 	case discardCalled:
 		t.phase = released
 		t.discarded = true
@@ -231,6 +236,9 @@ func (t term) isFreed() bool { return t.fate == freed || t.fate == handedOver }
 
 // cause returns why the tenure is over; nil while it isn't.
 func (t term) cause() error {
+	if t.stuck {
+		return LeaseStuckError
+	}
 	switch t.phase {
 	case expired:
 		return LeaseExpiredError

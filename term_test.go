@@ -97,7 +97,7 @@ var (
 	allPhases = []phase{held, wanted, expired, lost, released}
 	allFates  = []fate{notFreed, freed, handedOver, taken}
 	allEvents = []eventKind{
-		timePassed, renewed, wishSeen, noWishSeen, lossSeen, givenUp, discardCalled,
+		timePassed, renewed, wishSeen, noWishSeen, lossSeen, givenUp, workStuck, discardCalled,
 		rowFreed, rowHandedOver, rowTaken,
 	}
 )
@@ -114,6 +114,7 @@ func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
 				assert.Equal(t, wantPhase(was, kind), is.phase, what)
 				assert.Equal(t, wantFate(was, kind), is.fate, what)
 				assert.Equal(t, was.live() && kind == discardCalled, is.discarded, what)
+				assert.Equal(t, was.live() && kind == workStuck, is.stuck, what)
 				assert.Equal(t, was.live() && kind == renewed, is.end != was.end, what)
 				assert.Equal(t, was.live() && kind == wishSeen, is.wish != was.wish, what)
 			}
@@ -127,6 +128,7 @@ func wantPhase(was term, kind eventKind) phase {
 		wishSeen:      wanted,
 		lossSeen:      lost,
 		givenUp:       released,
+		workStuck:     released,
 		discardCalled: released,
 	}
 	is, changes := next[kind]
@@ -294,6 +296,8 @@ func TestTermSaysWhatItsPhaseAndFateMean(t *testing.T) {
 		assert.Equal(t, isLive, is.left(noon) > 0)
 		assert.Equal(t, phase == wanted, is.isWanted())
 	}
+	stuck := termAt(held, notFreed).after(event{kind: workStuck, at: noon})
+	assert.Equal(t, LeaseStuckError, stuck.cause())
 	for _, fate := range allFates {
 		isFreed := fate == freed || fate == handedOver
 		assert.Equal(t, isFreed, termAt(released, fate).isFreed())

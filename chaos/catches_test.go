@@ -64,6 +64,10 @@ var variants = []variant{
 		"work that goes on after the handover", 1, chaos.Overwork,
 		wished(isRestless, straight), wished(isSharing, straight),
 	}, {
+		"a stuck work's item that is released before its tenure has ended", 4, chaos.Overwork,
+		several(2, worker{How: isHasty, Hangs: 0.5}, straight),
+		several(2, worker{How: isSharing, Hangs: 0.5}, straight),
+	}, {
 		"a fast clock without correction", 1, chaos.Overlap,
 		skewed(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}),
 		skewed(chaos.Options{Skew: 2 * time.Minute}),

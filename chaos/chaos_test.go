@@ -89,7 +89,7 @@ func (f *fleet) crew() {
 
 	for range 2 {
 		f.child(f.weather, worker{})
-		f.child(f.weather, worker{How: isSharing})
+		f.child(f.weather, worker{How: isSharing, Hangs: 0.4})
 	}
 	wrong := worker{ClockError: clockError, Step: isNoticed}
 	wrongSharing := wrong
@@ -151,7 +151,7 @@ func (f *fleet) missing() []string {
 		"guarded write refused": report.Refused,
 	}
 	kinds := slices.Concat(chaos.AnyFault, []string{
-		chaos.BlackHole, killed, terminated, stopped, operated, crashed, clockStepped, doubled,
+		chaos.BlackHole, killed, terminated, stopped, operated, crashed, hung, clockStepped, doubled,
 	})
 	for _, kind := range kinds {
 		counts[kind] = report.Faults[kind]

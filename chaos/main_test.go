@@ -23,9 +23,11 @@ const roleEnv = "LEASE_CHAOS_ROLE"
 
 // roles is what a run of this test binary can be.
 var roles = map[string]func(string) error{
-	"nothing": func(string) error { return nil },
-	"worker":  workAsTold,
-	"saver":   saveAsTold,
+	"nothing":  func(string) error { return nil },
+	"worker":   workAsTold,
+	"saver":    saveAsTold,
+	"hanger":   hangAsTold,
+	"promiser": promiseAsTold,
 }
 
 func TestMain(m *testing.M) {

@@ -154,11 +154,16 @@ func (r *run) look(item, tenure string, valid func() bool) bool {
 	return is
 }
 
-// working records that work goes on.
-func (r *run) working(item, tenure string) {
-	now := chaos.Now()
-	r.history.Add(chaos.Event{Kind: chaos.Working, Begin: now, End: now,
-		Item: item, Tenure: tenure})
+// working records that work goes on. One that may hang relies on its tenure only as long as that
+// says so: its item may be given up, and nobody waits for it.
+func (r *run) working(l *lease.Lease, tenure string) {
+	begin := chaos.Now()
+	mayBeGivenUp := r.Hangs > 0 && l.Context().Err() != nil
+	if mayBeGivenUp {
+		return
+	}
+	r.history.Add(chaos.Event{Kind: chaos.Working, Begin: begin, End: chaos.Now(),
+		Item: l.LeaseID, Tenure: tenure})
 }
 
 // resume goes on counting where the last holder of the item has saved to have come, and returns

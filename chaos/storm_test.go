@@ -26,6 +26,7 @@ const (
 	stopped    = "SIGSTOP and SIGCONT"
 	operated   = "wish of an operator"
 	crashed    = "DynamoDB Local killed and started again"
+	hung       = "work that hung, and whose item was given up"
 
 	clockStepped = "clock stepped during a request"
 	doubled      = "a second worker of one name"

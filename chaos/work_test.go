@@ -61,7 +61,7 @@ func (r *run) documented(ctx context.Context) {
 // leased says.
 func (r *run) work(ctx, leased context.Context, l *lease.Lease) {
 	tenure := r.begun(ctx, l)
-	defer r.working(l.LeaseID, tenure)
+	defer r.working(l, tenure)
 	var patience <-chan time.Time
 	if r.Patience > 0 {
 		patience = time.After(r.upTo(r.Patience))
@@ -75,7 +75,7 @@ func (r *run) write(
 ) {
 	save := r.resume(l, tenure)
 	for {
-		r.working(l.LeaseID, tenure)
+		r.working(l, tenure)
 		r.guardedWrite(ctx, l, tenure)
 		save(leased)
 		select {
@@ -103,9 +103,45 @@ func (r *run) share(ctx context.Context) {
 		}
 	})
 	defer timer.Stop()
-	r.locker.HoldShare(ctx, r, r.Most, func(leased context.Context, l *lease.Lease) error {
+	options := lease.ShareOptions{Most: r.Most}
+	if r.Hangs > 0 {
+		options.Patience = 2 * r.Duration
+	}
+	r.locker.HoldShareWith(ctx, r, options, func(leased context.Context, l *lease.Lease) error {
+		if r.chance(r.Hangs) && !r.isSteady() {
+			return r.hang(ctx, leased, l)
+		}
 		return r.shared(ctx, leased, l)
 	})
+}
+
+// hang works for a moment, promises progress, and then hangs, whatever its context says.
+// What it writes at last is late.
+func (r *run) hang(ctx, leased context.Context, l *lease.Lease) error {
+	r.watching.Add(1) // HoldShare may not wait for it.
+	defer r.watching.Done()
+	tenure := r.begun(ctx, l)
+	r.write(ctx, leased, time.After(r.upTo(r.Duration/2)), l, tenure)
+	end := time.After(r.Duration + r.upTo(4*r.Duration))
+	if r.How == isHasty {
+		r.freeRow(ctx, l)
+	} else {
+		l.Progress(r.Duration / 3)
+	}
+	<-leased.Done()
+	if context.Cause(leased) == lease.LeaseStuckError {
+		now := chaos.Now()
+		r.history.Add(chaos.Event{Kind: chaos.Fault, Begin: now, End: now, Lessee: r.Lessee, Note: hung})
+	}
+	<-end
+	r.guardedWrite(ctx, l, tenure)
+	return leased.Err()
+}
+
+// freeRow frees the row of a lease that its Locker relies on.
+func (r *run) freeRow(ctx context.Context, l *lease.Lease) {
+	bare := &lease.Lease{LeaseID: l.LeaseID, AttributeValues: l.AttributeValues, Request: r}
+	r.store.ReleaseLeaseWithContext(ctx, bare)
 }
 
 // shared works until leased is done, or sometimes for less, and then takes its time. When it
@@ -124,7 +160,7 @@ func (r *run) shared(ctx, leased context.Context, l *lease.Lease) error {
 	if leased.Err() != nil {
 		r.finish(l)
 	}
-	r.working(l.LeaseID, tenure)
+	r.working(l, tenure)
 	if leased.Err() == nil && r.chance(0.3) {
 		return errors.New("work failed")
 	}
@@ -134,7 +170,7 @@ func (r *run) shared(ctx, leased context.Context, l *lease.Lease) error {
 // workOn goes on with work for a while that should have ended.
 func (r *run) workOn(ctx context.Context, l *lease.Lease, tenure string) {
 	for end := time.Now().Add(r.Duration); time.Now().Before(end); {
-		r.working(l.LeaseID, tenure)
+		r.working(l, tenure)
 		r.sleep(ctx, 50*time.Millisecond)
 	}
 }

@@ -33,6 +33,7 @@ const (
 	isSharing    = "sharing"     // by HoldShare
 	isRestless   = "restless"    // by HoldShare, but what work began goes on after its return
 	isRepeating  = "repeating"   // by HoldShare; each handover of it arrives again and again
+	isHasty      = "hasty"       // by HoldShare, but it frees the row of work that hangs by itself
 )
 
 // worker leases items, one after the other or many at once, works on them, and records what it
@@ -48,6 +49,7 @@ type worker struct {
 	Wait       time.Duration
 	Patience   time.Duration // how long it keeps an item at the most; 0 for ever
 	Saves      float64       // how often it saves how far it has come, of the times that it could
+	Hangs      float64       // how many of the works of one that shares hang; unless it's steady
 	Retries    int           // of the SDK
 	Seed       uint64
 	History    string // the directory
@@ -86,7 +88,11 @@ func (w worker) again(n int) worker {
 
 // shares tells whether it works by HoldShare.
 func (w worker) shares() bool {
-	return w.How == isSharing || w.How == isRestless || w.How == isRepeating
+	switch w.How {
+	case isSharing, isRestless, isRepeating, isHasty:
+		return true
+	}
+	return false
 }
 
 func (w worker) isSteady() bool { return w.Steady || w.steady != nil && w.steady.Load() }
@@ -217,6 +223,10 @@ func byOtherClock(t time.Time, d time.Duration) time.Time {
 
 // once works once, in its way.
 func (r *run) once(ctx context.Context) {
+	if r.shares() {
+		r.share(ctx)
+		return
+	}
 	switch r.How {
 	case isOriginal:
 		r.original(ctx)
@@ -224,8 +234,6 @@ func (r *run) once(ctx context.Context) {
 		r.careless(ctx)
 	case isRolledBack:
 		r.rolledBack(ctx)
-	case isSharing, isRestless, isRepeating:
-		r.share(ctx)
 	default:
 		r.single(ctx)
 	}

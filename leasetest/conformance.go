@@ -121,6 +121,7 @@ var promises = slices.Concat(
 	wishPromises,
 	handoverPromises,
 	savePromises,
+	weightPromises,
 	lockerPromises,
 )
 

@@ -20,6 +20,11 @@ var (
 		"in_handover",
 		"Leases whose item is wanted elsewhere, and whose work hasn't returned yet.",
 	)
+	working = desc("working", "Works that run now.")
+	stuck   = desc(
+		"stuck",
+		"Works that run now and hold nothing any more: stuck, or deaf to their loss.",
+	)
 	leastRemaining = desc(
 		"least_remaining_seconds",
 		"The least time that a lease had left when it was renewed.",
@@ -48,6 +53,7 @@ var (
 		"Leases whose item someone else had taken, or that was retired, or leased anew here.",
 	)
 	expired   = desc("expired_total", "Leases that weren't renewed in time.")
+	stucks    = desc("stucks_total", "Works that were stuck, so that their items were given up.")
 	racesLost = desc(
 		"races_lost_total",
 		"Items that another worker took first, or that had gone.",
@@ -74,10 +80,10 @@ func desc(name, help string) *prometheus.Desc {
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	all := []*prometheus.Desc{
-		held, waiting, inHandover,
+		held, waiting, inHandover, working, stuck,
 		leastRemaining, shortest, lastLook, lastRenewal,
-		obtained, renewed, released, handedOver, lost, expired,
-		racesLost, looks, failedRenewals, failedLooks, failedWrites,
+		obtained, renewed, released, handedOver, lost, expired, stucks,
+		racesLost, namesakes, looks, failedRenewals, failedLooks, failedWrites,
 	}
 	for _, d := range all {
 		to <- d
@@ -90,6 +96,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	f.gauge(held, float64(s.Held))
 	f.gauge(waiting, float64(s.Waiting))
 	f.gauge(inHandover, float64(s.InHandover))
+	f.gauge(working, float64(s.Working))
+	f.gauge(stuck, float64(s.Stuck))
 	if s.Renewed > 0 {
 		f.gauge(leastRemaining, s.LeastRemaining.Seconds())
 	}
@@ -104,6 +112,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	f.count(handedOver, s.HandedOver)
 	f.count(lost, s.Lost)
 	f.count(expired, s.Expired)
+	f.count(stucks, s.Stucks)
 	f.count(racesLost, s.RacesLost)
 	f.count(namesakes, s.Namesakes)
 	f.count(looks, s.Looks)

@@ -10,8 +10,8 @@ import (
 )
 
 // health answers whether this worker is in touch with the table: 200, or 503 and why not; and
-// what it holds. It is for people, and for alerts. Restart no process because of it: that mends
-// no outage, and gives its items up.
+// what it holds, and how many works hang. It is for people, and for alerts. Restart no process
+// because of it: that mends no outage, and gives its items up.
 type health struct {
 	locker *lease.Locker
 	looks  time.Duration // how old the last look may be; 0 if the worker doesn't look meanwhile
@@ -48,6 +48,9 @@ func (h health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		if left < l.Request.LeaseDuration()/3 {
 			r.add("%s isn't renewed: it ends in %v", l.LeaseID, left.Round(time.Millisecond))
 		}
+	}
+	if n := r.Stats.Stuck; n > 0 {
+		r.add("%d works go on without a lease: they hang, or don't heed their contexts", n)
 	}
 	age := time.Since(r.Stats.LastLook)
 	if h.looks > 0 && age > h.looks {

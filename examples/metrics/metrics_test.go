@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,15 +21,24 @@ import (
 // fleetOfOne runs a worker with leases of 30 s on a store in memory, and what serves its
 // figures.
 func fleetOfOne(t *testing.T, test func(store *leasetest.Store, get func(path string) (int, string))) {
+	t.Helper()
+	fleetOf(t, func(ctx context.Context, _ *lease.Lease) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}, test)
+}
+
+// fleetOf is fleetOfOne with that work.
+func fleetOf(
+	t *testing.T, work func(ctx context.Context, l *lease.Lease) error,
+	test func(store *leasetest.Store, get func(path string) (int, string)),
+) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		lease.SetLogger(nil)
 		store := leasetest.NewStore("alice", "bob", "carol")
 		locker := lease.NewLocker(store)
 		ctx, stop := context.WithCancel(t.Context())
-		work := func(ctx context.Context, _ *lease.Lease) error {
-			<-ctx.Done()
-			return ctx.Err()
-		}
 		stopped := make(chan error)
 		go func() {
 			stopped <- locker.HoldShare(ctx, worker{"w1", 30 * time.Second}, 0, work)
@@ -110,6 +120,38 @@ func TestMetricsShowWhatTheWorkerDoes(t *testing.T) {
 		store.Steal("alice", "w2", time.Minute)
 		time.Sleep(15 * time.Second)
 		wantFigures(t, get, map[string]float64{"lease_lost_total": 1, "lease_held": 2})
+	})
+}
+
+// TestMetricsAndHealthShowWorkThatHangs: and its item is held no more.
+func TestMetricsAndHealthShowWorkThatHangs(t *testing.T) {
+	var hung atomic.Bool
+	work := func(ctx context.Context, l *lease.Lease) error {
+		if !hung.Swap(true) {
+			l.Progress(time.Minute)
+			time.Sleep(150 * time.Second)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	fleetOf(t, work, func(store *leasetest.Store, get func(path string) (int, string)) {
+		time.Sleep(50 * time.Second)
+		wantFigures(t, get, map[string]float64{"lease_working": 3, "lease_stuck": 0})
+		if code, body := get("/healthz"); code != http.StatusOK {
+			t.Errorf("/healthz = %d %s", code, body)
+		}
+		time.Sleep(time.Minute)
+		wantFigures(t, get, map[string]float64{
+			"lease_working": 3, "lease_held": 2, "lease_stuck": 1, "lease_stucks_total": 1,
+		})
+		code, body := get("/healthz")
+		if code != http.StatusServiceUnavailable || !strings.Contains(body, "1 works go on") {
+			t.Errorf("/healthz = %d %s", code, body)
+		}
+		time.Sleep(2 * time.Minute)
+		wantFigures(t, get, map[string]float64{
+			"lease_working": 3, "lease_held": 3, "lease_stuck": 0, "lease_stucks_total": 1,
+		})
 	})
 }
 

@@ -2,6 +2,7 @@ package ddblocal
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -65,6 +66,16 @@ func ForTest(tb testing.TB) *Server {
 		tb.Fatal(shared.err)
 	}
 	return shared.server
+}
+
+// SideBySide has more tests run at once than there are processors, unless -parallel says how
+// many: for packages whose tests mostly wait. It is called before [Main].
+func SideBySide() {
+	flag.Parse()
+	parallel := flag.Lookup("test.parallel")
+	if parallel.Value.String() == parallel.DefValue {
+		flag.Set("test.parallel", "8")
+	}
 }
 
 // Main is the whole of a TestMain: it runs the tests, stops the shared server, and exits with

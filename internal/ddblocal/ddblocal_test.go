@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		select {} // until it is killed
 	}
+	SideBySide()
 	Main(m)
 }
 

@@ -32,6 +32,7 @@ func TestMain(m *testing.M, main func()) {
 		main()
 		os.Exit(0)
 	}
+	ddblocal.SideBySide()
 	ddblocal.Main(m)
 }
 
