@@ -349,7 +349,7 @@ func (l *Locker) SaveAttributes(
 		return nil
 	}
 	if t.over() != nil || says(ctx, err, LeaseLostError) {
-		t.happen(event{kind: lossSeen})
+		t.happen(fact{kind: lossSeen})
 		return LeaseLostError
 	}
 	return err

@@ -70,9 +70,9 @@ type LockerStats struct {
 }
 
 // follow counts a transition of a tenure.
-func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
-	if e.kind == renewed && is.live() {
-		s.renewed(e.at, was.left(e.at))
+func (s *LockerStats) follow(purpose purpose, f fact, was, is term) {
+	if f.kind == renewed && is.live() {
+		s.renewed(f.at, was.left(f.at))
 	}
 	if purpose == forWork {
 		s.InHandover += inHandover(is) - inHandover(was)
@@ -83,7 +83,7 @@ func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
 	if was.fate != is.fate {
 		s.freed(is)
 	}
-	if e.kind == workStuck {
+	if f.kind == workStuck {
 		s.Stucks++
 	}
 }
