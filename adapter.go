@@ -60,6 +60,12 @@ func (a *adapter) scan(context.Context, string, int) (page, error) {
 	return page{items: items, unseen: true}, err
 }
 
+func (a *adapter) lookFor(ctx context.Context, _, after string) (page, error) {
+	return a.scan(ctx, after, 0)
+}
+
+func (a *adapter) isBlind() bool { return true }
+
 func (a *adapter) LeaseWithContext(
 	ctx context.Context, leaseID string, request LeaseRequest, until time.Time,
 ) (*Lease, error) {

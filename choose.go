@@ -36,21 +36,24 @@ func (l looker) choose(seen page) (c choice) {
 		if usage == inUse {
 			continue
 		}
-		isOwn := item.LesseeID == l.me
-		isFree := item.isFree(l.now)
-		isToBeHad := isOwn || isFree
+		isToBeHad := item.isFor(l.me, l.now)
 		switch {
 		case isToBeHad && usage == unrenewed:
 			c.unrenewed = append(c.unrenewed, item)
-		case isOwn:
+		case item.LesseeID == l.me:
 			c.own = append(c.own, item)
-		case isFree:
+		case isToBeHad:
 			c.free = append(c.free, item)
 		case item.Until.Before(l.waitsUntil):
 			c.ending = append(c.ending, item)
 		}
 	}
 	return c
+}
+
+// isFor tells that a lessee may lease the item: it is free, or that one's own.
+func (i LeaseItem) isFor(lessee string, now time.Time) bool {
+	return i.LesseeID == lessee || i.isFree(now)
 }
 
 // inOrder returns what is to be tried, in order: own rows first, then free ones at

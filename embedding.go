@@ -16,6 +16,13 @@ var fullStoreType = reflect.TypeFor[fullStore]()
 // or has them all of its own.
 func isOfOneType(t reflect.Type) bool { return !embedsStore(t) || hasAllOfItsOwn(t) }
 
+// getsByItself tells that a full store's method GetLeaseItem isn't that of a store which it
+// embeds: that one may know its items under other names.
+func getsByItself(t reflect.Type) bool {
+	find := func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("GetLeaseItem") }
+	return !embedsStore(t) || declares(t, find) || declares(pointedAt(t), find)
+}
+
 // embedsStore tells that a type may have its methods from a store that it embeds.
 func embedsStore(t reflect.Type) bool {
 	t = pointedAt(t)

@@ -23,6 +23,8 @@ var (
 	LeaseNotObtainedError = errors.New("Lease Not Obtained")
 	// LeaseIDExistsError says that an item of that lease ID is registered already.
 	LeaseIDExistsError = errors.New("Lease ID Exists")
+	// LeaseIDUnknownError says that no item of that lease ID is registered.
+	LeaseIDUnknownError = errors.New("Lease ID Unknown")
 	// LeaseHeldError says that an item can't be retired, as someone holds it.
 	LeaseHeldError = errors.New("Lease Held")
 	// ReleaseUnsupportedError says that the store can't free the item, which stays

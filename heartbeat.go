@@ -178,7 +178,7 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 	}
 	isLost := says(ctx, err, LeaseLostError) || says(ctx, err, LeaseNotObtainedError)
 	if isLost {
-		t.happen(event{kind: lossSeen})
+		t.happen(fact{kind: lossSeen})
 		return LeaseLostError
 	}
 	if err != nil {
@@ -203,8 +203,8 @@ func (t *tenure) heed(item LeaseItem) {
 	until := item.wantedUntil(time.Now())
 	isWanted := !until.IsZero() && item.WantedBy != t.lessee
 	if !isWanted {
-		t.happen(event{kind: noWishSeen})
+		t.happen(fact{kind: noWishSeen})
 		return
 	}
-	t.happen(event{kind: wishSeen, wish: wish{by: item.WantedBy, until: until}})
+	t.happen(fact{kind: wishSeen, wish: wish{by: item.WantedBy, until: until}})
 }

@@ -16,6 +16,61 @@ type LeaseItem struct {
 	WantedUntil  int64     // until when that counts, as LeaseUntil; 0: nobody asks; -1: senseless
 	Weight       float64   // how much of a worker's load it is; 0 counts as 1
 	Capacity     float64   // of its holder, next to other workers; 0 counts as 1
+	Unusable     bool      // no worker can lease it: an attribute is of a wrong type, say
+}
+
+// ItemState is what a lease item is, to whoever looks at it.
+type ItemState int
+
+const (
+	// ItemFree is an item that anybody may lease: who had it released it, or its lease has
+	// ended.
+	ItemFree ItemState = iota
+	// ItemHeld is one that somebody has. If it has no LesseeID it is kept from all until its
+	// end, as an older process of its last holder's name may rely on it.
+	ItemHeld
+	// ItemWanted is one that somebody has, and that somebody else, or an operator, asks for.
+	ItemWanted
+	// ItemReserved is one that was handed over to its lessee, which has not leased it yet.
+	ItemReserved
+	// ItemUnusable is one that nobody can lease, as its row makes no sense.
+	ItemUnusable
+)
+
+// String returns the state in one word: "free", say.
+func (s ItemState) String() string {
+	switch s {
+	case ItemFree:
+		return "free"
+	case ItemHeld:
+		return "held"
+	case ItemWanted:
+		return "wanted"
+	case ItemReserved:
+		return "reserved"
+	case ItemUnusable:
+		return "unusable"
+	}
+	return "unknown"
+}
+
+// StateAt is [LeaseItem.State] at a time, by this host's clock: now, or when the item was
+// looked at.
+func (i LeaseItem) StateAt(now time.Time) ItemState {
+	if i.Unusable {
+		return ItemUnusable
+	}
+	if i.isFree(now) {
+		return ItemFree
+	}
+	hasHolder := i.LesseeID != ""
+	if hasHolder && i.isReserved(now) {
+		return ItemReserved
+	}
+	if i.isWanted(now) {
+		return ItemWanted
+	}
+	return ItemHeld
 }
 
 // weight is how much of a worker's load the item is.

@@ -128,6 +128,43 @@ func TestItemIsReservedWhenItsHolderWantsIt(t *testing.T) {
 	assert.False(t, freeItem("a").isReserved(noon), "nobody's")
 }
 
+func TestItemsStateIsWhatItsRowIs(t *testing.T) {
+	held := heldItem("a", "w1", 20*sec)
+	unusable := held
+	unusable.Unusable = true
+	for name, c := range map[string]struct {
+		item LeaseItem
+		want ItemState
+	}{
+		"released":                       {freeItem("a"), ItemFree},
+		"never leased":                   {LeaseItem{LeaseID: "a"}, ItemFree},
+		"held":                           {held, ItemHeld},
+		"held, at its end":               {heldItem("a", "w1", 0), ItemHeld},
+		"held until a moment ago":        {heldItem("a", "w1", -1), ItemFree},
+		"kept for nobody":                {heldItem("a", "", sec), ItemHeld},
+		"wanted":                         {wantedBy(held, "w2", 0), ItemWanted},
+		"wanted by an operator":          {wantedBy(held, "", sec), ItemWanted},
+		"wanted until a moment ago":      {wantedBy(held, "w2", -1), ItemHeld},
+		"wanted too far ahead":           {wantedBy(held, "w2", time.Hour), ItemHeld},
+		"wanted, and free by now":        {wantedBy(heldItem("a", "w1", -1), "w2", sec), ItemFree},
+		"reserved":                       {wantedBy(held, "w1", sec), ItemReserved},
+		"reserved, by a far wish":        {wantedBy(held, "w1", time.Hour), ItemReserved},
+		"reserved until a moment ago":    {wantedBy(heldItem("a", "w1", -1), "w1", sec), ItemFree},
+		"leased by whom it was reserved": {wantedBy(held, "w1", -1), ItemHeld},
+		"nobody's, and an operator's":    {wantedBy(heldItem("a", "", sec), "", sec), ItemWanted},
+		"unusable":                       {unusable, ItemUnusable},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, c.item.StateAt(noon)) })
+	}
+	assert.Equal(t, ItemFree, held.State(), "noon is past")
+}
+
+func TestItemStatesHaveNames(t *testing.T) {
+	for state, want := range []string{"free", "held", "wanted", "reserved", "unusable", "unknown"} {
+		assert.Equal(t, want, ItemState(state).String())
+	}
+}
+
 func TestHorizonOfWishesIsTenMinutesOrThreeOfTheRowsOwnLease(t *testing.T) {
 	for left, want := range map[time.Duration]time.Duration{
 		-time.Hour:            10 * time.Minute,

@@ -110,7 +110,7 @@ func (l *Lease) WeightToWrite() (weight float64, ok bool) {
 // stores, which do so before they free or delete the row. On a bare Lease it does nothing.
 func (l *Lease) Discard() {
 	if !l.isBare() {
-		l.tenure.happen(event{kind: discardCalled})
+		l.tenure.happen(fact{kind: discardCalled})
 	}
 }
 

@@ -36,7 +36,8 @@ type Locker struct {
 // A store is used in full if it has ScanLeaseItemsWithContext, LeaseWithContext,
 // LeaseAsSeen, RenewLeaseItem, ReleaseLeaseWithContext, WantLease, WithdrawWish,
 // HandOverLease and SaveAttributes, and not from a store that it embeds: that would pass its own Lease
-// by. Of any other the two methods are used: its IDs are tried in its order; a lease is
+// by. If it has GetLeaseItem too, that is how ObtainItem and HoldItem look at one item; else by
+// scans. Of any other the two methods are used: its IDs are tried in its order; a lease is
 // renewed by leasing it again; no item can be released or wanted; and a call that hangs
 // is left alone when its caller's context is done.
 func NewLocker(s lockerStore) *Locker {
@@ -348,7 +349,7 @@ func (l *Locker) SaveAttributes(
 		return nil
 	}
 	if t.over() != nil || says(ctx, err, LeaseLostError) {
-		t.happen(event{kind: lossSeen})
+		t.happen(fact{kind: lossSeen})
 		return LeaseLostError
 	}
 	return err

@@ -259,6 +259,20 @@ func (f *fixture) seen() lease.LeaseItem {
 	return items[0]
 }
 
+// item returns an item as a scan shows it.
+func (f *fixture) item(leaseID string) lease.LeaseItem {
+	f.tb.Helper()
+	items, _, err := f.store().ScanLeaseItems("", 0)
+	require.NoError(f.tb, err)
+	for _, item := range items {
+		if item.LeaseID == leaseID {
+			return item
+		}
+	}
+	require.Fail(f.tb, "no such item", leaseID)
+	return lease.LeaseItem{}
+}
+
 // ends returns when the row of "a" says that its lease ends.
 func (f *fixture) ends(t *testing.T) time.Time {
 	t.Helper()
@@ -290,6 +304,8 @@ func (m *meter) attach(ddb *dynamodb.DynamoDB) {
 		switch in := r.Params.(type) {
 		case *dynamodb.ScanInput:
 			in.ReturnConsumedCapacity = total
+		case *dynamodb.GetItemInput:
+			in.ReturnConsumedCapacity = total
 		case *dynamodb.UpdateItemInput:
 			in.ReturnConsumedCapacity = total
 		case *dynamodb.PutItemInput:
@@ -312,6 +328,11 @@ func (m *meter) attach(ddb *dynamodb.DynamoDB) {
 		var used *dynamodb.ConsumedCapacity
 		switch out := r.Data.(type) {
 		case *dynamodb.ScanOutput:
+			if used = out.ConsumedCapacity; used != nil {
+				m.rcu += *used.CapacityUnits
+			}
+			return
+		case *dynamodb.GetItemOutput:
 			if used = out.ConsumedCapacity; used != nil {
 				m.rcu += *used.CapacityUnits
 			}

@@ -52,8 +52,9 @@ func TestProtocolIsWhatIsSent(t *testing.T) {
 	sent, saved := make(map[string]bool), regexp.MustCompile(`^[#:]s\d+$`)
 	for _, r := range w.requests {
 		sent[r.String()] = true
-		assert.False(t, r.ConsistentRead, "%s", r)
-		if strings.HasSuffix(r.operation, "Item") {
+		isRead := r.operation == "GetItem"
+		assert.Equal(t, isRead, r.ConsistentRead, "%s", r)
+		if strings.HasSuffix(r.operation, "Item") && !isRead {
 			assert.Equal(t, "ALL_OLD", r.ReturnValuesOnConditionCheckFailure, "%s", r)
 		}
 		if r.operation == "UpdateItem" {
@@ -153,6 +154,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		status, reply = http.StatusBadRequest, `{"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`
 	case operation == "DescribeTable":
 		reply = fmt.Sprintf(`{"Table": %s}`, cmp.Or(w.table, `{"TableStatus": "ACTIVE"}`))
+	case operation == "GetItem":
+		reply = fmt.Sprintf(`{"Item": {%q: {"S": "alice"}}}`, wireKey)
 	case operation == "Scan":
 		reply = fmt.Sprintf(`{"Items": [{%q: {"S": "alice"}}]}`, wireKey)
 	case operation == "UpdateItem":
@@ -192,6 +195,7 @@ func (w *wire) callEverything(t *testing.T) {
 	calls := map[string]func() error{
 		"ListLeaseIDs":   func() error { _, err := s.ListLeaseIDsWithContext(ctx); return err },
 		"ScanLeaseItems": func() error { _, _, err := s.ScanLeaseItemsWithContext(ctx, "", 0); return err },
+		"GetLeaseItem":   func() error { _, err := s.GetLeaseItem(ctx, "alice"); return err },
 		"Lease":          func() error { held(); return nil },
 		"LeaseAsSeen": func() error {
 			return errors.Join(leaseAsSeen(me, seen), leaseAsSeen(me, own), leaseAsSeen(me, wanted))

@@ -18,7 +18,7 @@ func TestPulseRenewsAtIntervalsTheFirstTimeWhenItIsToldTo(t *testing.T) {
 		assert.Equal(t, noon.Add(want), p.next(noon, is, fullJitter))
 	}
 	begun := noon.Add(10 * sec)
-	renewal := event{kind: renewed, at: begun, grant: grantUntil(40 * sec)}
+	renewal := fact{kind: renewed, at: begun, grant: grantUntil(40 * sec)}
 	is = is.after(renewal)
 	p := newPulse(noon.Add(10*sec), 10*sec, thirty, 0).succeeded(begun, ms)
 	assert.Equal(t, noon.Add(20*sec), p.next(begun, is, fullJitter))

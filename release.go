@@ -28,7 +28,7 @@ func (l *Locker) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) erro
 func (l *Locker) release(ctx context.Context, t *tenure) error {
 	l.use(t.holding) // No sibling is to lease the row meanwhile.
 	defer l.unuse(t.holding)
-	is := t.happen(event{kind: givenUp})
+	is := t.happen(fact{kind: givenUp})
 	if is.phase == lost {
 		return LeaseLostError
 	}
@@ -59,9 +59,9 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 		return err
 	}
 	if handsOver {
-		t.happen(event{kind: rowHandedOver})
+		t.happen(fact{kind: rowHandedOver})
 	} else {
-		t.happen(event{kind: rowFreed})
+		t.happen(fact{kind: rowFreed})
 	}
 	return nil
 }
@@ -97,6 +97,6 @@ func (t *tenure) releaseRefused() error {
 	if is.discarded || is.isFreed() {
 		return nil
 	}
-	t.happen(event{kind: rowTaken})
+	t.happen(fact{kind: rowTaken})
 	return LeaseLostError
 }

@@ -65,6 +65,7 @@ func (s *LockStore) parse(leaseID string, given attributes) (row, error) {
 		r.Until = time.Unix(0, until).Add(-least) // It may be free later than this.
 	}
 	if err = firstOf(holderErr, err, tokenErr); err != nil {
+		r.Unusable = true
 		err = rowError{fmt.Errorf("lease: the row of %q in table %q can't be leased: %w", leaseID, s.table, err)}
 	}
 	return r, err

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -76,6 +77,42 @@ func (s *LockStore) skip(leaseID string, err error) {
 	}
 }
 
+// GetLeaseItem returns what the row of one item shows, by one strongly consistent read: all
+// that was written before counts. It costs a read unit for each 4 KB of the whole row. The
+// error wraps [LeaseIDUnknownError] if no such item is registered. If nobody can lease the
+// row, by its types, the error says why, and the LeaseItem has what could be made out.
+func (s *LockStore) GetLeaseItem(ctx context.Context, leaseID string) (LeaseItem, error) {
+	if err := s.ready(ctx, checkName("lease ID", leaseID)); err != nil {
+		return LeaseItem{}, err
+	}
+	req, out := s.GetItemRequest(&dynamodb.GetItemInput{
+		TableName:                &s.table,
+		Key:                      attributes{s.key: text(leaseID)},
+		ProjectionExpression:     aws.String(ownProjection),
+		ExpressionAttributeNames: s.names(ownProjection),
+		ConsistentRead:           aws.Bool(true),
+	})
+	if _, err := s.send(ctx, req, leaseID); err != nil {
+		return LeaseItem{}, s.misfitOr(ctx, err)
+	}
+	isEmpty := len(out.Item) == 0
+	if isEmpty && isDynamoDBs(req) {
+		return LeaseItem{}, fmt.Errorf("lease: %w: %q in table %q", LeaseIDUnknownError, leaseID, s.table)
+	}
+	if id, _ := s.keyOf(out.Item); id != leaseID {
+		return LeaseItem{}, s.showsNothing(ctx, req, leaseID)
+	}
+	if _, err := s.past(ctx); err != nil { // as for a scan's page
+		return LeaseItem{}, err
+	}
+	row, err := s.parse(leaseID, out.Item)
+	return row.LeaseItem, err
+}
+
+// State says what the item is at this moment. It asks nobody but this host's clock: what the
+// row shows may have changed since.
+func (i LeaseItem) State() ItemState { return i.StateAt(time.Now()) }
+
 // ParseLeaseItem returns what a row that the caller has read shows. The error says why
 // no worker can lease it (an attribute of a wrong type, say); the LeaseItem then has
 // what could be made out. It sends nothing.
@@ -88,7 +125,7 @@ func (s *LockStore) ParseLeaseItem(
 	id, isString := s.keyOf(attributes)
 	if !isString {
 		err := fmt.Errorf("lease: a row of table %q has no hash key %q of type S (string)", s.table, s.key)
-		return LeaseItem{}, rowError{err}
+		return LeaseItem{Unusable: true}, rowError{err}
 	}
 	row, err := s.parse(id, attributes)
 	return row.LeaseItem, err

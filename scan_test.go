@@ -1,7 +1,9 @@
 package lease_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,105 @@ func TestScanLeaseItemsAfterNoUTF8SendsNothing(t *testing.T) {
 	assert.Zero(t, f.count())
 }
 
+func TestGetLeaseItemReadsOneRowAsItIsNow(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	until := time.Now().Add(time.Minute)
+	_, err := f.Lease("a", for30s("w1"), until)
+	require.NoError(t, err)
+	require.NoError(t, f.WantLease(t.Context(), f.item("a"), "w2", until))
+	scanned := f.item("a")
+	f.reset()
+	item, err := f.GetLeaseItem(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, scanned, item)
+	assert.Equal(t, lease.ItemWanted, item.State())
+	assert.Equal(t, 1, f.count("GetItem"))
+	assert.InDelta(t, 1, f.rcu, 0, "a strongly consistent read of up to 4 KB")
+
+	item, err = f.GetLeaseItem(t.Context(), "b")
+	require.NoError(t, err)
+	assert.Equal(t, lease.LeaseItem{LeaseID: "b", Weight: 1, Capacity: 1}, item)
+}
+
+func TestGetLeaseItemSaysWhichItemIsNotRegistered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	item, err := f.GetLeaseItem(t.Context(), "A")
+	assert.ErrorIs(t, err, lease.LeaseIDUnknownError)
+	assert.ErrorContains(t, err, `"A" in table "`+f.table)
+	assert.Zero(t, item)
+}
+
+func TestGetLeaseItemSaysWhyARowIsUnusable(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put(row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": str("soon")})
+	item, err := f.GetLeaseItem(t.Context(), "a")
+	assert.ErrorContains(t, err, `the row of "a"`)
+	assert.ErrorContains(t, err, "LeaseUntil")
+	assert.NotErrorIs(t, err, lease.LeaseIDUnknownError)
+	assert.Equal(t, "w1", item.LesseeID, "what could be made out")
+	assert.Equal(t, lease.ItemUnusable, item.State())
+}
+
+func TestGetLeaseItemWithBadInputSendsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	_, err := f.GetLeaseItem(t.Context(), "")
+	assert.ErrorContains(t, err, "lease ID is empty")
+	var none context.Context
+	_, err = f.GetLeaseItem(none, "a")
+	assert.ErrorContains(t, err, "context is nil")
+	assert.Zero(t, f.count())
+}
+
+// TestGetLeaseItemTakesNoEmptyReplyForAnItemThatIsntThere: unless it is DynamoDB's own.
+func TestGetLeaseItemTakesNoEmptyReplyForAnItemThatIsntThere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body, id string
+		unknown  bool
+	}{
+		"DynamoDB's":   {body: "{}", id: "1", unknown: true},
+		"a proxy's":    {body: "{}"},
+		"no reply":     {body: ""},
+		"another row":  {body: `{"Item":{"id":{"S":"b"}}}`, id: "1"},
+		"a row of its": {body: `{"Item":{"LeaseUntil":{"N":"0"}}}`, id: "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := roundTrip(func(r *http.Request) (*http.Response, error) {
+				header := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
+				if c.id != "" {
+					header.Set("X-Amzn-Requestid", c.id)
+				}
+				return &http.Response{StatusCode: 200, Header: header, Body: jsonBody(c.body), Request: r}, nil
+			})
+			through := func(http.RoundTripper) http.RoundTripper { return reply }
+			ddb, _ := newClient(t, "http://127.0.0.1:1", through)
+			_, err := lease.NewLockStore(ddb, "leases", "id").GetLeaseItem(t.Context(), "a")
+			if c.unknown {
+				assert.ErrorIs(t, err, lease.LeaseIDUnknownError)
+			} else {
+				assert.ErrorContains(t, err, "GetItem of \"a\"")
+				assert.ErrorContains(t, err, "doesn't show")
+				assert.NotErrorIs(t, err, lease.LeaseIDUnknownError)
+			}
+		})
+	}
+}
+
+func TestGetLeaseItemTeachesTheClock(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	fresh := f.store()
+	_, err := fresh.GetLeaseItem(t.Context(), "a")
+	require.NoError(t, err)
+	_, err = fresh.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	assert.Zero(t, f.count("Scan"), "the lease needs no reply to learn from")
+}
+
 func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 	t.Parallel()
 	store := lease.NewLockStore(ddblocal.NewClient("http://127.0.0.1:1"), "leases", "id")
@@ -140,6 +241,7 @@ func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 	} {
 		item, err = store.ParseLeaseItem(r)
 		assert.ErrorContains(t, err, why)
+		assert.Equal(t, lease.ItemUnusable, item.State(), why)
 		if r["id"] != nil && r["id"].S != nil {
 			assert.Equal(t, "a", item.LeaseID)
 		}

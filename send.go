@@ -166,14 +166,18 @@ func (s *LockStore) hear(req *request.Request, received time.Time, err error) {
 	if got == nil {
 		return
 	}
-	isDynamoDBs := got.Header.Get("X-Amzn-Requestid") != ""
-	if isDynamoDBs {
+	if isDynamoDBs(req) {
 		s.clock.observe(req.AttemptTime, received, got.Header.Get("Date"))
 		return
 	}
 	if err == nil {
 		s.clock.observe(req.AttemptTime, received, "")
 	}
+}
+
+// isDynamoDBs tells that the reply to a request is DynamoDB's own, and no proxy's.
+func isDynamoDBs(req *request.Request) bool {
+	return req.HTTPResponse.Header.Get("X-Amzn-Requestid") != ""
 }
 
 // named names the request in its error, and logs it, unless the caller knows what to do, or

@@ -15,12 +15,12 @@ type LockerStats struct {
 	// Held is how many leases it holds, whether something renews them or not. Bare ones
 	// that it was given are among them.
 	Held int
-	// Waiting is how many calls of WaitUntilLeaseObtained and Hold wait for a lease.
+	// Waiting is how many calls of WaitUntilLeaseObtained, Hold and HoldItem wait for a lease.
 	Waiting int
 	// InHandover is how many of the leases held are of items that somebody else wants,
 	// so that Hold or HoldShare ends its work.
 	InHandover int
-	// Working is how many works of Hold and HoldShare run.
+	// Working is how many works of Hold, HoldItem and HoldShare run.
 	Working int
 	// Stuck is how many of those hold nothing any more: they are stuck, or go on after the
 	// end of their tenure. Others may work on their items.
@@ -48,7 +48,7 @@ type LockerStats struct {
 	// [LesseeIDInUseError].
 	Namesakes int64
 	// Looks counts scans: one for each MB of the table that an ObtainLease, a wait or a
-	// share looks at.
+	// share looks at; and reads of one item, by ObtainItem and HoldItem.
 	Looks int64
 
 	// FailedRenewals counts renewals that failed: not those that showed a loss, or were
@@ -70,9 +70,9 @@ type LockerStats struct {
 }
 
 // follow counts a transition of a tenure.
-func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
-	if e.kind == renewed && is.live() {
-		s.renewed(e.at, was.left(e.at))
+func (s *LockerStats) follow(purpose purpose, f fact, was, is term) {
+	if f.kind == renewed && is.live() {
+		s.renewed(f.at, was.left(f.at))
 	}
 	if purpose == forWork {
 		s.InHandover += inHandover(is) - inHandover(was)
@@ -83,7 +83,7 @@ func (s *LockerStats) follow(purpose purpose, e event, was, is term) {
 	if was.fate != is.fate {
 		s.freed(is)
 	}
-	if e.kind == workStuck {
+	if f.kind == workStuck {
 		s.Stucks++
 	}
 }
@@ -159,8 +159,9 @@ func (l *Locker) count(change func(s *LockerStats)) {
 
 // countLook counts a scan, unless it was given up with its context.
 func (l *Locker) countLook(ctx context.Context, err error) {
+	isAnswered := err == nil || isVerdict(err)
 	l.count(func(s *LockerStats) {
-		if err == nil {
+		if isAnswered {
 			s.Looks++
 			s.LastLook = time.Now()
 		} else if ctx.Err() == nil {
@@ -181,7 +182,8 @@ func (l *Locker) countWrite(ctx context.Context, err error) {
 // isVerdict tells that an error is what the row, or the kind of the store, has to say.
 func isVerdict(err error) bool {
 	for _, answer := range []error{
-		LeaseLostError, LeaseNotObtainedError, ReleaseUnsupportedError, errors.ErrUnsupported,
+		LeaseLostError, LeaseNotObtainedError, LeaseIDUnknownError, ReleaseUnsupportedError,
+		errors.ErrUnsupported,
 	} {
 		if errors.Is(err, answer) {
 			return true

@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// followed is what an event changes in the counts, of a tenure a second after it began.
-func followed(purpose purpose, was term, kind eventKind) LockerStats {
-	e := event{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
+// followed is what a fact changes in the counts, of a tenure a second after it began.
+func followed(purpose purpose, was term, kind factKind) LockerStats {
+	f := fact{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
 	var s LockerStats
-	s.follow(purpose, e, was, was.after(e))
+	s.follow(purpose, f, was, was.after(f))
 	return s
 }
 
@@ -21,7 +21,7 @@ func TestStatsCountEachTransitionOnce(t *testing.T) {
 	renewal := LockerStats{Renewed: 1, LastRenewal: noon.Add(sec), LeastRemaining: 26 * sec}
 	for name, c := range map[string]struct {
 		was  term
-		kind eventKind
+		kind factKind
 		want LockerStats
 	}{
 		"nothing":                  {termAt(held, notFreed), timePassed, LockerStats{}},
@@ -59,28 +59,28 @@ func TestStatsCountEachTransitionOnce(t *testing.T) {
 }
 
 func TestStatsCountALeaseThatExpires(t *testing.T) {
-	for _, kind := range allEvents {
+	for _, kind := range allFacts {
 		if kind == rowFreed || kind == rowHandedOver || kind == rowTaken {
 			continue
 		}
 		was := termAt(held, notFreed)
-		e := event{kind: kind, at: was.end, grant: grantUntil(hour)}
+		f := fact{kind: kind, at: was.end, grant: grantUntil(hour)}
 		var s LockerStats
-		s.follow(forCaller, e, was, was.after(e))
+		s.follow(forCaller, f, was, was.after(f))
 		want := LockerStats{Held: -1, Expired: 1}
 		if kind == workStuck {
 			want.Stucks = 1
 		}
-		assert.Equal(t, want, s, "event %d", kind)
+		assert.Equal(t, want, s, "fact %d", kind)
 	}
 }
 
 func TestStatsCountARenewalThatGrantsNothingAsAnExpiry(t *testing.T) {
 	was := termAt(held, notFreed)
 	g := grant{duration: thirty, asked: noon.Add(thirty), until: noon}
-	e := event{kind: renewed, at: noon.Add(sec), grant: g}
+	f := fact{kind: renewed, at: noon.Add(sec), grant: g}
 	var s LockerStats
-	s.follow(forCaller, e, was, was.after(e))
+	s.follow(forCaller, f, was, was.after(f))
 	assert.Equal(t, LockerStats{Held: -1, Expired: 1}, s)
 }
 
@@ -90,9 +90,9 @@ func TestStatsCountWorkThatIsToEndAsInHandover(t *testing.T) {
 	assert.Equal(t, 1, followed(forWork, isHeld, wishSeen).InHandover)
 	assert.Equal(t, 0, followed(forWork, isWanted, wishSeen).InHandover, "it is counted already")
 	assert.Equal(t, 0, followed(forWork, isWanted, renewed).InHandover)
-	for _, kind := range []eventKind{lossSeen, givenUp, workStuck, discardCalled} {
-		assert.Equal(t, -1, followed(forWork, isWanted, kind).InHandover, "event %d", kind)
-		assert.Equal(t, 0, followed(forWork, isHeld, kind).InHandover, "event %d", kind)
+	for _, kind := range []factKind{lossSeen, givenUp, workStuck, discardCalled} {
+		assert.Equal(t, -1, followed(forWork, isWanted, kind).InHandover, "fact %d", kind)
+		assert.Equal(t, 0, followed(forWork, isHeld, kind).InHandover, "fact %d", kind)
 	}
 	assert.Equal(t, 0, followed(forCaller, isHeld, wishSeen).InHandover, "no work ends")
 	assert.Equal(t, 0, followed(forCaller, isWanted, givenUp).InHandover)
@@ -167,7 +167,7 @@ func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
 	failure := errors.New("out of order")
 	for name, c := range map[string]struct {
 		ctx  context.Context
-		kind eventKind
+		kind factKind
 		err  error
 		want int64
 	}{
@@ -179,7 +179,7 @@ func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
 	} {
 		l := &Locker{tenures: newTenures()}
 		held := tenureIn(l, "a", hour)
-		held.happen(event{kind: c.kind})
+		held.happen(fact{kind: c.kind})
 		l.countFailedRenewal(c.ctx, held, c.err)
 		assert.Equal(t, c.want, l.Stats().FailedRenewals, name)
 	}

@@ -36,6 +36,11 @@ type fullStore interface {
 	SaveAttributes(ctx context.Context, lease *Lease, attributes map[string]*dynamodb.AttributeValue) error
 }
 
+// itemStore is what a full store may have beside: [LockStore.GetLeaseItem].
+type itemStore interface {
+	GetLeaseItem(ctx context.Context, leaseID string) (LeaseItem, error)
+}
+
 // store is what a Locker asks, whatever store it was given: a full one as it is, or any
 // other through an adapter. Nobody else asks what a store can do.
 type store interface {
@@ -52,6 +57,11 @@ type store interface {
 
 	// scan returns a page of the items.
 	scan(ctx context.Context, after string, limit int) (page, error)
+	// lookFor returns a page, of the items after a place, that has the item if it is among
+	// those: a page of it alone, where the store can read one item.
+	lookFor(ctx context.Context, leaseID, after string) (page, error)
+	// isBlind tells that the store shows nothing of its items but that they are there.
+	isBlind() bool
 	// renew renews the lease of a tenure, and returns it as it is then, and what the
 	// row shows.
 	renew(
@@ -75,24 +85,49 @@ func storeOf(s lockerStore) (store, error) {
 		return nil, setupf("lease: the Locker has no store")
 	}
 	if own, isOwn := s.(*LockStore); isOwn {
-		return wholeStore{own}, own.check(always)
+		return wholeStore{fullStore: own, one: own}, own.check(always)
 	}
 	if isNil(s) {
 		return nil, setupf("lease: the Locker's store is a nil %T", s)
 	}
 	if full, isFull := s.(fullStore); isFull && isOfOneType(reflect.TypeOf(s)) {
-		return wholeStore{full}, nil
+		return wholeStore{fullStore: full, one: itemStoreOf(s)}, nil
 	}
 	return &adapter{two: s}, nil
 }
 
+// itemStoreOf returns a full store as one that can read one item; nil if it can't.
+func itemStoreOf(s lockerStore) itemStore {
+	one, canGet := s.(itemStore)
+	if canGet && getsByItself(reflect.TypeOf(s)) {
+		return one
+	}
+	return nil
+}
+
 // wholeStore is a store that is used in full.
-type wholeStore struct{ fullStore }
+type wholeStore struct {
+	fullStore
+	one itemStore // nil if it can't read one item
+}
 
 func (s wholeStore) scan(ctx context.Context, after string, limit int) (page, error) {
 	items, next, err := s.ScanLeaseItemsWithContext(ctx, after, limit)
 	return page{items: items, next: next}, err
 }
+
+func (s wholeStore) lookFor(ctx context.Context, leaseID, after string) (page, error) {
+	if s.one == nil {
+		return s.scan(ctx, after, 0)
+	}
+	item, err := s.one.GetLeaseItem(ctx, leaseID)
+	if err != nil {
+		return page{}, err
+	}
+	return page{items: []LeaseItem{item}}, nil
+}
+
+func (s wholeStore) isBlind() bool { return false }
 
 func (s wholeStore) renew(
 	ctx context.Context, lease *Lease, request requested, until, wanted time.Time,

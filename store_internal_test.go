@@ -16,6 +16,7 @@ type (
 	wrapsAll   struct{ *LockStore }
 	wrapsValue struct{ LockStoreMethods }
 	wrapsWhole struct{ *wrapsAll }
+	wrapsGet   struct{ wrapsAll }
 	wrapsMixed struct{ wrapsSome }
 
 	LockStoreMethods interface {
@@ -100,6 +101,29 @@ func (wrapsValue) WithdrawWish(
 }
 func (w wrapsValue) SaveAttributes(c context.Context, l *Lease, a attributes) error {
 	return w.LockStoreMethods.SaveAttributes(c, l, a)
+}
+
+func (wrapsGet) GetLeaseItem(context.Context, string) (LeaseItem, error) {
+	return LeaseItem{}, nil
+}
+
+// TestStoreThatEmbedsOneReadsOneItemByItsOwnMethodOnly: the one that it embeds may know its
+// items under other names.
+func TestStoreThatEmbedsOneReadsOneItemByItsOwnMethodOnly(t *testing.T) {
+	inner := &LockStore{}
+	for name, c := range map[string]struct {
+		store lockerStore
+		reads bool
+	}{
+		"a LockStore":          {inner, true},
+		"that of what it has":  {&wrapsAll{inner}, false},
+		"its own":              {wrapsGet{wrapsAll{inner}}, true},
+		"its own, by pointers": {&wrapsGet{wrapsAll{inner}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, c.reads, itemStoreOf(c.store) != nil)
+		})
+	}
 }
 
 func TestStoreThatEmbedsOneIsUsedInFullIfAllMethodsAreItsOwn(t *testing.T) {

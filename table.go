@@ -118,6 +118,15 @@ func (s *LockStore) isOdd(page *dynamodb.ScanOutput) bool {
 	return false
 }
 
+// misfitOr returns what is wrong with the table, if the error of a read of one item is that
+// the table has another key.
+func (s *LockStore) misfitOr(ctx context.Context, err error) error {
+	if errorCode(err) != "ValidationException" {
+		return err
+	}
+	return firstOf(s.checkDescription(ctx, false), err)
+}
+
 // checkDescription asks without a word to the log: the permission may be missing.
 func (s *LockStore) checkDescription(ctx context.Context, isOdd bool) error {
 	out, err := s.DescribeTableWithContext(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})

@@ -91,36 +91,36 @@ func (t *tenure) weightToWrite() (weight float64, ok bool) {
 	return t.weighing.toWrite()
 }
 
-// happen applies an event to the tenure, with all that follows from it, and returns the
+// happen applies a fact to the tenure, with all that follows from it, and returns the
 // tenure as it is then.
-func (t *tenure) happen(e event) term { return t.change(e, nil) }
+func (t *tenure) happen(f fact) term { return t.change(f, nil) }
 
 // extend applies a renewal, which the store has answered by that Lease.
 func (t *tenure) extend(g grant, granted *Lease) term {
-	return t.change(event{kind: renewed, grant: g}, granted)
+	return t.change(fact{kind: renewed, grant: g}, granted)
 }
 
-func (t *tenure) change(e event, granted *Lease) term {
+func (t *tenure) change(f fact, granted *Lease) term {
 	t.owner.mu.Lock()
-	was, is := t.apply(e, granted)
+	was, is := t.apply(f, granted)
 	t.owner.mu.Unlock()
-	t.log(e, was, is)
+	t.log(f, was, is)
 	return is
 }
 
 // apply changes the tenure, counts that, and ends its contexts. The owner's mutex is held.
-func (t *tenure) apply(e event, granted *Lease) (was, is term) {
-	e.at = time.Now()
+func (t *tenure) apply(f fact, granted *Lease) (was, is term) {
+	f.at = time.Now()
 	before := t.state()
-	after := tenureState{term: before.after(e), granted: before.granted}
+	after := tenureState{term: before.after(f), granted: before.granted}
 
 	// Of renewals that are answered in another order than they were applied, the one with
 	// the greatest token counts.
-	if granted != nil && after.token == e.grant.token {
+	if granted != nil && after.token == f.grant.token {
 		after.granted = granted
 	}
 	t.current.Store(&after)
-	t.owner.stats.follow(t.purpose, e, before.term, after.term)
+	t.owner.stats.follow(t.purpose, f, before.term, after.term)
 	if t.endWorkCtx != nil {
 		t.owner.stats.followWork(before.term, after.term)
 	}
@@ -163,9 +163,9 @@ func (t *tenure) tellWork() {
 
 // log tells of a transition, after the owner's mutex was given back: the logger is the
 // user's.
-func (t *tenure) log(e event, was, is term) {
+func (t *tenure) log(f fact, was, is term) {
 	who := []any{"lessee_id", t.lessee, "lease_id", t.leaseID}
-	if e.kind == renewed && is.live() {
+	if f.kind == renewed && is.live() {
 		logInfo("Renewed Lease", who...)
 	}
 	if was.phase == held && is.phase == wanted {
@@ -196,7 +196,7 @@ func logHandover(wantedBy string, who []any) {
 func (t *tenure) check() term {
 	is := t.state().term
 	if is.live() && is.left(time.Now()) == 0 {
-		is = t.happen(event{kind: timePassed})
+		is = t.happen(fact{kind: timePassed})
 	}
 	return is
 }

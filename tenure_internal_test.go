@@ -15,7 +15,7 @@ func TestTenuresWorkIsToldOfWhatWasBeforeIt(t *testing.T) {
 	is := l.beginTenure(
 		&Lease{LeaseID: "a", Until: until}, requested{lessee: "w1", duration: thirty}, forWork,
 		grant{asked: until})
-	is.happen(event{kind: lossSeen})
+	is.happen(fact{kind: lossSeen})
 	ctx, cancel := is.beginWork(t.Context())
 	defer cancel()
 	assert.Equal(t, LeaseLostError, context.Cause(ctx))

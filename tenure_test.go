@@ -35,7 +35,7 @@ func TestTenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 func TestTenuresThatAreOverAreForgotten(t *testing.T) {
 	l := &Locker{tenures: newTenures()}
 	for i := range 1000 {
-		tenureIn(l, strconv.Itoa(i), time.Nanosecond).happen(event{kind: givenUp})
+		tenureIn(l, strconv.Itoa(i), time.Nanosecond).happen(fact{kind: givenUp})
 	}
 	assert.LessOrEqual(t, len(l.tenures.last), 17)
 }
@@ -79,7 +79,7 @@ func TestTenureKnowsItsLeasesByTheirTokens(t *testing.T) {
 	} {
 		assert.Equal(t, want, tenure.acquaintance(tokened(token)), token)
 	}
-	tenure.happen(event{kind: givenUp})
+	tenure.happen(fact{kind: givenUp})
 	for token, want := range map[int64]acquaintance{2: stranger, 3: known, 5: known, 6: stranger} {
 		assert.Equal(t, want, tenure.acquaintance(tokened(token)), token)
 	}
@@ -92,7 +92,7 @@ func TestTenureKnowsALiteralByItsEnd(t *testing.T) {
 	tenure := tenureIn(&Locker{tenures: newTenures()}, "a", time.Hour)
 	assert.Equal(t, known, tenure.acquaintance(literal))
 	assert.Equal(t, known, tenure.acquaintance(withEnd))
-	tenure.happen(event{kind: givenUp})
+	tenure.happen(fact{kind: givenUp})
 	assert.Equal(t, known, tenure.acquaintance(literal), "it may be released again")
 	assert.Equal(t, stranger, tenure.acquaintance(withEnd), "it was leased again")
 }

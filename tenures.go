@@ -153,7 +153,7 @@ func (l *Locker) beginTenure(
 
 	l.tenures.sweep()
 	if before := l.tenures.last[t.holding]; before != nil {
-		before.apply(event{kind: lossSeen}, nil)
+		before.apply(fact{kind: lossSeen}, nil)
 	}
 	l.tenures.last[t.holding] = t
 	return t

@@ -92,21 +92,21 @@ func newTerm(g grant, now time.Time) term {
 	}
 }
 
-// event is what happens to a tenure.
-type event struct {
-	kind  eventKind
+// fact is what comes to pass for a tenure, or what a reply has shown of it.
+type fact struct {
+	kind  factKind
 	at    time.Time
 	grant grant // of a renewal
 	wish  wish  // without since
 }
 
-type eventKind int
+type factKind int
 
 const (
-	timePassed eventKind = iota
-	renewed              // a renewal was granted
-	wishSeen             // a reply has shown somebody's wish for the item
-	noWishSeen           // a reply has shown none
+	timePassed factKind = iota
+	renewed             // a renewal was granted
+	wishSeen            // a reply has shown somebody's wish for the item
+	noWishSeen          // a reply has shown none
 	// a reply has shown that the tenure is over, or another of the Locker's has followed
 	lossSeen
 	givenUp       // by its holder, who is about to release it
@@ -117,10 +117,10 @@ const (
 	rowTaken      // its release or handover was refused: the row is another's
 )
 
-// after returns the tenure after an event. All that ever changes in a tenure changes here.
-func (t term) after(e event) term {
-	t = t.at(e.at)
-	switch e.kind {
+// after returns the tenure after a fact. All that ever changes in a tenure changes here.
+func (t term) after(f fact) term {
+	t = t.at(f.at)
+	switch f.kind {
 	case rowFreed:
 		t.fate = freed
 	case rowHandedOver:
@@ -129,18 +129,18 @@ func (t term) after(e event) term {
 		t.fate = taken
 	default:
 		if t.live() {
-			t = t.afterLive(e).at(e.at)
+			t = t.afterLive(f).at(f.at)
 		}
 	}
 	return t
 }
 
-func (t term) afterLive(e event) term {
-	switch e.kind {
+func (t term) afterLive(f fact) term {
+	switch f.kind {
 	case renewed:
-		return t.extended(e.grant, e.at)
+		return t.extended(f.grant, f.at)
 	case wishSeen:
-		return t.wished(e.wish, e.at)
+		return t.wished(f.wish, f.at)
 	case noWishSeen:
 		return t.unwished()
 	case lossSeen:

@@ -96,7 +96,7 @@ func TestTermBeginsWithItsGrant(t *testing.T) {
 var (
 	allPhases = []phase{held, wanted, expired, lost, released}
 	allFates  = []fate{notFreed, freed, handedOver, taken}
-	allEvents = []eventKind{
+	allFacts  = []factKind{
 		timePassed, renewed, wishSeen, noWishSeen, lossSeen, givenUp, workStuck, discardCalled,
 		rowFreed, rowHandedOver, rowTaken,
 	}
@@ -106,11 +106,11 @@ var (
 func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
 	for _, phase := range allPhases {
 		for _, fate := range allFates {
-			for _, kind := range allEvents {
+			for _, kind := range allFacts {
 				was := termAt(phase, fate)
-				e := event{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
-				is := was.after(e)
-				what := fmt.Sprintf("phase %d, fate %d, event %d", phase, fate, kind)
+				f := fact{kind: kind, at: noon.Add(sec), grant: grantUntil(31 * sec)}
+				is := was.after(f)
+				what := fmt.Sprintf("phase %d, fate %d, fact %d", phase, fate, kind)
 				assert.Equal(t, wantPhase(was, kind), is.phase, what)
 				assert.Equal(t, wantFate(was, kind), is.fate, what)
 				assert.Equal(t, was.live() && kind == discardCalled, is.discarded, what)
@@ -122,9 +122,9 @@ func TestTermAfterEachEventInEachPhaseAndFate(t *testing.T) {
 	}
 }
 
-// wantPhase is that after an event. One that is over stays as it is.
-func wantPhase(was term, kind eventKind) phase {
-	next := map[eventKind]phase{
+// wantPhase is that after a fact. One that is over stays as it is.
+func wantPhase(was term, kind factKind) phase {
+	next := map[factKind]phase{
 		wishSeen:      wanted,
 		lossSeen:      lost,
 		givenUp:       released,
@@ -138,30 +138,30 @@ func wantPhase(was term, kind eventKind) phase {
 	return was.phase
 }
 
-// wantFate is that after an event. What the row's last write came to counts in any phase.
-func wantFate(was term, kind eventKind) fate {
-	next := map[eventKind]fate{rowFreed: freed, rowHandedOver: handedOver, rowTaken: taken}
+// wantFate is that after a fact. What the row's last write came to counts in any phase.
+func wantFate(was term, kind factKind) fate {
+	next := map[factKind]fate{rowFreed: freed, rowHandedOver: handedOver, rowTaken: taken}
 	if is, changes := next[kind]; changes {
 		return is
 	}
 	return was.fate
 }
 
-// TestTermIsExpiredAtItsEndWhateverHappensThen: no event revives it, or says that it ended
+// TestTermIsExpiredAtItsEndWhateverHappensThen: no fact revives it, or says that it ended
 // otherwise.
 func TestTermIsExpiredAtItsEndWhateverHappensThen(t *testing.T) {
 	for _, phase := range []phase{held, wanted} {
-		for _, kind := range allEvents {
-			e := event{kind: kind, grant: grantUntil(time.Hour)}
+		for _, kind := range allFacts {
+			f := fact{kind: kind, grant: grantUntil(time.Hour)}
 			was := termAt(phase, notFreed)
-			e.at = was.end.Add(-1)
-			assert.Equal(t, kind == lossSeen, was.after(e).phase == lost, "event %d", kind)
-			assert.NotEqual(t, expired, was.after(e).phase, "event %d", kind)
+			f.at = was.end.Add(-1)
+			assert.Equal(t, kind == lossSeen, was.after(f).phase == lost, "fact %d", kind)
+			assert.NotEqual(t, expired, was.after(f).phase, "fact %d", kind)
 			for _, at := range []time.Time{was.end, was.end.Add(1), was.end.Add(time.Hour)} {
-				e.at = at
-				is := was.after(e)
-				assert.Equal(t, expired, is.phase, "event %d at %v", kind, at)
-				assert.Equal(t, was.end, is.end, "event %d at %v", kind, at)
+				f.at = at
+				is := was.after(f)
+				assert.Equal(t, expired, is.phase, "fact %d at %v", kind, at)
+				assert.Equal(t, was.end, is.end, "fact %d at %v", kind, at)
 			}
 		}
 	}
@@ -211,8 +211,8 @@ func TestTermIsExtendedByWhatARenewalGrants(t *testing.T) {
 		"short, and earlier":            {20 * sec, 60 * sec, 12 * sec, 10 * sec, 20 * sec},
 	} {
 		g := grant{duration: c.duration, asked: noon.Add(c.asked), until: noon.Add(c.until)}
-		e := event{kind: renewed, at: noon.Add(sec), grant: g}
-		is := termAt(held, notFreed).after(e)
+		f := fact{kind: renewed, at: noon.Add(sec), grant: g}
+		is := termAt(held, notFreed).after(f)
 		assert.Equal(t, noon.Add(c.wantEnd), is.end, name)
 		assert.Equal(t, c.wantDuration, is.duration, name)
 		assert.Equal(t, held, is.phase, name)
@@ -227,7 +227,7 @@ func TestTermIsExpiredByAGrantThatIsOver(t *testing.T) {
 		-time.Hour: expired,
 	} {
 		g := grant{token: 8, duration: thirty, asked: at.Add(thirty), until: at.Add(left)}
-		is := termAt(held, notFreed).after(event{kind: renewed, at: at, grant: g})
+		is := termAt(held, notFreed).after(fact{kind: renewed, at: at, grant: g})
 		assert.Equal(t, want, is.phase, "%v were granted", left)
 	}
 }
@@ -236,7 +236,7 @@ func TestTermsTokenNeverFalls(t *testing.T) {
 	for token, want := range map[int64]int64{0: 7, 6: 7, 7: 7, 8: 8} {
 		g := grantUntil(40 * sec)
 		g.token = token
-		is := termAt(held, notFreed).after(event{kind: renewed, at: noon, grant: g})
+		is := termAt(held, notFreed).after(fact{kind: renewed, at: noon, grant: g})
 		assert.Equal(t, want, is.token)
 	}
 }
@@ -244,22 +244,22 @@ func TestTermsTokenNeverFalls(t *testing.T) {
 func TestTermRemembersSinceWhenItIsWantedAndByWhomLast(t *testing.T) {
 	first := wish{by: "w2", until: noon.Add(20 * sec)}
 	is := termAt(held, notFreed)
-	is = is.after(event{kind: wishSeen, at: noon.Add(sec), wish: first})
+	is = is.after(fact{kind: wishSeen, at: noon.Add(sec), wish: first})
 	assert.Equal(t, wish{by: "w2", since: noon.Add(sec), until: first.until}, is.wish)
 	assert.True(t, is.isWanted())
 
 	second := wish{by: "", until: noon.Add(10 * sec)}
-	is = is.after(event{kind: wishSeen, at: noon.Add(2 * sec), wish: second})
+	is = is.after(fact{kind: wishSeen, at: noon.Add(2 * sec), wish: second})
 	assert.Equal(t, wish{by: "", since: noon.Add(sec), until: second.until}, is.wish)
 	assert.Equal(t, wanted, is.phase)
 
-	is = is.after(event{kind: givenUp, at: noon.Add(3 * sec)})
+	is = is.after(fact{kind: givenUp, at: noon.Add(3 * sec)})
 	assert.True(t, is.isWanted(), "it is handed over then")
 }
 
 func TestTermHeedsAWishOnlyWhenTheWisherCanHaveTheItem(t *testing.T) {
-	wishUntil := func(left time.Duration) event {
-		return event{kind: wishSeen, at: noon.Add(left), wish: wish{by: "w2", until: noon.Add(left + sec)}}
+	wishUntil := func(left time.Duration) fact {
+		return fact{kind: wishSeen, at: noon.Add(left), wish: wish{by: "w2", until: noon.Add(left + sec)}}
 	}
 	g := grantUntil(thirty)
 	g.namesakeUntil = noon.Add(20 * sec)
@@ -267,18 +267,18 @@ func TestTermHeedsAWishOnlyWhenTheWisherCanHaveTheItem(t *testing.T) {
 	is = is.after(wishUntil(19 * sec))
 	assert.Equal(t, held, is.phase)
 	assert.Equal(t, noon.Add(44*sec), is.prolonged(noon.Add(19*sec)), "it asks nowhere else")
-	forgot := is.after(event{kind: noWishSeen, at: noon.Add(19 * sec)})
+	forgot := is.after(fact{kind: noWishSeen, at: noon.Add(19 * sec)})
 	assert.Zero(t, forgot.prolonged(noon.Add(19*sec)), "it has gone")
 	assert.Equal(t, held, forgot.phase)
 	assert.Equal(t, wanted, is.after(wishUntil(20*sec)).phase)
 
-	operators := event{kind: wishSeen, at: noon, wish: wish{until: noon.Add(thirty)}}
+	operators := fact{kind: wishSeen, at: noon, wish: wish{until: noon.Add(thirty)}}
 	assert.Equal(t, wanted, newTerm(g, noon).after(operators).phase, "it is for no other worker")
 }
 
 func TestTermForgetsNoWishThatItHeeds(t *testing.T) {
 	was := termAt(wanted, notFreed)
-	is := was.after(event{kind: noWishSeen, at: noon.Add(sec)})
+	is := was.after(fact{kind: noWishSeen, at: noon.Add(sec)})
 	assert.Equal(t, was, is)
 }
 
@@ -296,7 +296,7 @@ func TestTermSaysWhatItsPhaseAndFateMean(t *testing.T) {
 		assert.Equal(t, isLive, is.left(noon) > 0)
 		assert.Equal(t, phase == wanted, is.isWanted())
 	}
-	stuck := termAt(held, notFreed).after(event{kind: workStuck, at: noon})
+	stuck := termAt(held, notFreed).after(fact{kind: workStuck, at: noon})
 	assert.Equal(t, LeaseStuckError, stuck.cause())
 	for _, fate := range allFates {
 		isFreed := fate == freed || fate == handedOver
@@ -314,7 +314,7 @@ func TestTermIsGoneUnlessItsHolderReleasedIt(t *testing.T) {
 			assert.Equal(t, !isOwn, termAt(phase, fate).isGone(true), "%v %v", phase, fate)
 		}
 	}
-	retired := termAt(held, notFreed).after(event{kind: discardCalled, at: noon})
+	retired := termAt(held, notFreed).after(fact{kind: discardCalled, at: noon})
 	assert.True(t, retired.isGone(false))
 	assert.False(t, retired.isGone(true))
 }

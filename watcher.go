@@ -135,7 +135,7 @@ func (w *watcher) isStuck() bool {
 // giveUp ends the tenure of a work that is stuck, and only then frees the row: others may
 // work on the item from then on, and nothing here is to rely on it.
 func (w *watcher) giveUp() (none nothing, loss error) {
-	w.tenure.happen(event{kind: workStuck})
+	w.tenure.happen(fact{kind: workStuck})
 	logError("Work Stuck", "lessee_id", w.tenure.lessee, "lease_id", w.tenure.leaseID,
 		"reason", w.stuckAt.String(), "since", w.stuckAt.since.Round(0))
 	return none, w.free()

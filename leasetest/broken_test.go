@@ -34,6 +34,7 @@ type broken struct {
 	handOver  func(l *lease.Lease, until time.Time) error
 	save      func(l *lease.Lease, attributes attributeValues) error
 	scan      func(after string) ([]lease.LeaseItem, string, error)
+	get       func(id string) (lease.LeaseItem, error)
 	add       func(id string, attributes attributeValues) error
 	retire    func(l *lease.Lease) error
 	remove    func(id string) error
@@ -233,6 +234,13 @@ func (b *broken) ScanLeaseItems(
 	after string, limit int,
 ) ([]lease.LeaseItem, string, error) {
 	return b.ScanLeaseItemsWithContext(background, after, limit)
+}
+
+func (b *broken) GetLeaseItem(ctx context.Context, id string) (lease.LeaseItem, error) {
+	if b.get == nil || isOver(ctx) {
+		return b.Store.GetLeaseItem(ctx, id)
+	}
+	return b.get(id)
 }
 
 // now returns what a scan shows of an item; the zero LeaseItem if there is none.

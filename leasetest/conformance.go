@@ -63,14 +63,24 @@ type StoreInterface interface {
 	RemoveLeaseWithContext(ctx context.Context, l *lease.Lease) error
 }
 
+// itemGetter is what a store may have beside: [lease.LockStore.GetLeaseItem].
+type itemGetter interface {
+	GetLeaseItem(ctx context.Context, leaseID string) (lease.LeaseItem, error)
+}
+
 var (
 	_ StoreInterface = (*lease.LockStore)(nil)
 	_ StoreInterface = (*Store)(nil)
+	_ itemGetter     = (*lease.LockStore)(nil)
+	_ itemGetter     = (*Store)(nil)
 )
 
 // TestStore tests that a store does what [lease.LockStore] documents. newStore returns a store
 // with a free item of each lease ID and nothing else, for the given test only; it may register
 // a cleanup.
+//
+// A store that has a method GetLeaseItem is tested for what [lease.LockStore.GetLeaseItem]
+// promises too; of another that sub-test is skipped.
 //
 // Each promise is a parallel sub-test, named after it. Together they take some seconds, most of
 // which they sleep. A sub-test runs inside of the function in, if one is given: in

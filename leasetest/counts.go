@@ -4,6 +4,7 @@ package leasetest
 // was done before sends none. Listing sends one Scan for each page.
 type Counts struct {
 	Scans         int
+	Reads         int // GetLeaseItem
 	Leases        int
 	Renewals      int
 	Releases      int
@@ -19,9 +20,9 @@ type Counts struct {
 }
 
 // Requests is how many requests were sent.
-func (c Counts) Requests() int { return c.Scans + c.Writes() }
+func (c Counts) Requests() int { return c.Scans + c.Reads + c.Writes() }
 
-// Writes is how many requests were sent that aren't Scans.
+// Writes is how many requests were sent that may change a row.
 func (c Counts) Writes() int {
 	tenures := c.Leases + c.Renewals + c.Releases
 	wishes := c.Wishes + c.Withdrawals + c.Handovers

@@ -32,9 +32,14 @@ func TestCountsAreOfAllThatIsSent(t *testing.T) {
 	require.Error(t, s.ReleaseLease(l))
 	s.SetOutage(false)
 	require.NoError(t, s.ReleaseLease(l))
+	_, err = s.GetLeaseItem(t.Context(), "a")
+	require.NoError(t, err)
+	_, err = s.GetLeaseItem(t.Context(), "none")
+	require.Error(t, err, "which an answer says")
 	got := s.Counts()
 	want := leasetest.Counts{
 		Scans:         1,
+		Reads:         2,
 		Leases:        2,
 		Renewals:      2,
 		Releases:      2,
@@ -45,7 +50,7 @@ func TestCountsAreOfAllThatIsSent(t *testing.T) {
 	}
 	assert.Equal(t, want, got)
 	assert.Equal(t, 9, got.Writes())
-	assert.Equal(t, 10, got.Requests())
+	assert.Equal(t, 12, got.Requests())
 }
 
 func TestCountsOfLeaseAsSeenAreLeases(t *testing.T) {

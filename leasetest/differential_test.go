@@ -97,7 +97,7 @@ func (c *comparison) run(requests int) (areOne bool) {
 	c.add()
 	c.lease()
 	kinds := []func(){
-		c.scan, c.scan, c.lease, c.lease, c.leaseAsSeen, c.leaseAsSeen, c.leaseAsSeen,
+		c.scan, c.scan, c.get, c.lease, c.lease, c.leaseAsSeen, c.leaseAsSeen, c.leaseAsSeen,
 		c.renew, c.renew, c.release, c.handOver, c.handOver, c.save, c.save, c.want, c.want,
 		c.withdraw, c.add, c.retire, c.retireOwn, c.makeLiteral, c.weigh, c.weigh,
 	}
@@ -221,7 +221,9 @@ func verdict(err error) string {
 	case lease.LeaseLostError, lease.LeaseNotObtainedError:
 		return err.Error()
 	}
-	for _, known := range []error{lease.LeaseIDExistsError, lease.LeaseHeldError} {
+	for _, known := range []error{
+		lease.LeaseIDExistsError, lease.LeaseHeldError, lease.LeaseIDUnknownError,
+	} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -251,6 +253,13 @@ func (c *comparison) scan() {
 	for i := range memory {
 		c.seen = append(c.seen, both[lease.LeaseItem]{memory[i], table[i]})
 	}
+}
+
+func (c *comparison) get() {
+	id := c.item()
+	memory, err := c.memory.GetLeaseItem(c.Context(), id)
+	table, tableErr := c.table.GetLeaseItem(c.Context(), id)
+	c.says(answer{memory, err}, answer{table, tableErr}, "GetLeaseItem(%s)", id)
 }
 
 // obtained keeps leases, some of them as a Locker's: of those alone a weight is written.

@@ -2,6 +2,7 @@ package leasetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -917,6 +918,28 @@ var mutants = map[string]struct {
 					items[i].LesseeID = ""
 				}
 				return items, next, err
+			}
+		},
+	},
+	"reads no wish": {
+		breaks: "one item is read as it is at that moment",
+		mutate: func(b *broken) {
+			b.get = func(id string) (lease.LeaseItem, error) {
+				item, err := b.Store.GetLeaseItem(background, id)
+				item.WantedBy, item.WantedUntil = "", 0
+				return item, err
+			}
+		},
+	},
+	"reads what isn't there": {
+		breaks: "one item is read as it is at that moment",
+		mutate: func(b *broken) {
+			b.get = func(id string) (lease.LeaseItem, error) {
+				item, err := b.Store.GetLeaseItem(background, id)
+				if errors.Is(err, lease.LeaseIDUnknownError) {
+					return lease.LeaseItem{LeaseID: id}, nil
+				}
+				return item, err
 			}
 		},
 	},

@@ -29,6 +29,11 @@ var lockerPromises = []promise{
 		test:  obtainedAgain,
 	},
 	{
+		says:  "a Locker obtains one certain item, if nobody has it",
+		items: five,
+		test:  obtainedByName,
+	},
+	{
 		says:  "a release or a removal ends a Locker's lease in this process at once",
 		items: one,
 		test:  endedInThisProcess,
@@ -59,6 +64,24 @@ func (c *conformance) obtainBy(locker *lease.Locker, request terms) *lease.Lease
 		c.Fatalf("ObtainLease by %s: %v", request.lessee, err)
 	}
 	return l
+}
+
+func obtainedByName(c *conformance) {
+	locker := lease.NewLocker(c.StoreInterface)
+	l, err := locker.ObtainItem(c.Context(), "item-3", terms{"w1", long})
+	if err != nil {
+		c.Fatalf("ObtainItem = %v; want a lease", err)
+	}
+	c.equal("LeaseID", l.LeaseID, "item-3")
+	_, err = lease.NewLocker(c.StoreInterface).ObtainItem(c.Context(), "item-3", terms{"w2", long})
+	if err != lease.LeaseNotObtainedError {
+		c.Errorf("ObtainItem of a held item = %v; want bare LeaseNotObtainedError", err)
+	}
+	_, err = locker.ObtainItem(c.Context(), "item-none", terms{"w1", long})
+	if !errors.Is(err, lease.LeaseIDUnknownError) {
+		c.Errorf("ObtainItem of an item that isn't registered = %v; want LeaseIDUnknownError", err)
+	}
+	c.noError("ReleaseLease", locker.ReleaseLease(l))
 }
 
 // beat heartbeats a lease often, and for no longer than that lasts: a broken store might renew

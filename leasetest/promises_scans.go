@@ -1,9 +1,12 @@
 package leasetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/intercom/lease"
 )
@@ -18,6 +21,11 @@ var scanPromises = []promise{
 		says:  "a scan goes on after any string, in an order of its own",
 		items: many,
 		test:  scannedFromAnywhere,
+	},
+	{
+		says:  "one item is read as it is at that moment, if it is registered",
+		items: five,
+		test:  readAlone,
 	},
 }
 
@@ -67,6 +75,74 @@ func scannedFromAnywhere(c *conformance) {
 		rest := c.scan(after)
 		end := all[len(all)-len(rest):]
 		c.equal("a scan after "+after, leaseIDs(rest), leaseIDs(end))
+	}
+}
+
+func readAlone(c *conformance) {
+	store, hasGet := c.StoreInterface.(itemGetter)
+	if !hasGet {
+		c.Skipf("the store %T has no GetLeaseItem", c.StoreInterface)
+	}
+	get := func() lease.LeaseItem {
+		c.Helper()
+		got, err := store.GetLeaseItem(c.Context(), item)
+		c.noError("GetLeaseItem", err)
+		return got
+	}
+	c.equal("the state of a free item", get().State(), lease.ItemFree)
+	until := fromNow(long)
+	l := c.obtain("w1")
+	c.equal("the state of a held item", get().State(), lease.ItemHeld)
+	c.noError("WantLease", c.WantLease(c.Context(), get(), "w2", until))
+	c.equal("the state of a wanted item", get().State(), lease.ItemWanted)
+	for _, scanned := range c.scan("") {
+		if scanned.LeaseID == item {
+			c.equal("GetLeaseItem", get(), scanned)
+		}
+	}
+	c.noError("HandOverLease", c.HandOverLease(c.Context(), l, until))
+	c.equal("the state of a reserved item", get().State(), lease.ItemReserved)
+
+	notThere(c, store, "item-none")
+	c.noError("RemoveLeaseID", c.RemoveLeaseID("item-1"))
+	notThere(c, store, "item-1")
+	badReads(c, store)
+}
+
+// notThere checks what is said of an item that isn't registered.
+func notThere(c *conformance, store itemGetter, id string) {
+	c.Helper()
+	got, err := store.GetLeaseItem(c.Context(), id)
+	isNamed := errors.Is(err, lease.LeaseIDUnknownError) && strings.Contains(err.Error(), id)
+	if !isNamed {
+		c.Errorf("GetLeaseItem(%q) = %v; want LeaseIDUnknownError, and the ID", id, err)
+	}
+	c.equal("an item that isn't registered", got, lease.LeaseItem{})
+}
+
+// badReads calls GetLeaseItem with what it must refuse.
+func badReads(c *conformance, store itemGetter) {
+	var none context.Context
+	for _, bad := range []struct {
+		ctx  context.Context
+		id   string
+		says string
+	}{
+		{c.Context(), "", "lease ID empty"},
+		{c.Context(), notUTF8, "lease ID " + saysNotUTF8},
+		{c.Context(), tooLong, "lease ID 2049"},
+		{none, item, "context is nil"},
+	} {
+		_, err := store.GetLeaseItem(bad.ctx, bad.id)
+		if (refusal{err, bad.says}).missing() != "" {
+			c.Errorf("GetLeaseItem(%q) = %v; want an error that says %s", bad.id, err, bad.says)
+		}
+	}
+	over, cancel := context.WithCancel(c.Context())
+	cancel()
+	_, err := store.GetLeaseItem(over, item)
+	if !errors.Is(err, context.Canceled) {
+		c.Errorf("GetLeaseItem with a cancelled context = %v; want context.Canceled", err)
 	}
 }
 

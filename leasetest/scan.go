@@ -3,6 +3,7 @@ package leasetest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/intercom/lease"
@@ -55,6 +56,33 @@ func (s *Store) ScanLeaseItemsWithContext(
 		return nil, "", err
 	}
 	return items, next, nil
+}
+
+// GetLeaseItem is [lease.LockStore.GetLeaseItem].
+func (s *Store) GetLeaseItem(ctx context.Context, leaseID string) (lease.LeaseItem, error) {
+	if err := checkItem(ctx, leaseID); err != nil {
+		return lease.LeaseItem{}, err
+	}
+	var item lease.LeaseItem
+	isThere := false
+	_, err := s.send(ctx, &s.counts.Reads, func(int64) outcome {
+		if r := s.find(leaseID); r != nil {
+			isThere = true
+			item = s.item(r)
+		}
+		return applied
+	})
+	if err != nil {
+		return lease.LeaseItem{}, err
+	}
+	if !isThere {
+		return lease.LeaseItem{}, unknownError(leaseID)
+	}
+	return item, nil
+}
+
+func unknownError(leaseID string) error {
+	return fmt.Errorf("leasetest: %w: %q", lease.LeaseIDUnknownError, leaseID)
 }
 
 func checkScan(ctx context.Context, after string) error {

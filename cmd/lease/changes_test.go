@@ -32,7 +32,7 @@ func TestChangesAreEvents(t *testing.T) {
 		i.unleased = true
 		return i
 	}
-	bad := item{LeaseItem: lease.LeaseItem{LeaseID: "a"}, why: "odd"}
+	bad := unusableItem()
 	const left, over = 20 * time.Second, -time.Millisecond
 	for _, test := range []struct {
 		name   string

@@ -114,11 +114,13 @@ const (
 )
 
 func (i item) state(now time.Time) state {
-	if i.why != "" {
+	switch i.StateAt(now) {
+	case lease.ItemUnusable:
 		return unusable
-	}
-	if i.Until.After(now) {
-		return i.heldState(now)
+	case lease.ItemReserved:
+		return reserved
+	case lease.ItemHeld, lease.ItemWanted: // Who wants it has a column of its own.
+		return held
 	}
 	if i.unleased {
 		return neverLeased
@@ -126,17 +128,14 @@ func (i item) state(now time.Time) state {
 	return free
 }
 
-// heldState tells apart an item that is held from one that is reserved: its holder has also asked
-// for it.
-func (i item) heldState(now time.Time) state {
-	if i.LesseeID != "" && i.LesseeID == i.WantedBy && i.wished(now) {
-		return reserved
-	}
-	return held
-}
-
 // live tells whether somebody has the item.
-func (i item) live(now time.Time) bool { return i.why == "" && i.Until.After(now) }
+func (i item) live(now time.Time) bool {
+	switch i.StateAt(now) {
+	case lease.ItemHeld, lease.ItemWanted, lease.ItemReserved:
+		return true
+	}
+	return false
+}
 
 // hasHolder tells whether a lessee has the item. One that was released by a worker that has a
 // namesake is live without a holder.

@@ -15,7 +15,7 @@ func TestItemDescribesItsState(t *testing.T) {
 	tokenless := heldItem("w1", 0)
 	tokenless.tokenless = true
 	over := heldItem("w1", 5)
-	over.Until = noon
+	over.Until = noon.Add(-1) // At its end it is still held.
 	fresh := freeItem(5)
 	fresh.unleased = true
 	for _, test := range []struct {
@@ -30,7 +30,7 @@ func TestItemDescribesItsState(t *testing.T) {
 		{wishedItem("w1", 5, "", time.Minute), held, "is held by w1 with the token 5, for another 20s", "(anyone)"},
 		{wishedItem("w1", 5, "w2", 0), held, "is held by w1 with the token 5, for another 20s", ""},
 		{reservedItem("w 2", 5), reserved, "is reserved for w 2, for another 20s", ""},
-		{wishedItem("w2", 5, "w2", 0), held, "is held by w2 with the token 5, for another 20s", ""},
+		{wishedItem("w2", 5, "w2", -1), held, "is held by w2 with the token 5, for another 20s", ""},
 		{heldItem("", 5), held, "is kept from all for another 20s, as an older process of its last holder's name may rely on it", ""},
 		{over, free, "is free: the lease of w1 has ended", ""},
 		{freeItem(5), free, "is free", ""},

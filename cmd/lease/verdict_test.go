@@ -39,7 +39,7 @@ func freeItem(token int64) item {
 }
 
 func unusableItem() item {
-	return item{LeaseItem: lease.LeaseItem{LeaseID: "a"}, why: "odd"}
+	return item{LeaseItem: lease.LeaseItem{LeaseID: "a", Unusable: true}, why: "odd"}
 }
 
 func seenAtNoon(i item) sight { return sight{item: i, found: true, now: noon} }
