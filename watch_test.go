@@ -25,7 +25,10 @@ func isTold(w watch, now time.Time) watch { return w.toldToEnd(now) }
 // if it isn't within an hour.
 func stuckAfter(w watch, pauses map[time.Duration]time.Duration, steps ...watchStep) (time.Duration, limit) {
 	now := noon
-	for now.Before(noon.Add(hour)) {
+	for range 10_000 {
+		if !now.Before(noon.Add(hour)) {
+			break
+		}
 		next := noon.Add(hour)
 		if !w.next.IsZero() {
 			next = w.next

@@ -111,6 +111,8 @@ func TestProgressGivesUpTheItemOfWorkThatBreaksItsPromise(t *testing.T) {
 
 			_, err := locker.ObtainLease(for30s("w"))
 			assert.True(t, err == lease.LeaseNotObtainedError, "its work hangs here")
+			_, err = locker.ObtainLease(for30s("another name"))
+			assert.True(t, err == lease.LeaseNotObtainedError, "in this process")
 			other := lease.NewLocker(store)
 			taken, err := other.ObtainLease(for30s("w2"))
 			require.NoError(t, err)
