@@ -93,6 +93,45 @@ func TestPlannerBeginsWithNothing(t *testing.T) {
 	assert.Equal(t, time.Duration(1), plannerFor(2, 0, greatest).period(), "never 0")
 }
 
+// TestPlannerCountsStuckWorksInItsLimit: they run, until they return.
+func TestPlannerCountsStuckWorksInItsLimit(t *testing.T) {
+	p := plannerOf(3, greatest)
+	p.leased("a", 1)
+	p.leased("b", 1)
+	p.workEnded(noon, workEnd{leaseID: "a", failed: true, stuck: true, freed: true})
+	assert.Equal(t, 1, p.room())
+	assert.Len(t, play(p, noon, heldBy("w1", 9)).wished, 1)
+	p.stuckReturned(noon, "a")
+	assert.Equal(t, 2, p.room())
+	p.workEnded(noon, workEnd{leaseID: "b", failed: true})
+	assert.Equal(t, 3, p.room())
+
+	p = plannerOf(2, greatest)
+	p.leased("a", 1)
+	p.workEnded(noon, workEnd{leaseID: "a", failed: true, stuck: true, freed: true})
+	p.leased("b", 1)
+	items := []LeaseItem{heldItem("w1-0", "w1", 20*sec), heldItem("b", "me", 20*sec)}
+	assert.Empty(t, play(p, noon, append(items, heldBy("w1", 9)[1:]...)).wished)
+}
+
+// TestPlannerRestsFromAStuckWork: as from one that failed; and for a period more when it has
+// returned.
+func TestPlannerRestsFromAStuckWork(t *testing.T) {
+	p := unlimited()
+	p.leased("a", 1)
+	rest := p.workEnded(noon, workEnd{leaseID: "a", failed: true, stuck: true, freed: true})
+	assert.Equal(t, noon.Add(10*sec), rest.until)
+	p.stuckReturned(noon.Add(sec), "a")
+	assert.Equal(t, noon.Add(10*sec), p.resting["a"].until, "it rests already")
+
+	p.leased("a", 2)
+	rest = p.workEnded(noon, workEnd{leaseID: "a", failed: true, stuck: true, freed: true})
+	assert.Equal(t, noon.Add(20*sec), rest.until, "twice as long")
+	p.stuckReturned(noon.Add(hour), "a")
+	assert.Equal(t, noon.Add(hour+10*sec), p.resting["a"].until)
+	assert.Empty(t, p.hung)
+}
+
 func TestPlannersRoomIsNeverLessThanNothing(t *testing.T) {
 	p := plannerOf(1, greatest)
 	p.leased("a", 1)

@@ -3,6 +3,7 @@ package lease
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,6 +178,18 @@ func TestPlannerWishesForNothingThatItRestsFrom(t *testing.T) {
 	p.failed(noon, "w1-1")
 	assert.Empty(t, play(p, noon.Add(10*sec-1), heldBy("w1", 2)).wished)
 	assert.Len(t, play(p, noon.Add(10*sec), heldBy("w1", 2)).wished, 1)
+}
+
+func TestPlannerWishesForNothingThatIsInUse(t *testing.T) {
+	for used, want := range map[string]stepKind{"w1-0": makeWishes, "w1-": lookAgain} {
+		next, _ := unlimited().looked(noon, pageOf(heldBy("w1", 2)), func(leaseID string) bool {
+			return strings.HasPrefix(leaseID, used)
+		})
+		assert.Equal(t, want, next.kind, used)
+		for _, c := range next.items {
+			assert.Equal(t, "w1-1", c.LeaseID)
+		}
+	}
 }
 
 func TestPlannerWishesForNothingThatADeafHolderHas(t *testing.T) {

@@ -249,17 +249,17 @@ func TestStuckWorksTenureEndsBeforeItsRowIsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := newHungWork(promising(10 * time.Second))
 		defer close(hung.free)
-		released := false
+		var released atomic.Bool
 		store := &hooked{to: leasetest.NewStore("a"), release: func() {
 			_, ctx, l := hung.seen()
-			released = true
+			released.Store(true)
 			assert.False(t, l.Valid())
 			assert.Error(t, l.Context().Err())
 			assert.Error(t, ctx.Err())
 		}}
 		holding(lease.NewLocker(store), for30s("w"), hung.work)
 		time.Sleep(11 * time.Second)
-		assert.True(t, released)
+		assert.True(t, released.Load())
 	})
 }
 
@@ -323,6 +323,41 @@ func TestStuckWorkThatPanicsOrLeavesItsGoroutineFreesItsItem(t *testing.T) {
 		_, err := locker.ObtainLease(for30s("w"))
 		assert.NoError(t, err)
 	})
+}
+
+// TestStuckWorkLogsAPanicOfItsStore: at once, and Hold panics when work has returned.
+func TestStuckWorkLogsAPanicOfItsStore(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		hung := newHungWork(promising(10 * time.Second))
+		store := &hooked{to: leasetest.NewStore("a"), release: func() { panic("store") }}
+		panicked := make(chan any, 1)
+		go func() {
+			defer func() { panicked <- recover() }()
+			lease.NewLocker(store).Hold(t.Context(), for30s("w"), hung.work)
+		}()
+		time.Sleep(11 * time.Second)
+		assert.NotEmpty(t, logger.named("Panic"))
+		close(hung.free)
+		assert.Equal(t, "store", <-panicked)
+	})
+}
+
+// TestHoldShareTellsOfAStuckWorkOnce: not as of one that has ended.
+func TestHoldShareTellsOfAStuckWorkOnce(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		hung := newHungWork(promising(10 * time.Second))
+		hung.answer = errors.New("too late")
+		stop := sharing(lease.NewLocker(leasetest.NewStore("a")), for30s("w"), 0, hung.work)
+		time.Sleep(11 * time.Second)
+		close(hung.free)
+		time.Sleep(time.Second)
+		assert.True(t, stop() == context.Canceled)
+	})
+	assert.Len(t, logger.named("Work Stuck"), 1)
+	assert.Len(t, logger.named("Stuck Work Returned"), 1)
+	assert.Empty(t, logger.named("Work Ended"))
 }
 
 func TestHoldShareWithRefusesANegativePatience(t *testing.T) {

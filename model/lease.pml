@@ -90,6 +90,9 @@
 #define BOTH_VALID 15          /* ONE_NAME: two tenures seem valid, the older one's is a matter of its next renewal */
 #define WRITE_REFUSED 16       /* by the guarded resource */
 #define LATE_RELEASE_REFUSED 17 /* by the end that the original wrote */
+#define STUCK_WRITES 19        /* work that hangs, when its item is given up, and nobody else has written since */
+#define STUCK_REFUSED 20       /* the same, but somebody has */
+#define STUCK_BESIDE 21        /* another has the item while it hangs */
 #define LATER_RENEWAL_THERE 18 /* is what a lessee's newest renewal is told: README.md says why it never is */
 
 /* ---- State. What is marked ghost is read by assertions only. ---- */
@@ -137,6 +140,16 @@ byte accepted;       /* the guarded resource: the greatest token it accepted */
 byte acceptedTenure; /* ghost */
 #endif
 
+#ifdef STUCK
+byte stuckToken;     /* of lessee 1's work that hangs, and whose item was given up; 0 for none */
+byte stuckTenure;    /* ghost */
+#ifdef STUCK_UNGUARDED
+#define TAKES_STUCK true
+#else
+#define TAKES_STUCK (stuckToken >= accepted)
+#endif
+#endif
+
 #ifdef CALM
 byte calm;     /* the faults have stopped and lessee 2 is dead; 2 when lessee 1 was served */
 byte deadline; /* by which lessee 1 must be served, by its own clock */
@@ -155,7 +168,11 @@ bit waited;    /* ghost: a try was refused since */
 #define alive(i) true
 #endif
 #define SPARE 0
+#ifdef STUCK
+#define MAYTRY (me == 1 || !stuckToken) /* not before the work has returned */
+#else
 #define MAYTRY true
+#endif
 #define CALMTRY skip
 #define CALMTICK skip
 #endif
@@ -493,6 +510,29 @@ end:
 			hangUp(me)
 		fi
 	   }
+#ifdef STUCK
+	/* Lessee 1's work is stuck: the tenure ends, and the row is released, while the work hangs. */
+	:: d_step { me == 0 && !c[0].call.kind && c[0].end && !stuckToken ->
+		stuckToken = c[0].token; stuckTenure = c[0].tenure;
+#ifndef STUCK_STAYS_VALID
+		c[0].end = 0;
+#endif
+		sendUpdate(0, release);
+		tell(0, "is stuck, and sends release", c[0].token)
+	   }
+	/* It goes on at last, and writes. */
+	:: d_step { me == 0 && stuckToken && TAKES_STUCK ->
+		tell(0, "was stuck, and writes", stuckToken);
+		assert(stuckTenure >= acceptedTenure); /* not when a newer tenure's work has written */
+		reached(STUCK_WRITES);
+		accepted = stuckToken; acceptedTenure = stuckTenure
+	   }
+	:: d_step { me == 0 && stuckToken -> stuckToken = 0; stuckTenure = 0 }
+#ifdef PROBES
+	:: d_step { me == 0 && stuckToken && stuckToken < accepted -> reached(STUCK_REFUSED) }
+	:: d_step { me == 1 && stuckToken && c[1].end -> reached(STUCK_BESIDE) }
+#endif
+#endif
 #ifdef WRITES
 	/* It writes to the guarded resource, perhaps long after it asked whether the tenure is valid. */
 	:: d_step { c[me].token && c[me].token > accepted ->
