@@ -15,10 +15,25 @@ type errand struct {
 	lessee  string
 	where   string    // the store
 	ends    time.Time // when the row's lease ends that isn't released; else zero
+	token   int64     // of the tenure that makes it; 0: none does
+	begun   time.Time
 }
 
 func (l *Locker) errand(deed, leaseID, lessee string) errand {
-	return errand{deed: deed, leaseID: leaseID, lessee: lessee, where: l.where}
+	return errand{
+		deed:    deed,
+		leaseID: leaseID,
+		lessee:  lessee,
+		where:   l.where,
+		begun:   time.Now(),
+	}
+}
+
+// errandOf is an errand that a tenure makes.
+func (l *Locker) errandOf(deed string, t *tenure) errand {
+	e := l.errand(deed, t.leaseID, t.lessee)
+	e.token = t.state().token
+	return e
 }
 
 func (e errand) String() string {
@@ -49,7 +64,7 @@ func ask[T any](
 	begun := time.Now()
 	tried, tries := withTries(ctx)
 	got, err := await(tried, patience, func(ctx context.Context) (T, error) {
-		return observe(ctx, l, e, f)
+		return reported(ctx, l, e, f)
 	})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return got, e.abandoned(err)
@@ -73,8 +88,8 @@ func askError(
 	return err
 }
 
-// observe is f, with the Locker's log told of how it goes.
-func observe[T any](
+// reported is f, with the Locker's log told of how it goes.
+func reported[T any](
 	ctx context.Context, l *Locker, e errand, f func(ctx context.Context) (T, error),
 ) (T, error) {
 	const soon = 4 * time.Second // An outage is to be told of within 5.

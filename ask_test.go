@@ -33,7 +33,9 @@ var (
 
 func TestErrandNamesWhatItHas(t *testing.T) {
 	l := &Locker{where: "the store"}
-	assert.Equal(t, scan, l.errand("scan", "", "w1"))
+	made := l.errand("scan", "", "w1")
+	made.begun = time.Time{}
+	assert.Equal(t, scan, made)
 	assert.Equal(t, "the scan of the store", scan.String())
 	assert.Equal(t, []any{"lessee_id", "w1"}, scan.keyvals())
 
@@ -104,7 +106,7 @@ func saidOfCall(t *testing.T, waits, takes time.Duration, err error, before func
 			before(l)
 			ctx, cancel := context.WithTimeout(t.Context(), waits)
 			defer cancel()
-			_, got := observe(ctx, l, scan, func(context.Context) (nothing, error) {
+			_, got := reported(ctx, l, scan, func(context.Context) (nothing, error) {
 				time.Sleep(takes)
 				return nothing{}, err
 			})

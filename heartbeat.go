@@ -119,18 +119,19 @@ func isCause(failure error) bool {
 
 // renew makes one renewal. ctx is done when the tenure is.
 func (l *Locker) renew(ctx context.Context, t *tenure, patience time.Duration) error {
-	e := l.errand("renewal", t.leaseID, t.lessee)
+	e := l.errandOf("renewal", t)
 	renew := func(ctx context.Context) (renewal, error) { return l.sendRenewal(ctx, t) }
 	got, err := ask(ctx, l, e, l.store.patience(patience), renew)
 	err = l.renewed(ctx, t, got, err)
 	if err != nil {
-		t.owner.countFailedRenewal(ctx, t, err)
+		t.owner.countFailedRenewal(ctx, t, e, err)
 	}
 	return err
 }
 
 // renewal is what a renewal has asked for, and what the store has granted and shown.
 type renewal struct {
+	begun    time.Time
 	duration time.Duration
 	until    time.Time
 	granted  *Lease
@@ -151,6 +152,7 @@ func (l *Locker) sendRenewal(ctx context.Context, t *tenure) (renewal, error) {
 		granted, err = complete(granted, t.leaseID, t.request, until)
 	}
 	return renewal{
+		begun:    now,
 		duration: request.duration,
 		until:    until,
 		granted:  granted,
@@ -189,7 +191,7 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 		duration: got.duration,
 		asked:    got.until,
 		until:    got.granted.Until,
-	}, got.granted)
+	}, time.Since(got.begun), got.granted)
 	if !is.live() {
 		return is.cause()
 	}

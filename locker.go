@@ -22,6 +22,7 @@ type Locker struct {
 	mu      sync.Mutex // guards what follows, and every transition of a tenure
 	tenures tenures
 	stats   LockerStats
+	events  events
 
 	manyPages atomic.Bool // the table had more than one full page when it was last seen
 	allHeld   atomic.Bool // the last pass over the items obtained nothing
@@ -160,7 +161,7 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 		close(givenUp)
 	}
 	if ctx.Err() == nil {
-		return nil, l.unanswered(a, e.unanswered(patience, tries))
+		return nil, l.unanswered(a, e, e.unanswered(patience, tries))
 	}
 	if a.purpose == forWork {
 		waitAtMost(time.Second, settled)
@@ -169,10 +170,10 @@ func (l *Locker) lease(ctx context.Context, a attempt) (*Lease, error) {
 }
 
 // unanswered counts and tells, once for an attempt, that it wasn't answered.
-func (l *Locker) unanswered(a attempt, err error) error {
+func (l *Locker) unanswered(a attempt, e errand, err error) error {
 	a.unanswered.Do(func() {
-		l.countWrite(always, err)
-		l.failed(l.errand("lease", a.seen.LeaseID, a.request.lessee), err)
+		l.countWrite(always, e, err)
+		l.failed(e, err)
 	})
 	return err
 }
@@ -222,6 +223,7 @@ func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[
 	if a.unanswered == nil {
 		a.unanswered = &sync.Once{}
 	}
+	e := l.errand("lease", h.leaseID, h.lessee)
 	life := l.store.patience(leaseLife(a.request.duration))
 	ctx, tries := withTries(ctx)
 	lasting, cancel := context.WithTimeout(ctx, life)
@@ -232,7 +234,7 @@ func (l *Locker) beginLease(ctx context.Context, a attempt, deliver func(result[
 		got, err := l.sendLease(lasting, a)
 		isOver := err != nil && lasting.Err() != nil && ctx.Err() == nil
 		if isOver {
-			err = l.unanswered(a, l.errand("lease", h.leaseID, h.lessee).unanswered(life, tries))
+			err = l.unanswered(a, e, e.unanswered(life, tries))
 		}
 		return got, err
 	}
@@ -250,7 +252,7 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 	begun := time.Now()
 	until := begun.Add(a.request.duration)
 	e := l.errand("lease", a.seen.LeaseID, a.request.lessee)
-	got, err := observe(ctx, l, e, func(ctx context.Context) (*Lease, error) {
+	got, err := reported(ctx, l, e, func(ctx context.Context) (*Lease, error) {
 		granted, err := l.store.LeaseAsSeen(ctx, a.seen, a.predecessor, a.request, until)
 		if err != nil {
 			return nil, err
@@ -258,7 +260,7 @@ func (l *Locker) sendLease(ctx context.Context, a attempt) (*Lease, error) {
 		return complete(granted, a.seen.LeaseID, a.request, until)
 	})
 	if err != nil {
-		l.countWrite(ctx, err)
+		l.countWrite(ctx, e, err)
 		if errors.Is(err, LeaseNotObtainedError) && !a.unseen {
 			l.count(func(s *LockerStats) { s.RacesLost++ })
 		}
@@ -306,7 +308,7 @@ func (l *Locker) scan(
 	got, err := ask(ctx, l, e, patience, func(ctx context.Context) (page, error) {
 		return l.store.scan(ctx, after, limit)
 	})
-	l.countLook(ctx, err)
+	l.countLook(ctx, e, err)
 	if err != nil {
 		return page{}, err
 	}
@@ -340,11 +342,11 @@ func (l *Locker) SaveAttributes(
 	}
 	both, cancel := within(ctx, t.ctx)
 	defer cancel()
-	e := l.errand("save", t.leaseID, t.lessee)
+	e := l.errandOf("save", t)
 	err = askError(both, l, e, l.store.patience(left), func(ctx context.Context) error {
 		return l.store.SaveAttributes(ctx, t.lease(), *kept)
 	})
-	l.countWrite(both, err)
+	l.countWrite(both, e, err)
 	if err == nil {
 		return nil
 	}

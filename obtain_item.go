@@ -106,7 +106,7 @@ func (l *Locker) lookFor(
 	got, err := ask(ctx, l, e, patience, func(ctx context.Context) (page, error) {
 		return l.store.lookFor(ctx, leaseID, after)
 	})
-	l.countLook(ctx, err)
+	l.countLook(ctx, e, err)
 	if err != nil {
 		return page{}, err
 	}

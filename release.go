@@ -42,12 +42,12 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if handsOver {
 		deed = "handover"
 	}
-	e := l.errand(deed, t.leaseID, t.lessee)
+	e := l.errandOf(deed, t)
 	e.ends = end
 	err := askError(ctx, l, e, patience, func(ctx context.Context) error {
 		return l.free(ctx, t, is, handsOver)
 	})
-	t.owner.countWrite(ctx, err)
+	t.owner.countWrite(ctx, e, err)
 	if says(ctx, err, LeaseLostError) {
 		return t.releaseRefused()
 	}
@@ -58,10 +58,11 @@ func (l *Locker) release(ctx context.Context, t *tenure) error {
 	if err != nil {
 		return err
 	}
+	took := time.Since(e.begun)
 	if handsOver {
-		t.happen(fact{kind: rowHandedOver})
+		t.happen(fact{kind: rowHandedOver, took: took})
 	} else {
-		t.happen(fact{kind: rowFreed})
+		t.happen(fact{kind: rowFreed, took: took})
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func askWrite[T any](
 	patience := s.locker.store.patience(requestTimeout(s.request.duration))
 	errand := s.locker.errand(deed, leaseID, s.request.lessee)
 	got, err := ask(lasting, s.locker, errand, patience, request)
-	s.locker.countWrite(lasting, err)
+	s.locker.countWrite(lasting, errand, err)
 	return got, err
 }
 

@@ -134,26 +134,31 @@ func (l *Locker) count(change func(s *LockerStats)) {
 	change(&l.stats)
 }
 
-// countLook counts a scan, unless it was given up with its context.
-func (l *Locker) countLook(ctx context.Context, err error) {
-	isAnswered := err == nil || isVerdict(err)
-	l.count(func(s *LockerStats) {
-		if isAnswered {
-			s.Looks++
-			s.LastLook = time.Now()
-		} else if ctx.Err() == nil {
-			s.FailedLooks++
-		}
-	})
+// countLook counts a look, unless it was given up with its context.
+func (l *Locker) countLook(ctx context.Context, e errand, err error) {
+	isAnswered := err == nil || errors.Is(err, LeaseIDUnknownError)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if isAnswered {
+		l.stats.Looks++
+		l.stats.LastLook = time.Now()
+		l.noteRequest(EventLooked, e, err)
+	} else if ctx.Err() == nil {
+		l.stats.FailedLooks++
+		l.noteRequest(EventLookFailed, e, err)
+	}
 }
 
 // countWrite counts a write that isn't a renewal if it failed, and wasn't given up with
 // its context.
-func (l *Locker) countWrite(ctx context.Context, err error) {
+func (l *Locker) countWrite(ctx context.Context, e errand, err error) {
 	if err == nil || ctx.Err() != nil || isVerdict(err) {
 		return
 	}
-	l.count(func(s *LockerStats) { s.FailedWrites++ })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.FailedWrites++
+	l.noteRequest(EventWriteFailed, e, err)
 }
 
 // isVerdict tells that an error is what the row, or the kind of the store, has to say.
@@ -171,16 +176,20 @@ func isVerdict(err error) bool {
 
 // countFailedRenewal counts a renewal that failed, but none that showed a loss or was
 // given up.
-func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, err error) {
+func (l *Locker) countFailedRenewal(ctx context.Context, t *tenure, e errand, err error) {
 	phase := t.check().phase
 	isTold := err == LeaseLostError || phase == released
 	if isTold {
 		return
 	}
 	isAbandoned := ctx.Err() != nil && phase != expired
-	if !isAbandoned {
-		l.count(func(s *LockerStats) { s.FailedRenewals++ })
+	if isAbandoned {
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.FailedRenewals++
+	l.noteRequest(EventRenewalFailed, e, err)
 }
 
 // Stats returns the numbers as they are together at one moment. It takes less than a

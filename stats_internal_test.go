@@ -158,15 +158,15 @@ func TestStatsCountFailuresThatWereNotGivenUp(t *testing.T) {
 	cancel()
 	failure := errors.New("out of order")
 	var l Locker
-	l.countWrite(always, nil)
-	l.countWrite(always, LeaseLostError)
-	l.countWrite(done, failure)
-	l.countLook(done, failure)
+	l.countWrite(always, scan, nil)
+	l.countWrite(always, scan, LeaseLostError)
+	l.countWrite(done, scan, failure)
+	l.countLook(done, scan, failure)
 	assert.Zero(t, l.Stats())
-	l.countWrite(always, failure)
-	l.countLook(always, failure)
+	l.countWrite(always, scan, failure)
+	l.countLook(always, scan, failure)
 	assert.Equal(t, LockerStats{FailedWrites: 1, FailedLooks: 1}, l.Stats())
-	l.countLook(done, nil)
+	l.countLook(done, scan, nil)
 	assert.Equal(t, int64(1), l.Stats().Looks, "it was answered")
 	assert.NotZero(t, l.Stats().LastLook)
 }
@@ -190,10 +190,10 @@ func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
 		l := &Locker{tenures: newTenures()}
 		held := tenureIn(l, "a", hour)
 		held.happen(fact{kind: c.kind})
-		l.countFailedRenewal(c.ctx, held, c.err)
+		l.countFailedRenewal(c.ctx, held, scan, c.err)
 		assert.Equal(t, c.want, l.Stats().FailedRenewals, name)
 	}
 	l := &Locker{tenures: newTenures()}
-	l.countFailedRenewal(done, tenureIn(l, "a", 1), failure)
+	l.countFailedRenewal(done, tenureIn(l, "a", 1), scan, failure)
 	assert.Equal(t, int64(1), l.Stats().FailedRenewals, "its time was up")
 }

@@ -95,9 +95,9 @@ func (t *tenure) weightToWrite() (weight float64, ok bool) {
 // tenure as it is then.
 func (t *tenure) happen(f fact) term { return t.change(f, nil) }
 
-// extend applies a renewal, which the store has answered by that Lease.
-func (t *tenure) extend(g grant, granted *Lease) term {
-	return t.change(fact{kind: renewed, grant: g}, granted)
+// extend applies a renewal, which took so long, and which the store has answered by that Lease.
+func (t *tenure) extend(g grant, took time.Duration, granted *Lease) term {
+	return t.change(fact{kind: renewed, grant: g, took: took}, granted)
 }
 
 func (t *tenure) change(f fact, granted *Lease) term {
@@ -121,6 +121,7 @@ func (t *tenure) apply(f fact, granted *Lease) (was, is term) {
 	}
 	t.current.Store(&after)
 	t.owner.stats.follow(t.purpose, f, before.term, after.term)
+	t.owner.noteTransition(t, f, before.term, after.term)
 	hasLeftWork := t.endWorkCtx != nil && before.live() && !after.live()
 	if hasLeftWork {
 		t.owner.noteLeaseless(t.leaseID, 1)

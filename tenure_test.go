@@ -23,7 +23,7 @@ func TestTenureWhoseTimeIsUpIsNotRevived(t *testing.T) {
 	tenure.current.Store(&now)
 	later := time.Now().Add(2 * time.Hour)
 	for range 2 {
-		is := tenure.extend(grant{duration: time.Hour, asked: later, until: later}, &Lease{})
+		is := tenure.extend(grant{duration: time.Hour, asked: later, until: later}, sec, &Lease{})
 		assert.Equal(t, expired, is.phase)
 		assert.Zero(t, tenure.left())
 		assert.Equal(t, LeaseExpiredError, tenure.over())
@@ -50,8 +50,8 @@ func TestTenureKeepsWhatWasGrantedLast(t *testing.T) {
 	tenure := tenureIn(&Locker{tenures: newTenures()}, "a", time.Hour)
 	until := time.Now().Add(time.Hour)
 	last, late := tokened(3), tokened(2)
-	tenure.extend(grant{token: 3, duration: time.Hour, asked: until, until: until}, last)
-	tenure.extend(grant{token: 2, duration: time.Hour, asked: until, until: until}, late)
+	tenure.extend(grant{token: 3, duration: time.Hour, asked: until, until: until}, sec, last)
+	tenure.extend(grant{token: 2, duration: time.Hour, asked: until, until: until}, sec, late)
 	assert.Same(t, last, tenure.state().granted)
 	assert.Equal(t, int64(3), tenure.state().token)
 }

@@ -134,6 +134,7 @@ func (l *Locker) obtained(granted *Lease, a attempt, begun time.Time) *tenure {
 	t := l.beginTenure(granted, a.request, a.purpose, g)
 	t.begun = begun
 	t.took = time.Since(begun)
+	l.noteObtained(t)
 	l.mu.Unlock()
 	t.tick()
 	return t

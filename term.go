@@ -96,8 +96,9 @@ func newTerm(g grant, now time.Time) term {
 type fact struct {
 	kind  factKind
 	at    time.Time
-	grant grant // of a renewal
-	wish  wish  // without since
+	grant grant         // of a renewal
+	wish  wish          // without since
+	took  time.Duration // how long its request took, of a renewal, a release or a handover
 }
 
 type factKind int
