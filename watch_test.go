@@ -52,9 +52,9 @@ func stuckAfter(w watch, pauses map[time.Duration]time.Duration, steps ...watchS
 		if w.next.IsZero() {
 			break
 		}
-		is, at, isStuck := w.asked(now)
-		if isStuck {
-			return now.Sub(noon), at
+		is, met := w.asked(now)
+		if met.kind != noLimit {
+			return now.Sub(noon), met
 		}
 		w = is
 	}
@@ -150,8 +150,8 @@ func TestWatchIsMovedOnByNoMoreThanItIsLate(t *testing.T) {
 	t.Parallel()
 	w := watch{}.promised(noon, 10*sec)
 	assert.Equal(t, noon.Add(sec), w.next)
-	late, _, isStuck := w.asked(noon.Add(4 * sec))
-	assert.False(t, isStuck)
+	late, met := w.asked(noon.Add(4 * sec))
+	assert.Equal(t, noLimit, met.kind)
 	assert.Equal(t, noon.Add(3*sec), late.heard)
 	assert.Equal(t, noon.Add(5*sec), late.next)
 

@@ -641,3 +641,16 @@ func (h *hangsOnce) begins(l *lease.Lease) bool {
 	}
 	return hangs
 }
+
+func BenchmarkProgress(b *testing.B) {
+	work := func(_ context.Context, l *lease.Lease) error {
+		for b.Loop() {
+			l.Progress(time.Minute)
+		}
+		return nil
+	}
+	locker := lease.NewLocker(leasetest.NewStore("a"))
+	if err := locker.Hold(b.Context(), for30s("w"), work); err != nil {
+		b.Fatal(err)
+	}
+}
