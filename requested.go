@@ -12,6 +12,7 @@ type requested struct {
 	original LeaseRequest // the caller's
 	lessee   string
 	duration time.Duration
+	capacity float64 // 0: 1
 }
 
 func (r requested) LesseeID() string             { return r.lessee }
