@@ -58,19 +58,21 @@ func (l *Locker) HoldShareWith(
 	if work == nil {
 		return errors.New("lease: the work to hold a share for is nil")
 	}
+	r.capacity = options.Capacity
 	random := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64()))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &share{
-		locker:  l,
-		cancel:  cancel,
-		request: r,
-		work:    work,
-		plan:    newPlanner(r, options.Most, random),
-		timer:   time.NewTimer(atOnce),
-		works:   make(map[string]*tenure),
-		answers: make(chan sent),
-		ended:   make(chan workRun),
+		locker:      l,
+		cancel:      cancel,
+		request:     r,
+		takesPartIn: options.Items,
+		work:        work,
+		plan:        newPlanner(r, options.Most, random),
+		timer:       time.NewTimer(atOnce),
+		works:       make(map[string]*tenure),
+		answers:     make(chan sent),
+		ended:       make(chan workRun),
 	}
 	defer s.timer.Stop()
 	s.lasting, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
@@ -86,8 +88,11 @@ type share struct {
 	locker  *Locker
 	cancel  context.CancelFunc
 	request requested
-	work    func(ctx context.Context, lease *Lease) error
 	plan    *planner
+
+	// the caller's
+	work        func(ctx context.Context, lease *Lease) error
+	takesPartIn func(leaseID string) bool // nil: in all items
 
 	timer   *time.Timer         // it is time to look
 	works   map[string]*tenure  // those of the works that have not ended, by their items
@@ -199,7 +204,7 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 	}
 	if err == nil {
 		s.hasLooked = true
-		first, own := s.plan.looked(time.Now(), seen, s.isUsed)
+		first, own := s.plan.looked(time.Now(), s.sortOut(seen), s.isUsed)
 		s.heed(own)
 		s.do(ctx, first)
 		return
