@@ -74,7 +74,8 @@ func (f *simulation) start(name string, options ...func(w *sharer)) *sharer {
 	if w.locker == nil {
 		w.locker = lease.NewLocker(w.client)
 	}
-	go func() { w.stopped <- w.locker.HoldShare(ctx, w, w.most, w.work) }()
+	shares := lease.ShareOptions{Most: w.most, Capacity: w.capacity, Items: w.takes}
+	go func() { w.stopped <- w.locker.HoldShareWith(ctx, w, shares, w.work) }()
 	return w
 }
 
@@ -212,6 +213,8 @@ type sharer struct {
 	locker   *lease.Locker
 	duration time.Duration
 	most     int
+	capacity float64
+	takes    func(leaseID string) bool // the items that it takes part in; nil: all
 	work     func(ctx context.Context, l *lease.Lease) error
 	stop     context.CancelFunc
 	stopped  chan error
