@@ -117,10 +117,11 @@ func heavy(_ *rand.Rand, items int) []float64 {
 	return weights
 }
 
-func logNormal(random *rand.Rand, items int) []float64 {
+func logNormal(_ *rand.Rand, items int) []float64 {
 	weights := make([]float64, items)
 	for i := range weights {
-		weights[i] = math.Exp(random.NormFloat64())
+		quantile := (float64(i) + 0.5) / float64(items)
+		weights[i] = math.Exp(math.Sqrt2 * math.Erfinv(2*quantile-1))
 	}
 	return weights
 }
@@ -272,18 +273,24 @@ func TestX(t *testing.T) {
 				"killed": func(f *weighed, s size) string {
 					f.settled(s.workers)
 					f.kill(f.workers["w0"])
-					held := f.until("held", time.Minute, f.held)
+					idle := f.idle(f.endsOf("w0"), time.Minute)
+					median := idle[len(idle)/2]
+					longest := idle[len(idle)-1]
 					level := f.until("level", 4*time.Minute, f.isLevel())
 					time.Sleep(time.Minute)
-					return fmt.Sprintf("held %s level %s moved %d", seconds(held), seconds(level), f.moved())
+					return fmt.Sprintf("median %s longest %s level %s moved %d", seconds(median), seconds(longest), seconds(level), f.moved())
 				},
 				"30times": func(f *weighed, s size) string {
 					f.settled(s.workers)
-					f.setWeight("item-1", 30)
+					n := rand.IntN(s.items)
+					id := fmt.Sprintf("item-%d", n)
+					of, _ := f.counts()
+					others := of[f.on[id]] - 1
+					f.setWeight(id, 30*f.weight(id))
 					time.Sleep(100 * time.Millisecond)
 					level := f.until("level", 4*time.Minute, f.isLevel())
 					time.Sleep(2 * time.Minute)
-					return fmt.Sprintf("level %s moved %d", seconds(level), f.moved())
+					return fmt.Sprintf("level %s moved %d others %d", seconds(level), f.moved(), others)
 				},
 			} {
 				for _, s := range []size{{10, 100}, {100, 1000}} {
