@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -16,7 +17,7 @@ func (p *planner) wish(now time.Time) (chosen []candidate) {
 	}
 	w := p.wishable(now)
 	w.loads.weights[p.me] += p.round.leftover
-	for mine := p.round.counts[p.me]; mine < p.most; mine++ {
+	for w.counts[p.me] < p.most {
 		heir, at, found := w.next()
 		if !found {
 			break
@@ -30,7 +31,8 @@ func (p *planner) wish(now time.Time) (chosen []candidate) {
 // wishable are the items that may be wished for.
 type wishable struct {
 	me      string
-	loads   loads                 // as they would be with what was chosen
+	counts  map[string]int        // as they would be with what was chosen
+	loads   loads                 // likewise
 	heirs   []string              // in random order, as the items are
 	of      map[string][]prospect // by their heirs: first those that are on the move, then the heaviest
 	allowed map[string]int        // how many more wishes a holder is to get
@@ -47,17 +49,26 @@ type prospect struct {
 func (w wishable) next() (heir string, at int, found bool) {
 	for _, other := range w.heirs {
 		isMore := !found || isLess(w.loads.of(heir), w.loads.of(other))
-		if !isMore {
+		if !isMore || !w.isFar(other) {
 			continue
 		}
-		best, isBetter := w.best(other)
-		if isBetter {
+		if best, isBetter := w.best(other); isBetter {
 			heir = other
 			at = best
 			found = true
 		}
 	}
 	return heir, at, found
+}
+
+// isFar tells that an heir's load is greater than this worker's by a twentieth, or by two of
+// its average items. Less is level enough: to be exact would take many moves of small items.
+// Of items that all weigh the same, each move that helps is worth it.
+func (w wishable) isFar(heir string) bool {
+	theirs := w.loads.of(heir)
+	average := theirs / float64(w.counts[heir])
+	far := min(theirs/20, 2*average)
+	return !isLess(theirs, w.loads.of(w.me)+far)
 }
 
 // best returns which of an heir's items makes the greater of its load and this worker's
@@ -92,6 +103,8 @@ func (w wishable) take(heir string, at int) LeaseItem {
 	copy(items[1:at+1], items[:at])
 	w.of[heir] = items[1:]
 	w.allowed[taken.LesseeID]--
+	w.counts[heir]--
+	w.counts[w.me]++
 	w.loads.move(taken.weight(), heir, w.me)
 	return *taken.LeaseItem
 }
@@ -100,6 +113,7 @@ func (w wishable) take(heir string, at int) LeaseItem {
 func (p *planner) wishable(now time.Time) wishable {
 	w := wishable{
 		me:      p.me,
+		counts:  maps.Clone(p.round.counts),
 		loads:   p.round.loads.copied(),
 		of:      make(map[string][]prospect),
 		allowed: make(map[string]int),

@@ -242,8 +242,23 @@ func TestX(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for what, run := range map[string]func(f *weighed, s size) string{
 				"start": func(f *weighed, s size) string {
+					start := time.Now()
+					time.AfterFunc(4*time.Second, func() {
+						f.simulation.mu.Lock()
+						var free []string
+						for _, id := range f.items {
+							if len(f.began[id]) == 0 { free = append(free, fmt.Sprint(id, " ", f.weight(id))) }
+						}
+						f.simulation.mu.Unlock()
+						of, _ := f.loads()
+						if len(free) > 0 { f.Logf("DEBUG %v free %v loads %v, mean %v", time.Since(start), free, of, f.best()) }
+					})
 					f.startAll(s.workers, 0, f.knows)
-					held := f.until("all held", 15*time.Second, f.held)
+					held := f.until("all begun", 15*time.Second, func() bool {
+						f.simulation.mu.Lock()
+						defer f.simulation.mu.Unlock()
+						return len(f.began) == s.items
+					})
 					level := held + f.until("level", 3*time.Minute, f.isLevel())
 					return fmt.Sprintf("held %s level %s moved %d refused %d", seconds(held), seconds(level), f.moved(), f.requests().Refused)
 				},
