@@ -36,6 +36,15 @@ func TestInputRequestHasAPeriod(t *testing.T) {
 	}
 }
 
+func TestInputRequestHasACapacity(t *testing.T) {
+	for capacity, want := range map[float64]float64{0: 1, 1: 1, 0.5: 0.5, 4: 4} {
+		assert.Equal(t, want, requested{capacity: capacity}.LeaseCapacity())
+	}
+	got, err := checkRequest(lasting(time.Hour))
+	assert.NoError(t, err)
+	assert.Equal(t, 1.0, got.LeaseCapacity())
+}
+
 func TestInputStoreThatIsNoGoodIsFoundOutAtOnce(t *testing.T) {
 	for says, store := range map[string]lockerStore{
 		"has no store":         nil,

@@ -14,6 +14,8 @@ type claim struct {
 	furthestAsked atomic.Int64 // the furthest end that was asked for
 	furthestShown atomic.Int64 // the furthest end that a reply has shown
 	mayBeGiven    atomic.Bool  // a request that gives the item away wasn't answered
+
+	furthestWeighed atomic.Int64 // the furthest end that was asked for with a weight to write
 }
 
 // unknownClaim is that of a Lease of which the LockStore knows nothing: it may have
@@ -30,6 +32,24 @@ func (c *claim) ask(end int64) int64 {
 	end = max(end, c.namesakeUntil)
 	raise(&c.furthestAsked, end)
 	return end
+}
+
+// askToWeigh is ask by a renewal that writes a weight. Its end is later than any that was shown,
+// or asked for with a weight, by a nanosecond if need be, where the row's end is to stay. So a
+// late duplicate of an earlier one is refused, and undoes nothing; and a row that has this very
+// end has this weight.
+func (c *claim) askToWeigh(end int64) int64 {
+	if c == unknownClaim {
+		return end
+	}
+	end = c.ask(max(end, c.furthestShown.Load()+1))
+	for {
+		last := c.furthestWeighed.Load()
+		end = max(end, last+1)
+		if c.furthestWeighed.CompareAndSwap(last, end) {
+			return c.ask(end)
+		}
+	}
 }
 
 func (c *claim) show(end int64) { raise(&c.furthestShown, end) }

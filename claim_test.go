@@ -2,6 +2,7 @@ package lease
 
 import (
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,4 +276,31 @@ func TestLeasingNotesThatARefusalShowsItsOwnLostReply(t *testing.T) {
 			assert.Equal(t, int64(7), l.predecessorToken, name)
 		}
 	}
+}
+
+func TestClaimAsksForNoEndTwiceWithAWeight(t *testing.T) {
+	c := &claim{namesakeUntil: 10}
+	assert.Equal(t, int64(10), c.askToWeigh(5), "a namesake may rely on the item")
+	assert.Equal(t, int64(11), c.askToWeigh(5))
+	assert.Equal(t, int64(20), c.askToWeigh(20))
+	assert.Equal(t, int64(40), c.ask(40))
+	assert.Equal(t, int64(21), c.askToWeigh(15), "a renewal without one may be late")
+	c.show(30)
+	assert.Equal(t, int64(31), c.askToWeigh(30), "the row may have this end")
+	assert.Equal(t, int64(40), c.furthestAsked.Load())
+	assert.Equal(t, int64(41), c.askToWeigh(41))
+	assert.Equal(t, int64(41), c.furthestAsked.Load(), "what may be in the row is known")
+	assert.Equal(t, int64(5), unknownClaim.askToWeigh(5), "of which nothing is known")
+
+	var all sync.WaitGroup
+	var ends sync.Map
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				_, isThere := ends.LoadOrStore(c.askToWeigh(50), true)
+				assert.False(t, isThere, "two ends are one")
+			}
+		})
+	}
+	all.Wait()
 }

@@ -44,7 +44,16 @@ func FuzzParse(f *testing.F) {
 				item[name] = value
 			}
 		}
+		if value := attribute(tokenKind, token); value != nil {
+			item[weightAttribute] = value
+			item[capacityAttribute] = value
+		}
 		r, err := new(LockStore).parse("a", item)
+		for _, load := range []float64{r.Weight, r.Capacity} {
+			if !(load > 0) || math.IsInf(load, 1) {
+				t.Errorf("a load of %v of %v", load, item)
+			}
+		}
 		if err != nil {
 			return
 		}

@@ -141,7 +141,7 @@ func (s *LockStore) HandOverLease(ctx context.Context, lease *Lease, until time.
 		leaseID: lease.LeaseID,
 		condition: ownCondition + " AND #wantedUntil BETWEEN :now AND :horizon " +
 			"AND attribute_type(#wantedBy, :text) AND NOT #wantedBy IN (:me, :nobody)",
-		update: "SET #holder = #wantedBy, #until = :end",
+		update: "SET #holder = #wantedBy, #until = :end REMOVE #capacity",
 		values: mine.own(asked),
 	}
 	w.values[":now"] = number(now)

@@ -193,6 +193,7 @@ func (l *Locker) renewed(ctx context.Context, t *tenure, got renewal, err error)
 	if !is.live() {
 		return is.cause()
 	}
+	t.weightShown(got.item.weight())
 	t.heed(got.item)
 	return nil
 }

@@ -78,6 +78,33 @@ func (l *Lease) FencingToken() int64 {
 	return token
 }
 
+// SetWeight says how much of a worker's load the item is, as its work measures it: as often as
+// it does, from any goroutine. An item without a weight weighs 1. It costs no request and
+// blocks for none: the Locker keeps a moving average, which goes a fifth of the way to what was
+// said last with each renewal, from the row's weight on. A renewal writes it into the row's
+// LeaseWeight if it differs from that by more than half, one way or the other. There it stays
+// when the lease is over; what was said goes with the tenure.
+//
+// Less than 0.01, also 0, counts as 0.01, and more than 1e9 as that. What is no number, or
+// infinite, or less than 0 is logged, once for a lease, and ignored. On a bare Lease it does
+// nothing, and on a store of two methods nothing is written.
+func (l *Lease) SetWeight(weight float64) {
+	if !l.isBare() {
+		l.tenure.weigh(weight)
+	}
+}
+
+// WeightToWrite returns the weight that a renewal of a Locker's lease is to write as the row's
+// LeaseWeight; ok is false if it is to write none, as always for a bare Lease. It is for stores,
+// whose RenewLeaseItem asks it, and changes nothing: it is the LeaseItem that they return which
+// says what the row weighs by then.
+func (l *Lease) WeightToWrite() (weight float64, ok bool) {
+	if l.isBare() {
+		return 0, false
+	}
+	return l.tenure.weightToWrite()
+}
+
 // Discard ends a Locker's lease in this process, without a request, as a release does: its
 // context is done with [LeaseReleasedError], and its Heartbeat returns nil. It is for
 // stores, which do so before they free or delete the row. On a bare Lease it does nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
 // obtained returns a lease of 10 s of a two-method store, obtained just now.
@@ -136,5 +138,175 @@ func TestLeaseRequestOfOver100YearsIsRefused(t *testing.T) {
 		defer cancel()
 		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 3*time.Second), context.DeadlineExceeded)
 		assert.Len(t, s.beats(), 3)
+	})
+}
+
+// weighs returns what the row of "a" says of the item's weight; "" for nothing.
+func weighs(t *testing.T, store *leasetest.Store) string {
+	t.Helper()
+	weight := rowOf(t, store, "a")["LeaseWeight"]
+	if weight == nil {
+		return ""
+	}
+	return *weight.N
+}
+
+// weighing runs work under leases of 30 seconds, which are renewed each 10.
+func weighing(t *testing.T, store *leasetest.Store, work func(l *lease.Lease)) {
+	t.Helper()
+	err := lease.NewLocker(store).Hold(t.Context(), for30s("w1"), func(_ context.Context, l *lease.Lease) error {
+		work(l)
+		return nil
+	})
+	assert.NoError(t, err)
+}
+
+func TestLeaseSetWeightIsWrittenWithRenewalsAndStaysWithTheItem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		var written []string
+		weighing(t, store, func(l *lease.Lease) {
+			time.Sleep(time.Second)
+			for range 4 {
+				for weight := range 31 { // The last one counts.
+					l.SetWeight(float64(weight))
+				}
+				time.Sleep(10 * time.Second)
+				written = append(written, weighs(t, store))
+			}
+		})
+		assert.Equal(t, []string{"6.8", "11.44", "11.44", "18.12"}, written)
+		assert.Equal(t, leasetest.Counts{Scans: 1, Leases: 1, Renewals: 4, Releases: 1}, store.Counts())
+		assert.Equal(t, "18.12", weighs(t, store), "after the release")
+
+		weighing(t, store, func(l *lease.Lease) {
+			time.Sleep(11 * time.Second)
+			assert.Equal(t, "18.12", weighs(t, store), "nothing was measured in this tenure")
+			l.SetWeight(68.12) // an average that begins with 1 would be less
+			time.Sleep(10 * time.Second)
+			assert.Equal(t, "28.12", weighs(t, store))
+		})
+	})
+}
+
+func TestLeaseSetWeightGoesNoFurtherByRenewalsThatFail(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(s *leasetest.Store, on bool){
+		"an outage":    (*leasetest.Store).SetOutage,
+		"lost replies": (*leasetest.Store).SetLoseReplies,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore("a")
+			weighing(t, store, func(l *lease.Lease) {
+				l.SetWeight(30)
+				time.Sleep(5 * time.Second)
+				fail(store, true)
+				time.Sleep(10 * time.Second)
+				assert.Greater(t, store.Counts().Faulty, 3, name)
+				fail(store, false)
+				l.SetWeight(29) // What was under way may have been applied, and counts no more.
+				time.Sleep(5 * time.Second)
+				assert.Equal(t, "6.6", weighs(t, store), name)
+			})
+		})
+	}
+}
+
+func TestLeaseSetWeightThatMakesNoSenseIsLoggedOnceAndIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger := record(t)
+		store := leasetest.NewStore("a")
+		weighing(t, store, func(l *lease.Lease) {
+			for _, weight := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, math.NaN()} {
+				l.SetWeight(weight)
+			}
+			time.Sleep(11 * time.Second)
+			assert.Equal(t, "", weighs(t, store))
+			l.SetWeight(30)
+			l.SetWeight(math.NaN())
+			time.Sleep(10 * time.Second)
+			assert.Equal(t, "6.8", weighs(t, store), "what was said before counts")
+		})
+		logged := logger.named("Lease Weight Ignored")
+		require.Len(t, logged, 1)
+		want := map[string]interface{}{"lessee_id": "w1", "lease_id": "a", "weight": "NaN"}
+		assert.Equal(t, want, logged[0].keyvals)
+		assert.Equal(t, "error", logged[0].level)
+	})
+}
+
+func TestLeaseSetWeightOfABareLeaseDoesNothing(t *testing.T) {
+	logger := record(t)
+	store := leasetest.NewStore("a")
+	bare, err := store.Lease("a", for30s("w1"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	for _, l := range []*lease.Lease{nil, {}, bare} {
+		l.SetWeight(30)
+		l.SetWeight(math.NaN())
+		weight, isToWrite := l.WeightToWrite()
+		assert.False(t, isToWrite)
+		assert.Zero(t, weight)
+	}
+	require.NoError(t, store.RenewLease(bare, time.Now().Add(2*time.Minute)))
+	assert.Equal(t, "", weighs(t, store))
+	assert.Empty(t, logger.events)
+}
+
+func TestLeaseSetWeightOnAStoreOfTwoMethodsIsWrittenNowhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		locker := lease.NewLocker(plainStore{store})
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		l.SetWeight(30)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, locker.HeartbeatWithContext(ctx, l, 10*time.Second), context.DeadlineExceeded)
+		assert.Equal(t, "", weighs(t, store))
+		assert.True(t, l.Valid())
+	})
+}
+
+func TestLeaseSetWeightMayBeCalledFromAnywhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a")
+		weighing(t, store, func(l *lease.Lease) {
+			var all sync.WaitGroup
+			for i := range 8 {
+				other := *l
+				all.Go(func() {
+					for range 100 {
+						other.SetWeight(float64(100 + i))
+						time.Sleep(time.Second)
+					}
+				})
+			}
+			all.Wait()
+			item := asSeen(t, store, "a")
+			assert.InDelta(t, 80, item.Weight, 28)
+		})
+	})
+}
+
+func TestLeaseShowsTheCapacityOfItsRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(spacious{for30s("w1"), 2.5})
+		require.NoError(t, err)
+		assert.Equal(t, 2.5, asSeen(t, store, l.LeaseID).Capacity)
+		require.NoError(t, locker.ReleaseLease(l))
+		assert.Equal(t, 1.0, asSeen(t, store, l.LeaseID).Capacity)
+
+		stop := sharing(locker, spacious{for30s("w1"), 0.5}, 0, untilDone)
+		time.Sleep(time.Minute)
+		assert.Equal(t, 0.5, asSeen(t, store, "a").Capacity)
+		assert.Equal(t, 0.5, asSeen(t, store, "b").Capacity)
+		assert.ErrorIs(t, stop(), context.Canceled)
+		assert.NotContains(t, rowOf(t, store, "a"), "LeaseCapacity")
 	})
 }

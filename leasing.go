@@ -96,7 +96,6 @@ func (s *LockStore) tryLease(ctx context.Context, l *leasing) (*Lease, reply, er
 func (l *leasing) write(now, end int64) write {
 	w := write{
 		leaseID: l.leaseID,
-		update:  leaseUpdate + " REMOVE #wantedBy, #wantedUntil",
 		values: attributes{
 			":me":    text(l.request.lessee),
 			":until": number(end),
@@ -105,8 +104,14 @@ func (l *leasing) write(now, end int64) write {
 		},
 		holder: l.request.lessee,
 	}
+	updates := updatesOfOne
+	if capacity := l.request.LeaseCapacity(); capacity != 1 {
+		updates = updatesOfCapacity
+		w.values[":capacity"] = decimal(capacity)
+	}
+	w.update = updates.unwished
 	if l.isOwnLive(now) {
-		l.asOwn(&w, now)
+		l.asOwn(&w, updates, now)
 		return w
 	}
 	w.values[":now"] = number(now)
@@ -121,13 +126,13 @@ func (l *leasing) write(now, end int64) write {
 }
 
 // asOwn makes a write that of a live row which was seen to be the lessee's own.
-func (l *leasing) asOwn(w *write, now int64) {
+func (l *leasing) asOwn(w *write, updates leaseUpdates, now int64) {
 	w.values[":seenUntil"] = number(l.seen.LeaseUntil)
 	w.values[":seenToken"] = number(l.seen.FencingToken)
 	if l.isWantedElsewhere(now) {
 		// The wish stays: one that vanishes looks as if the holder heeded none.
 		w.condition = leaseWantedCondition
-		w.update = leaseUpdate
+		w.update = updates.wished
 		return
 	}
 	w.condition = leaseOwnCondition
@@ -145,6 +150,25 @@ func (w *write) addWishValues() {
 func (l *leasing) isWantedElsewhere(now int64) bool {
 	return l.seen.WantedUntil >= now && l.seen.WantedBy != l.request.lessee
 }
+
+// leaseUpdates are what a lease makes of a row.
+type leaseUpdates struct {
+	unwished string // it removes a wish
+	wished   string // it leaves another's
+}
+
+// A worker whose capacity is 1 removes what the holder before may have left, as one does that
+// knows of no capacities, or that ended without a release.
+var (
+	updatesOfOne = leaseUpdates{
+		unwished: leaseUpdate + " REMOVE #wantedBy, #wantedUntil, #capacity",
+		wished:   leaseUpdate + " REMOVE #capacity",
+	}
+	updatesOfCapacity = leaseUpdates{
+		unwished: leaseUpdate + ", #capacity = :capacity REMOVE #wantedBy, #wantedUntil",
+		wished:   leaseUpdate + ", #capacity = :capacity",
+	}
+)
 
 const (
 	leaseUpdate = "SET #holder = :me, #until = :until, #token = if_not_exists(#token, :zero) + :one"

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -148,7 +149,8 @@ func (s *LockStore) RenewLeaseWithContext(
 
 // RenewLeaseItem is [LockStore.RenewLease] that returns what the row then shows, and
 // prolongs a wish for the item, if there is one, until the time wanted, unless that is
-// zero.
+// zero. It writes the weight that a Locker's lease has measured, if that is due: see
+// [Lease.WeightToWrite].
 func (s *LockStore) RenewLeaseItem(
 	ctx context.Context, lease *Lease, until, wanted time.Time,
 ) (LeaseItem, error) {
@@ -163,25 +165,13 @@ func (s *LockStore) RenewLeaseItem(
 	if err != nil {
 		return LeaseItem{}, err
 	}
-	end = mine.claim.ask(end)
-	w := write{
-		leaseID:   lease.LeaseID,
-		condition: ownCondition,
-		update:    "SET #until = :until",
-		values:    mine.own(end),
-		holder:    mine.lessee,
-		token:     mine.token,
+	w, end := mine.renew(lease, end)
+	var got reply
+	if wanted.IsZero() {
+		got, err = s.update(ctx, w)
+	} else {
+		got, err = s.prolong(ctx, mine, w, end, wanted)
 	}
-	if !wanted.IsZero() {
-		_, wish, err := s.times(ctx, wanted)
-		if err != nil {
-			return LeaseItem{}, err
-		}
-		w.condition += " AND attribute_exists(#wantedBy)"
-		w.update += ", #wantedUntil = :wanted"
-		w.values[":wanted"] = number(wish)
-	}
-	got, err := s.update(ctx, w)
 	if err != nil {
 		return LeaseItem{}, err
 	}
@@ -190,10 +180,55 @@ func (s *LockStore) RenewLeaseItem(
 		mine.claim.show(got.row.LeaseUntil)
 		return got.row.LeaseItem, nil
 	}
-	if mine.holds(got.row) && !wanted.IsZero() { // The wish is gone.
-		return s.RenewLeaseItem(ctx, lease, until, time.Time{})
-	}
 	return LeaseItem{}, mine.lost(lease.LeaseID, got.row)
+}
+
+// prolong sends a renewal that asks for that end, and prolongs the wish for the item. If there
+// is none, it sends the renewal alone.
+func (s *LockStore) prolong(
+	ctx context.Context, mine holder, w write, end int64, wanted time.Time,
+) (reply, error) {
+	_, wish, err := s.times(ctx, wanted)
+	if err != nil {
+		return reply{}, err
+	}
+	both := w
+	both.condition += " AND attribute_exists(#wantedBy)"
+	both.update += ", #wantedUntil = :wanted"
+	both.values = maps.Clone(w.values)
+	both.values[":wanted"] = number(wish)
+	got, err := s.update(ctx, both)
+	if err != nil {
+		return got, err
+	}
+	isGone := mine.renewal(got, end) == refused && mine.holds(got.row)
+	if isGone {
+		return s.update(ctx, w)
+	}
+	return got, nil
+}
+
+// renew returns the request of a renewal that is to move the row's end there, and to which end
+// it does. It is always one of two.
+func (h holder) renew(lease *Lease, end int64) (w write, asked int64) {
+	w = write{
+		leaseID:   lease.LeaseID,
+		condition: ownCondition,
+		update:    "SET #until = :until",
+		holder:    h.lessee,
+		token:     h.token,
+	}
+	weight, isToWrite := lease.WeightToWrite()
+	if !isToWrite {
+		end = h.claim.ask(end)
+		w.values = h.own(end)
+		return w, end
+	}
+	end = h.claim.askToWeigh(end)
+	w.update = "SET #until = :until, #weight = :weight"
+	w.values = h.own(end)
+	w.values[":weight"] = decimal(weight)
+	return w, end
 }
 
 // renewal is what a renewal came to. Whatever has moved the row's end on further, it is
@@ -231,7 +266,7 @@ func (s *LockStore) ReleaseLeaseWithContext(ctx context.Context, lease *Lease) e
 	w := write{
 		leaseID:   lease.LeaseID,
 		condition: ownCondition,
-		update:    "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil",
+		update:    "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil, #capacity",
 		values:    mine.own(asked),
 	}
 	w.values[":rest"] = number(mine.claim.namesakeUntil)

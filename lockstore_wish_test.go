@@ -204,7 +204,7 @@ func TestLockStoreWithdrawalAfterTheHandoverShowsTheReservation(t *testing.T) {
 
 	gone, err := f.WithdrawWish(t.Context(), lease.LeaseItem{LeaseID: "retired"}, "w2", wanted)
 	require.NoError(t, err)
-	assert.Equal(t, lease.LeaseItem{LeaseID: "retired"}, gone)
+	assert.Equal(t, lease.LeaseItem{LeaseID: "retired", Weight: 1, Capacity: 1}, gone)
 	assert.Nil(t, f.get("retired"), "it makes no row")
 }
 
@@ -279,9 +279,9 @@ func TestLockStoreHandoverIsOneOnceAnOlderProcessIsPast(t *testing.T) {
 		at   time.Duration // of the handover, after the older process's end
 		want string
 	}{
-		"before its end": {-time.Second, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil"},
-		"at its end":     {0, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil"},
-		"after its end":  {1, "SET #holder = #wantedBy, #until = :end"},
+		"before its end": {-time.Second, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil, #capacity"},
+		"at its end":     {0, "SET #until = :rest REMOVE #holder, #wantedBy, #wantedUntil, #capacity"},
+		"after its end":  {1, "SET #holder = #wantedBy, #until = :end REMOVE #capacity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

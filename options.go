@@ -8,8 +8,8 @@ type ShareOptions struct {
 	Most int
 
 	// Capacity is how much load it carries next to others: one of 2 is to have twice what
-	// one of 1 has. Any unit will do that all workers use; 0 counts as 1, and so does a
-	// worker that says none.
+	// one of 1 has. It is from 1e-9 to 1e9; 0: what the LeaseRequest says, if it has a
+	// method LeaseCapacity, else 1.
 	Capacity float64
 
 	// Items tells which items it takes part in; nil: in all. Of others it leases none, wishes
@@ -24,17 +24,8 @@ func (o ShareOptions) check() error {
 	if o.Most < 0 {
 		return fmt.Errorf("lease: most is %d; want the number of items to hold, or 0 for no limit", o.Most)
 	}
-	return checkCapacity(o.Capacity)
-}
-
-// checkCapacity bounds a capacity by what DynamoDB's numbers can say, with room for sums.
-func checkCapacity(capacity float64) error {
-	const least = 1e-100
-	const most = 1e100
-	isInBounds := least <= capacity && capacity <= most // NaN is not
-	if capacity == 0 || isInBounds {
+	if o.Capacity == 0 {
 		return nil
 	}
-	return fmt.Errorf("lease: Capacity is %v; want how much load the worker carries next to "+
-		"others, from %v to %v, or 0 for 1", capacity, least, most)
+	return checkCapacity("Capacity", o.Capacity)
 }

@@ -107,6 +107,7 @@ func (w *wire) last() wireRequest { return w.requests[len(w.requests)-1] }
 
 type wireRequest struct {
 	operation                                                   string
+	body                                                        string
 	ConditionExpression, UpdateExpression, ProjectionExpression string
 	FilterExpression, KeyConditionExpression                    string
 	ReturnValues, ReturnValuesOnConditionCheckFailure           string
@@ -137,7 +138,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	sent := wireRequest{operation: operation}
+	sent := wireRequest{operation: operation, body: string(body)}
 	if err := json.Unmarshal(body, &sent); err != nil {
 		return nil, err
 	}
@@ -177,23 +178,38 @@ func (w *wire) callEverything(t *testing.T) {
 	wanted := own
 	wanted.WantedBy = "w2"
 	wanted.WantedUntil = until.UnixNano()
-	leaseAsSeen := func(seen lease.LeaseItem) error {
-		_, err := s.LeaseAsSeen(ctx, seen, nil, me, until)
+	leaseAsSeen := func(by lease.LeaseRequest, seen lease.LeaseItem) error {
+		_, err := s.LeaseAsSeen(ctx, seen, nil, by, until)
 		return err
+	}
+	large := spacious{me, 2.5}
+	weighed := func(weight float64) *lease.Lease {
+		l, err := lease.NewLocker(s).ObtainLease(me)
+		require.NoError(t, err)
+		l.SetWeight(weight)
+		return l
 	}
 	calls := map[string]func() error{
 		"ListLeaseIDs":   func() error { _, err := s.ListLeaseIDsWithContext(ctx); return err },
 		"ScanLeaseItems": func() error { _, _, err := s.ScanLeaseItemsWithContext(ctx, "", 0); return err },
 		"Lease":          func() error { held(); return nil },
 		"LeaseAsSeen": func() error {
-			return errors.Join(leaseAsSeen(seen), leaseAsSeen(own), leaseAsSeen(wanted))
+			return errors.Join(leaseAsSeen(me, seen), leaseAsSeen(me, own), leaseAsSeen(me, wanted))
+		},
+		"Lease, LeaseAsSeen, of a capacity": func() error {
+			_, err := s.LeaseWithContext(ctx, "alice", large, until)
+			return errors.Join(err, leaseAsSeen(large, seen), leaseAsSeen(large, own), leaseAsSeen(large, wanted))
 		},
 		"RenewLease":     func() error { return s.RenewLeaseWithContext(ctx, held(), until) },
 		"RenewLeaseItem": func() error { _, err := s.RenewLeaseItem(ctx, held(), until, until); return err },
-		"ReleaseLease":   func() error { return s.ReleaseLeaseWithContext(ctx, held()) },
-		"WantLease":      func() error { return s.WantLease(ctx, seen, "w1", until) },
-		"WithdrawWish":   func() error { _, err := s.WithdrawWish(ctx, seen, "w2", until); return err },
-		"HandOverLease":  func() error { return s.HandOverLease(ctx, held(), until) },
+		"RenewLease, RenewLeaseItem, of a weight": func() error {
+			_, err := s.RenewLeaseItem(ctx, weighed(30), until, until)
+			return errors.Join(err, s.RenewLeaseWithContext(ctx, weighed(30), until))
+		},
+		"ReleaseLease":  func() error { return s.ReleaseLeaseWithContext(ctx, held()) },
+		"WantLease":     func() error { return s.WantLease(ctx, seen, "w1", until) },
+		"WithdrawWish":  func() error { _, err := s.WithdrawWish(ctx, seen, "w2", until); return err },
+		"HandOverLease": func() error { return s.HandOverLease(ctx, held(), until) },
 		"SaveAttributes": func() error {
 			l := held()
 			literal := &lease.Lease{LeaseID: "alice", Request: me, Until: until, AttributeValues: l.AttributeValues}

@@ -27,7 +27,7 @@ const logs = "logInfo logError logDetail logFailure logPanic"
 
 // pureFiles are those that decide, and do nothing.
 func pureFiles(t *testing.T) (names []string) {
-	for _, pattern := range []string{"plan*.go", "term.go", "pulse.go", "choose.go", "item.go", "outage.go"} {
+	for _, pattern := range []string{"plan*.go", "term.go", "pulse.go", "choose.go", "item.go", "outage.go", "weight.go"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, found, pattern)

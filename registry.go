@@ -14,7 +14,8 @@ import (
 // leased, with the given attributes (nil for none), at one write unit for each KB. If
 // it is registered, the error wraps [LeaseIDExistsError]. The FencingToken starts at
 // what the attributes say, or at the time in Unix milliseconds (53 bits), so that it
-// never repeats a token.
+// never repeats a token. The attributes may say the item's LeaseWeight: a number above
+// 0, how much of a worker's load it is. Without one it weighs 1.
 func (s *LockStore) AddLeaseID(
 	leaseID string, attributes map[string]*dynamodb.AttributeValue,
 ) error {
@@ -65,11 +66,8 @@ func (s *LockStore) newRow(leaseID string, given attributes, now int64) (attribu
 		tokenAttribute: number(now / time.Millisecond.Nanoseconds()),
 	}
 	for name, value := range given {
-		if err := s.checkUsers(leaseID, name); err != nil && name != tokenAttribute {
+		if err := s.checkGiven(leaseID, name, value); err != nil {
 			return nil, err
-		}
-		if value == nil {
-			return nil, fmt.Errorf("lease: the attribute %q of lease ID %q is nil", name, leaseID)
 		}
 		item[name] = value
 	}
@@ -82,6 +80,34 @@ func (s *LockStore) newRow(leaseID string, given attributes, now int64) (attribu
 			tokenAttribute, row.FencingToken, leaseID)
 	}
 	return item, nil
+}
+
+// checkGiven tells what is wrong with an attribute that an item is to be registered with. The
+// token, too, may be said, and the weight; the row is read when it is complete.
+func (s *LockStore) checkGiven(leaseID, name string, given *value) error {
+	isOurs := name == tokenAttribute || name == weightAttribute
+	if !isOurs {
+		if err := s.checkUsers(leaseID, name); err != nil {
+			return err
+		}
+	}
+	if given == nil {
+		return fmt.Errorf("lease: the attribute %q of lease ID %q is nil", name, leaseID)
+	}
+	if name == weightAttribute {
+		return checkWeight(leaseID, given)
+	}
+	return nil
+}
+
+func checkWeight(leaseID string, given *value) error {
+	weight, err := parseNumber(given)
+	isWeight := err == nil && weight.Sign() > 0 && !weight.IsInf()
+	if isWeight {
+		return nil
+	}
+	return fmt.Errorf("lease: the %s %q of lease ID %q is not a number above 0",
+		weightAttribute, aws.StringValue(given.N), leaseID)
 }
 
 // RemoveLeaseID deletes the row of an item that nobody holds, at one write unit for

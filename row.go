@@ -19,9 +19,21 @@ const (
 	wantedByAttribute = "WantedBy"
 	// N: Unix nanoseconds after which that counts no more; there if WantedBy is
 	wantedUntilAttribute = "WantedUntil"
+	// N: how much of a worker's load the item is; absent, or senseless: 1
+	weightAttribute = "LeaseWeight"
+	// N: the holder's capacity; absent, or senseless: 1
+	capacityAttribute = "LeaseCapacity"
 )
 
-var ours = []string{holderAttribute, untilAttribute, tokenAttribute, wantedByAttribute, wantedUntilAttribute}
+var ours = []string{
+	holderAttribute,
+	untilAttribute,
+	tokenAttribute,
+	wantedByAttribute,
+	wantedUntilAttribute,
+	weightAttribute,
+	capacityAttribute,
+}
 
 // row is a row of the table, and what it shows.
 type row struct {
@@ -45,6 +57,8 @@ func (s *LockStore) parse(leaseID string, given attributes) (row, error) {
 		LeaseUntil:   until,
 		WantedBy:     wantedBy,
 		WantedUntil:  wanted,
+		Weight:       parseLoad(given[weightAttribute]),
+		Capacity:     parseLoad(given[capacityAttribute]),
 	}}
 	if until > 0 {
 		least, _ := s.clock.correction()
@@ -110,6 +124,20 @@ func parseUntil(until *value) (int64, error) {
 	}
 	n, _ := f.Int64()
 	return n, nil
+}
+
+// parseLoad reads a weight or a capacity. What makes no sense as one counts as 1, as does none:
+// a share that is less than fair is better than an item without work.
+func parseLoad(given *value) float64 {
+	if given == nil {
+		return 1
+	}
+	f, err := parseNumber(given)
+	if err != nil {
+		return 1
+	}
+	n, _ := f.Float64()
+	return positiveOrOne(n)
 }
 
 // parseNumber reads a number of DynamoDB's, of up to 38 digits.

@@ -45,7 +45,7 @@ func (s *LockStore) ScanLeaseItems(
 func (s *LockStore) ScanLeaseItemsWithContext(
 	ctx context.Context, after string, limit int,
 ) (items []LeaseItem, next string, err error) {
-	rows, next, err := s.page(ctx, after, limit, "#key, #holder, #until, #token, #wantedBy, #wantedUntil")
+	rows, next, err := s.page(ctx, after, limit, ownProjection)
 	if err != nil {
 		return nil, "", err
 	}
@@ -65,6 +65,9 @@ func (s *LockStore) ScanLeaseItemsWithContext(
 	}
 	return items, next, nil
 }
+
+// ownProjection is of what a LeaseItem shows.
+const ownProjection = "#key, #holder, #until, #token, #wantedBy, #wantedUntil, #weight, #capacity"
 
 // skip logs a row that can't be leased, once.
 func (s *LockStore) skip(leaseID string, err error) {

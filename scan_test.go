@@ -102,7 +102,7 @@ func TestScanLeaseItemsShowsWhoHoldsWhat(t *testing.T) {
 	for _, item := range items {
 		byID[item.LeaseID] = item
 	}
-	assert.Equal(t, lease.LeaseItem{LeaseID: "free"}, byID["free"])
+	assert.Equal(t, lease.LeaseItem{LeaseID: "free", Weight: 1, Capacity: 1}, byID["free"])
 	assert.Equal(t, "w1", byID["held"].LesseeID)
 	assert.True(t, until.Equal(byID["held"].Until))
 	assert.True(t, byID["forever"].Until.After(time.Now().AddDate(100, 0, 0)))
@@ -124,7 +124,7 @@ func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 		"WantedBy": str("w2"), "WantedUntil": num(6), "Mail": num(8)})
 	require.NoError(t, err)
 	assert.Equal(t, lease.LeaseItem{LeaseID: "a", LesseeID: "w1", Until: time.Unix(0, 5), FencingToken: 7, LeaseUntil: 5,
-		WantedBy: "w2", WantedUntil: 6}, item)
+		WantedBy: "w2", WantedUntil: 6, Weight: 1, Capacity: 1}, item)
 	item, err = store.ParseLeaseItem(row{"id": str("a"), "WantedBy": str("w2"), "WantedUntil": str("soon")})
 	require.NoError(t, err)
 	assert.Equal(t, int64(-1), item.WantedUntil, "senseless")

@@ -24,6 +24,11 @@ type attributes = map[string]*value // of a row, or of the placeholders of a req
 func text(s string) *value  { return &value{S: &s} }
 func number(n int64) *value { return &value{N: aws.String(strconv.FormatInt(n, 10))} }
 
+// decimal writes a number without an exponent, in as few digits as show it.
+func decimal(n float64) *value {
+	return &value{N: aws.String(strconv.FormatFloat(n, 'f', -1, 64))}
+}
+
 // verdict is what a write came to.
 type verdict int
 
@@ -57,20 +62,27 @@ type write struct {
 
 // names are the placeholders of attribute names in an expression: a key may have any name.
 func (s *LockStore) names(expression string) map[string]*string {
-	all := map[string]*string{
-		"#key":         &s.key,
-		"#holder":      aws.String(holderAttribute),
-		"#until":       aws.String(untilAttribute),
-		"#token":       aws.String(tokenAttribute),
-		"#wantedBy":    aws.String(wantedByAttribute),
-		"#wantedUntil": aws.String(wantedUntilAttribute),
+	names := make(map[string]*string)
+	if strings.Contains(expression, "#key") {
+		names["#key"] = &s.key
 	}
-	for name := range all {
-		if !strings.Contains(expression, name) {
-			delete(all, name)
+	for placeholder, attribute := range placeholders {
+		if strings.Contains(expression, placeholder) {
+			names[placeholder] = aws.String(attribute)
 		}
 	}
-	return all
+	return names
+}
+
+// placeholders are those of the library's own attributes.
+var placeholders = map[string]string{
+	"#holder":      holderAttribute,
+	"#until":       untilAttribute,
+	"#token":       tokenAttribute,
+	"#wantedBy":    wantedByAttribute,
+	"#wantedUntil": wantedUntilAttribute,
+	"#weight":      weightAttribute,
+	"#capacity":    capacityAttribute,
 }
 
 // update sends a write.

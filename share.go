@@ -58,7 +58,9 @@ func (l *Locker) HoldShareWith(
 	if work == nil {
 		return errors.New("lease: the work to hold a share for is nil")
 	}
-	r.capacity = options.Capacity
+	if options.Capacity != 0 {
+		r.capacity = options.Capacity
+	}
 	random := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64()))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

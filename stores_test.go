@@ -45,6 +45,14 @@ func (c *changing) LesseeID() string { return c.id }
 
 func (c *changing) LeaseDuration() time.Duration { return c.f() }
 
+// spacious is a LeaseRequest that says its worker's capacity.
+type spacious struct {
+	lease.LeaseRequest
+	capacity float64
+}
+
+func (s spacious) LeaseCapacity() float64 { return s.capacity }
+
 // spoilsport is a LeaseRequest that does something in LeaseDuration once it is spoilt.
 type spoilsport struct {
 	spoilt atomic.Bool

@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +28,10 @@ type tenure struct {
 	endWork    context.CancelCauseFunc // of Hold's work; nil without one. The owner's mutex guards it
 
 	current atomic.Pointer[tenureState] // written with the owner's mutex held
+
+	scale           sync.Mutex
+	weighing        weighing    // guarded by scale
+	isWeightIgnored atomic.Bool // one that makes no sense was said, and logged
 }
 
 // holding is the name of a tenure: who has what. A Locker has one live tenure of each.
@@ -53,6 +59,35 @@ func (t *tenure) state() tenureState { return *t.current.Load() }
 // lease returns the tenure as a Lease, to be given to a store.
 func (t *tenure) lease() *Lease {
 	return &Lease{LeaseID: t.leaseID, Request: t.request, tenure: t}
+}
+
+// weigh notes what the work says the item weighs. One that makes no sense is logged once, as a
+// work may say it all the time.
+func (t *tenure) weigh(weight float64) {
+	if isMeasure(weight) {
+		t.scale.Lock()
+		t.weighing = t.weighing.heard(weight)
+		t.scale.Unlock()
+		return
+	}
+	if !t.isWeightIgnored.Swap(true) {
+		logError("Lease Weight Ignored", "lessee_id", t.lessee, "lease_id", t.leaseID,
+			"weight", fmt.Sprint(weight))
+	}
+}
+
+// weightShown notes the row's weight, which a renewal's reply has shown.
+func (t *tenure) weightShown(weight float64) {
+	t.scale.Lock()
+	defer t.scale.Unlock()
+	t.weighing = t.weighing.renewed(weight)
+}
+
+// weightToWrite is what the next renewal is to write.
+func (t *tenure) weightToWrite() (weight float64, ok bool) {
+	t.scale.Lock()
+	defer t.scale.Unlock()
+	return t.weighing.toWrite()
 }
 
 // happen applies an event to the tenure, with all that follows from it, and returns the

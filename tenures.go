@@ -142,6 +142,7 @@ func (l *Locker) beginTenure(
 		attributes: maps.Clone(granted.AttributeValues),
 		firstToken: g.token,
 		begun:      time.Now(),
+		weighing:   weighing{row: parseLoad(granted.AttributeValues[weightAttribute])},
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.work, t.cancelWork = context.WithCancelCause(t.ctx)

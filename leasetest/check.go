@@ -43,7 +43,30 @@ func checkRequest(request lease.LeaseRequest) error {
 	if err := checkName("LesseeID", request.LesseeID()); err != nil {
 		return err
 	}
-	return checkDuration(request.LeaseDuration())
+	if err := checkDuration(request.LeaseDuration()); err != nil {
+		return err
+	}
+	return checkCapacity(capacityOf(request))
+}
+
+// capacityOf returns the capacity of a request's worker: 1, if it says none.
+func capacityOf(request lease.LeaseRequest) float64 {
+	says, isSaid := request.(interface{ LeaseCapacity() float64 })
+	if !isSaid {
+		return 1
+	}
+	return says.LeaseCapacity()
+}
+
+func checkCapacity(capacity float64) error {
+	const least = 1e-9
+	const most = 1e9
+	isWithin := capacity >= least && capacity <= most // NaN is not
+	if isWithin {
+		return nil
+	}
+	return fmt.Errorf("leasetest: LeaseCapacity is %v; want a number from %v to %v",
+		capacity, least, most)
 }
 
 // isNil tells whether there is no request, or a nil pointer in its place.
@@ -126,9 +149,9 @@ func checkAttributes(leaseID string, attributes map[string]*dynamodb.AttributeVa
 }
 
 func checkAttribute(leaseID, name string, value *dynamodb.AttributeValue) error {
-	// The token's is the library's, but an item may be registered with it.
-	isToken := name == tokenAttribute
-	if !isToken {
+	// The token and the weight are the library's, but an item may be registered with them.
+	isGiven := name == tokenAttribute || name == weightAttribute
+	if !isGiven {
 		if err := checkAttributeName(leaseID, name); err != nil {
 			return err
 		}
@@ -136,19 +159,43 @@ func checkAttribute(leaseID, name string, value *dynamodb.AttributeValue) error 
 	if value == nil {
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is nil", name, leaseID)
 	}
-	if !isToken {
-		return checkValue(leaseID, name, value)
-	}
-	if _, err := parseToken(value); err != nil {
+	if err := givenError(name, value); err != nil {
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is no good: %w",
 			name, leaseID, err)
 	}
 	return nil
 }
 
+// givenError tells what is wrong with the value of an attribute that an item is registered
+// with.
+func givenError(name string, value *dynamodb.AttributeValue) error {
+	if name == tokenAttribute {
+		_, err := parseToken(value)
+		return err
+	}
+	if err := valueError(value); err != nil {
+		return err
+	}
+	if name == weightAttribute {
+		return weightError(value)
+	}
+	return nil
+}
+
+func weightError(value *dynamodb.AttributeValue) error {
+	if value.N == nil {
+		return errors.New("it is not a number")
+	}
+	if rational(*value.N).Sign() <= 0 {
+		return fmt.Errorf("%s is not above 0", *value.N)
+	}
+	return nil
+}
+
 func checkAttributeName(leaseID, name string) error {
 	switch name {
-	case HashKey, holderAttribute, untilAttribute, tokenAttribute, wantedBy, wantedUntil:
+	case HashKey, holderAttribute, untilAttribute, tokenAttribute, wantedBy, wantedUntil,
+		weightAttribute, capacityAttribute:
 		return fmt.Errorf("leasetest: the attribute %q of lease ID %q is the library's to write",
 			name, leaseID)
 	case "":

@@ -111,6 +111,7 @@ var promises = slices.Concat(
 	wishPromises,
 	handoverPromises,
 	savePromises,
+	weightPromises,
 	lockerPromises,
 )
 

@@ -99,7 +99,7 @@ func (c *comparison) run(requests int) (areOne bool) {
 	kinds := []func(){
 		c.scan, c.scan, c.lease, c.lease, c.leaseAsSeen, c.leaseAsSeen, c.leaseAsSeen,
 		c.renew, c.renew, c.release, c.handOver, c.handOver, c.save, c.save, c.want, c.want,
-		c.withdraw, c.add, c.retire, c.retireOwn, c.makeLiteral,
+		c.withdraw, c.add, c.retire, c.retireOwn, c.makeLiteral, c.weigh, c.weigh,
 	}
 	for range requests {
 		one(c, kinds)()
@@ -124,10 +124,22 @@ func (c *comparison) end() time.Time {
 	return c.start.Add(time.Duration(minutes) * time.Minute)
 }
 
-func (c *comparison) request() terms {
+func (c *comparison) request() lease.LeaseRequest {
 	durations := []time.Duration{time.Minute, 30 * time.Minute, 10 * time.Hour}
-	return terms{lessee: c.lessee(), duration: one(c, durations)}
+	request := terms{lessee: c.lessee(), duration: one(c, durations)}
+	if c.IntN(3) > 0 {
+		return request
+	}
+	return spacious{request, one(c, []float64{0.5, 1, 1.0 / 3, 2, 1e9, 0})}
 }
+
+// spacious are terms of a worker that says its capacity.
+type spacious struct {
+	terms
+	capacity float64
+}
+
+func (s spacious) LeaseCapacity() float64 { return s.capacity }
 
 // terms are a LeaseRequest.
 type terms struct {
@@ -241,6 +253,43 @@ func (c *comparison) scan() {
 	}
 }
 
+// obtained keeps leases, some of them as a Locker's: of those alone a weight is written.
+func (c *comparison) obtained(memory, table *lease.Lease) {
+	isToHaveTenure := memory != nil && table != nil && c.IntN(2) == 0
+	if !isToHaveTenure {
+		c.keep(memory, table)
+		return
+	}
+	c.keep(tenured(memory), tenured(table))
+}
+
+// tenured returns a lease as a Locker's; nil if it is over by then.
+func tenured(l *lease.Lease) *lease.Lease {
+	got, err := lease.NewLocker(giver{l}).ObtainLease(l.Request)
+	if err != nil {
+		return nil
+	}
+	return got
+}
+
+// giver is a store that has one lease to give.
+type giver struct{ given *lease.Lease }
+
+func (g giver) Lease(string, lease.LeaseRequest, time.Time) (*lease.Lease, error) {
+	return g.given, nil
+}
+
+func (g giver) ListLeaseIDs() ([]string, error) { return []string{g.given.LeaseID}, nil }
+
+// weigh says what an item weighs. It is written with a renewal.
+func (c *comparison) weigh() {
+	l := c.anyLease()
+	weight := one(c, []float64{0, 1, 7, 30, 1e9})
+	l.memory.SetWeight(weight)
+	l.table.SetWeight(weight)
+	c.said = append(c.said, fmt.Sprintf("SetWeight(%s, %v)", tenureOf(l.memory), weight))
+}
+
 func (c *comparison) keep(memory, table *lease.Lease) {
 	if memory != nil && table != nil {
 		c.leases = append(c.leases, both[*lease.Lease]{memory, table})
@@ -252,7 +301,7 @@ func (c *comparison) lease() {
 	memory, err := c.memory.Lease(id, request, end)
 	table, tableErr := c.table.Lease(id, request, end)
 	c.says(answer{memory, err}, answer{table, tableErr}, "Lease(%s, %v, %v)", id, request, end)
-	c.keep(memory, table)
+	c.obtained(memory, table)
 }
 
 func (c *comparison) leaseAsSeen() {
@@ -266,7 +315,7 @@ func (c *comparison) leaseAsSeen() {
 	table, tableErr := c.table.LeaseAsSeen(ctx, seen.table, predecessor.table, request, end)
 	c.says(answer{memory, err}, answer{table, tableErr}, "LeaseAsSeen(%+v, %s, %v, %v)",
 		seen.memory, tenureOf(predecessor.memory), request, end)
-	c.keep(memory, table)
+	c.obtained(memory, table)
 }
 
 // tenureOf names a lease's tenure.
@@ -437,6 +486,18 @@ func (c *comparison) add() {
 			attributes[name] = value
 		}
 	}
+	if c.IntN(2) == 0 {
+		weights := []row{
+			{"LeaseWeight": num(7)},
+			{"LeaseWeight": {N: aws.String("0.25")}},
+			{"LeaseWeight": {N: aws.String("20.5")}},
+			{"LeaseWeight": num(0)},
+			{"LeaseWeight": {N: aws.String("-1E20")}},
+			{"LeaseWeight": {S: aws.String("7")}},
+			{"LeaseCapacity": num(7)},
+		}
+		maps.Copy(attributes, one(c, weights))
+	}
 	err := c.memory.AddLeaseID(id, maps.Clone(attributes))
 	tableErr := c.table.AddLeaseID(id, attributes)
 	c.says(answer{err: err}, answer{err: tableErr}, "AddLeaseID(%s, %.100s)", id, show(attributes))
@@ -484,8 +545,12 @@ func (c *comparison) rows() []row {
 	return out.Items
 }
 
-// empty deletes all rows, for the next round.
+// empty ends all tenures and deletes all rows, for the next round.
 func (c *comparison) empty() {
+	for _, l := range c.leases {
+		l.memory.Discard()
+		l.table.Discard()
+	}
 	for _, r := range c.rows() {
 		_, err := c.table.DeleteItem(&dynamodb.DeleteItemInput{
 			TableName: &c.name,

@@ -3,6 +3,7 @@ package leasetest
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -145,6 +146,10 @@ func badLeasing(c *conformance) (all []refusal) {
 		{item, terms{"w1", -time.Second}, soon, "LeaseDuration -1s"},
 		{item, terms{"w1", longest}, soon, "100 years " + saysYears},
 		{item, terms{"w1", hundredYears + 1}, soon, "100 years " + saysYears},
+		{item, spacious{good, 0}, soon, "LeaseCapacity 0"},
+		{item, spacious{good, -1}, soon, "LeaseCapacity -1"},
+		{item, spacious{good, math.NaN()}, soon, "LeaseCapacity NaN"},
+		{item, spacious{good, math.Inf(1)}, soon, "LeaseCapacity +Inf"},
 		{item, good, time.Time{}, "0001-01-01 " + saysYears},
 	} {
 		seen := lease.LeaseItem{LeaseID: bad.id}
@@ -213,6 +218,8 @@ func badSaves(c *conformance, held *lease.Lease) []refusal {
 		{save(held, tokenAttribute), "FencingToken library"},
 		{save(held, wantedBy), "WantedBy library"},
 		{save(held, wantedUntil), "WantedUntil library"},
+		{save(held, weightAttribute), "LeaseWeight library"},
+		{save(held, capacityAttribute), "LeaseCapacity library"},
 	}
 }
 

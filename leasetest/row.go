@@ -3,6 +3,7 @@ package leasetest
 import (
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 
 	"github.com/intercom/lease"
@@ -21,6 +22,9 @@ type row struct {
 	wish   wish
 	users  map[string]*dynamodb.AttributeValue
 
+	weight   *dynamodb.AttributeValue // nil for no such attribute
+	capacity float64                  // the holder's; 0 for no such attribute
+
 	// namesakeUntil is until when a namesake of the holder may rely on the item; 0 if there is
 	// none.
 	namesakeUntil int64
@@ -32,6 +36,7 @@ type row struct {
 	grantee string
 	asked   int64 // the furthest end that it asked for
 	shown   int64 // the furthest end that it was shown
+	weighed int64 // the furthest end that it asked for with a weight to write
 }
 
 // wish says who wants a row, and until when; its zero value is none.
@@ -249,13 +254,19 @@ func (r *row) begin(lessee string, until, namesakeUntil int64) {
 	r.token++
 	r.until = until
 	r.namesakeUntil = namesakeUntil
+	r.capacity = 0
 	r.granted = nil
 	r.asked = until
 	r.shown = until
+	r.weighed = 0
 }
 
-// grant shows the row to the Lease of the tenure that has begun.
-func (r *row) grant(l *lease.Lease) {
+// grant writes the capacity of the worker whose tenure has begun, unless that is 1, and shows
+// the row to the Lease.
+func (r *row) grant(l *lease.Lease, capacity float64) {
+	if capacity != 1 {
+		r.capacity = capacity
+	}
 	l.AttributeValues = r.attributes()
 	r.granted = l.AttributeValues[tokenAttribute]
 	r.grantee = r.holder
@@ -275,13 +286,25 @@ func (r *row) show(t tenure) {
 	}
 }
 
+// renewal is what a renewal is to do.
+type renewal struct {
+	end     int64
+	wishEnd int64   // 0: the wish stays as it is
+	weight  float64 // 0: so does the weight
+}
+
 // renew moves the end on, never back, and the end of the wish, if there is one, to another, if
-// that is given.
-func (r *row) renew(t tenure, end, wishEnd int64) outcome {
+// that is given. With a weight, the end is beyond all that were shown, or asked for with one, as
+// a LockStore's is.
+func (r *row) renew(t tenure, to renewal) outcome {
 	if !r.isOf(t) {
 		return refused
 	}
-	end = max(end, r.keptUntil(t))
+	end := max(to.end, r.keptUntil(t))
+	if to.weight != 0 {
+		end = max(end, r.shown+1, r.weighed+1)
+		r.weighed = end
+	}
 	r.ask(t, end)
 	if end < r.until {
 		r.show(t)
@@ -289,8 +312,11 @@ func (r *row) renew(t tenure, end, wishEnd int64) outcome {
 	}
 	r.until = end
 	r.show(t)
-	if wishEnd != 0 && r.isWanted() {
-		r.wish.until = wishEnd
+	if to.wishEnd != 0 && r.isWanted() {
+		r.wish.until = to.wishEnd
+	}
+	if to.weight != 0 {
+		r.weight = decimal(to.weight)
 	}
 	return applied
 }
@@ -332,6 +358,7 @@ func (r *row) handOver(t tenure, reservedUntil, now int64) outcome {
 		// The wish stays, so that people see a reservation.
 		r.holder = r.wish.by
 		r.until = reservedUntil
+		r.capacity = 0
 		return applied
 	}
 	if r.isReservedBy(t) {
@@ -354,6 +381,7 @@ func (r *row) release(t tenure) outcome {
 		r.until = r.keptUntil(t)
 		r.holder = ""
 		r.namesakeUntil = 0
+		r.capacity = 0
 		r.wish = wish{}
 		return applied
 	}
@@ -417,5 +445,20 @@ func (r *row) attributes() map[string]*dynamodb.AttributeValue {
 		all[wantedBy] = text(r.wish.by)
 		all[wantedUntil] = number(r.wish.until)
 	}
+	if r.weight != nil {
+		all[weightAttribute] = &dynamodb.AttributeValue{N: aws.String(*r.weight.N)}
+	}
+	if r.capacity != 0 {
+		all[capacityAttribute] = decimal(r.capacity)
+	}
 	return all
+}
+
+// weighs is how much of a worker's load the item is.
+func (r *row) weighs() float64 {
+	if r.weight == nil {
+		return 1
+	}
+	weight, _ := rational(*r.weight.N).Float64() // which was checked
+	return weight
 }

@@ -220,7 +220,7 @@ func literalOf(lessee string) tenure {
 
 func TestRowRenew(t *testing.T) {
 	renewBoth := func(by tenure, end, wishEnd int64) func(r *row) outcome {
-		return func(r *row) outcome { return r.renew(by, end, wishEnd) }
+		return func(r *row) outcome { return r.renew(by, renewal{end: end, wishEnd: wishEnd}) }
 	}
 	renew := func(by tenure, end int64) func(r *row) outcome { return renewBoth(by, end, 0) }
 	moved := changed(func(r *row) { r.until = nextEnd })
@@ -284,14 +284,78 @@ func knowing(r row, asked, shown int64) row {
 
 func TestRowRemembersWhatTheTenureAskedForAndWasShown(t *testing.T) {
 	row := knowing(heldRow(), 210, 205)
-	row.renew(literal, 400, 0)
+	row.renew(literal, renewal{end: 400})
 	assert.Equal(t, knowing(row, 210, 205), row, "whatever a literal does")
-	row.renew(mine, 300, 0)
+	row.renew(mine, renewal{end: 300})
 	assert.Equal(t, knowing(row, 300, 400), row, "by the reply, though that is overtaken")
-	row.renew(mine, 290, 0)
+	row.renew(mine, renewal{end: 290})
 	assert.Equal(t, knowing(row, 300, 400), row, "the furthest counts")
-	row.renew(mine, 500, 0)
+	row.renew(mine, renewal{end: 500})
 	assert.Equal(t, knowing(row, 500, 500), row)
+}
+
+// weighing is a held row of a weight, whose tenure has asked for an end with one.
+func weighing(weight string, until, weighed int64) row {
+	return changed(func(r *row) {
+		r.weight = &dynamodb.AttributeValue{N: &weight}
+		r.until = until
+		r.weighed = weighed
+	})
+}
+
+func TestRowRenewWritesAWeightAndNoEndTwiceWithOne(t *testing.T) {
+	weigh := func(by tenure, end int64, weight float64) func(r *row) outcome {
+		return func(r *row) outcome { return r.renew(by, renewal{end: end, weight: weight}) }
+	}
+	of := weighing
+	testRow(t, map[string]rowCase{
+		"the first":                 {heldRow(), weigh(mine, nextEnd, 2.5), applied, of("2.5", nextEnd, nextEnd)},
+		"to the end that it has":    {heldRow(), weigh(mine, endIs, 2.5), applied, of("2.5", endIs+1, endIs+1)},
+		"to an end that is past":    {heldRow(), weigh(mine, 10, 2.5), applied, of("2.5", endIs+1, endIs+1)},
+		"a later one":               {of("2.5", endIs, endIs), weigh(mine, nextEnd, 7), applied, of("7", nextEnd, nextEnd)},
+		"a second one to one end":   {of("2.5", endIs, endIs), weigh(mine, endIs, 7), applied, of("7", endIs+1, endIs+1)},
+		"none, to one end":          {of("2.5", endIs, endIs), weigh(mine, endIs, 0), applied, of("2.5", endIs, endIs)},
+		"a small one":               {heldRow(), weigh(mine, nextEnd, 0.01), applied, of("0.01", nextEnd, nextEnd)},
+		"a large one":               {heldRow(), weigh(mine, nextEnd, 1e9), applied, of("1000000000", nextEnd, nextEnd)},
+		"one of an earlier tenure":  {heldRow(), weigh(earlier, nextEnd, 2.5), refused, heldRow()},
+		"one of a released row":     {freeRow, weigh(mine, nextEnd, 2.5), refused, freeRow},
+		"one of somebody else's":    {heldRow(), weigh(others, nextEnd, 2.5), refused, heldRow()},
+		"one whose wish has no end": {wantedRow, weigh(mine, endIs, 0), applied, wantedRow},
+	})
+	moved := of("2.5", nextEnd, endIs)
+	moved.asked = endIs
+	moved.shown = endIs
+	before := moved
+	assert.Equal(t, overtaken, moved.renew(mine, renewal{end: endIs, weight: 7}))
+	assert.Equal(t, before.weight, moved.weight, "a renewal that was overtaken writes none")
+	assert.Equal(t, applied, moved.renew(mine, renewal{end: endIs, weight: 7}))
+	assert.Equal(t, "7", *moved.weight.N)
+	assert.Equal(t, int64(nextEnd+1), moved.until, "beyond the end that the tenure was shown")
+}
+
+func TestRowsCapacityIsItsHolders(t *testing.T) {
+	spacious := changed(func(r *row) { r.capacity = 2.5 })
+	for name, change := range map[string]func(r *row){
+		"a release":          func(r *row) { r.release(literal) },
+		"a handover":         func(r *row) { r.wish = wantedRow.wish; r.handOver(literal, nextEnd, nowIs) },
+		"another's lease":    func(r *row) { r.lease("w2", nextEnd, endIs+1) },
+		"a lease as seen":    func(r *row) { r.leaseAsSeen("w2", lease.LeaseItem{LeaseUntil: endIs}, tenure{}, nextEnd, endIs+1) },
+		"a lease of its own": func(r *row) { r.lease("w1", nextEnd, nowIs) },
+	} {
+		r := spacious
+		change(&r)
+		assert.Zero(t, r.capacity, name)
+		assert.NotContains(t, r.attributes(), capacityAttribute, name)
+	}
+	r := spacious
+	r.renew(mine, renewal{end: nextEnd})
+	assert.Equal(t, 2.5, r.capacity, "a renewal leaves it")
+	for capacity, want := range map[float64]float64{1: 0, 0.5: 0.5, 2.5: 2.5} {
+		r := heldRow()
+		l := &lease.Lease{}
+		r.grant(l, capacity)
+		assert.Equal(t, want, r.capacity)
+	}
 }
 
 func TestRowIsGivenAwayIfItEndsNoLaterThanTheTenureAskedFor(t *testing.T) {

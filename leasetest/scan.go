@@ -1,6 +1,7 @@
 package leasetest
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -92,6 +93,8 @@ func (s *Store) item(r *row) lease.LeaseItem {
 		LeaseUntil:   r.until,
 		WantedBy:     r.wish.by,
 		WantedUntil:  r.wish.until,
+		Weight:       r.weighs(),
+		Capacity:     cmp.Or(r.capacity, 1),
 	}
 	if r.until > 0 {
 		item.Until = time.Unix(0, r.until).Add(-s.skew)

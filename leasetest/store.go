@@ -56,12 +56,13 @@ func (s *Store) LeaseWithContext(
 		return nil, err
 	}
 	lessee := request.LesseeID()
+	capacity := capacityOf(request)
 
 	got := &lease.Lease{LeaseID: leaseID, Request: request, Until: until}
 	result, err := s.write(ctx, &s.counts.Leases, leaseID, func(r *row, now int64) outcome {
 		result := r.lease(lessee, s.hostTime(until), now)
 		if result == applied {
-			r.grant(got)
+			r.grant(got, capacity)
 		}
 		return result
 	})
@@ -78,6 +79,7 @@ func (s *Store) LeaseAsSeen(
 		return nil, err
 	}
 	lessee := request.LesseeID()
+	capacity := capacityOf(request)
 
 	before := predecessorOf(predecessor)
 	got := &lease.Lease{LeaseID: seen.LeaseID, Request: request, Until: until}
@@ -86,7 +88,7 @@ func (s *Store) LeaseAsSeen(
 			result := r.leaseAsSeen(lessee, seen, before, s.hostTime(until), now)
 			seen = s.item(r)
 			if result == applied {
-				r.grant(got)
+				r.grant(got, capacity)
 			}
 			return result
 		})
@@ -132,14 +134,18 @@ func (s *Store) RenewLeaseItem(
 	}
 	t := tenureOf(l)
 
-	var wishEnd int64
+	var to renewal
 	if !wanted.IsZero() {
-		wishEnd = s.hostTime(wanted)
+		to.wishEnd = s.hostTime(wanted)
+	}
+	if weight, isToWrite := l.WeightToWrite(); isToWrite {
+		to.weight = weight
 	}
 
 	var item lease.LeaseItem
 	result, err := s.write(ctx, &s.counts.Renewals, l.LeaseID, func(r *row, _ int64) outcome {
-		result := r.renew(t, s.hostTime(until), wishEnd)
+		to.end = s.hostTime(until)
+		result := r.renew(t, to)
 		if result != refused {
 			item = s.item(r)
 		}

@@ -23,6 +23,9 @@ const (
 	tokenAttribute  = "FencingToken"
 	wantedBy        = "WantedBy"
 	wantedUntil     = "WantedUntil"
+
+	weightAttribute   = "LeaseWeight"
+	capacityAttribute = "LeaseCapacity"
 )
 
 // table is what all clients share.
@@ -109,8 +112,15 @@ func (t *table) add(
 		return refused
 	}
 	users := copyOf(attributes)
+	added := &row{
+		id:     leaseID,
+		place:  placeOf(leaseID),
+		token:  token,
+		weight: users[weightAttribute],
+		users:  users,
+	}
 	delete(users, tokenAttribute)
-	added := &row{id: leaseID, place: placeOf(leaseID), token: token, users: users}
+	delete(users, weightAttribute)
 	t.rows = slices.Insert(t.rows, i, added)
 	return applied
 }
@@ -131,6 +141,11 @@ func text(s string) *dynamodb.AttributeValue {
 
 func number(n int64) *dynamodb.AttributeValue {
 	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
+}
+
+// decimal writes a number without an exponent, in as few digits as show it.
+func decimal(n float64) *dynamodb.AttributeValue {
+	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatFloat(n, 'f', -1, 64))}
 }
 
 // copyOf returns a deep copy, never nil.

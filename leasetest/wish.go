@@ -39,7 +39,7 @@ func (s *Store) WithdrawWish(
 		return lease.LeaseItem{}, err
 	}
 
-	item := lease.LeaseItem{LeaseID: seen.LeaseID}
+	item := lease.LeaseItem{LeaseID: seen.LeaseID, Weight: 1, Capacity: 1}
 	end := s.hostTime(until)
 	try := func() (outcome, error) {
 		return s.write(ctx, &s.counts.Withdrawals, seen.LeaseID, func(r *row, _ int64) outcome {
