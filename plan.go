@@ -24,6 +24,8 @@ type planner struct {
 	ended      map[string]ended     // the tenures whose work has ended, by the items
 	stays      map[string]time.Time // until when items are leased to it that it doesn't use
 	restless   pause                // in which it wishes for nothing, as its work soon ended
+	yielded    map[string]time.Time
+	passing    pause
 	freeSince  map[string]time.Time // the items that its looks have shown free, since when
 	ends       map[string]int64     // LeaseUntil of all items at the last look
 	hasSettled bool                 // a look has led it to nothing that was free
@@ -47,6 +49,7 @@ func newPlanner(request requested, most int, random *rand.Rand) *planner {
 		wishes:    make(map[string]wishMade),
 		heeding:   make(map[string]heeding),
 		resting:   make(map[string]pause),
+		yielded:   make(map[string]time.Time),
 		ended:     make(map[string]ended),
 		stays:     make(map[string]time.Time),
 		freeSince: make(map[string]time.Time),
@@ -180,6 +183,9 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 func (p *planner) leased(leaseID string, token int64) {
 	p.answered(leaseID)
 	p.working[leaseID] = token
+	if w, ok := p.wishes[leaseID]; ok {
+		p.noteReturn(w.at, leaseID)
+	}
 	delete(p.wishes, leaseID)
 	delete(p.ended, leaseID)
 	delete(p.stays, leaseID)

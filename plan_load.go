@@ -14,6 +14,7 @@ type loads struct {
 	weights    map[string]float64 // of the items that each worker is to have, together
 	capacities map[string]float64 // of those of whom rows tell one, and this worker's
 	total      float64            // what all items weigh, whoever is to have them
+	areCounts  bool               // all weigh 1, and all capacities are 1
 }
 
 // of is the load of a worker.
@@ -64,10 +65,16 @@ func (p *planner) weigh(now time.Time, items, all []LeaseItem) loads {
 	l := loads{
 		weights:    map[string]float64{p.me: 0},
 		capacities: p.capacities(now, all),
+		areCounts:  true,
 	}
 	for _, item := range items {
-		l.weights[p.heir(now, item)] += item.weight()
-		l.total += item.weight()
+		weight := item.weight()
+		l.weights[p.heir(now, item)] += weight
+		l.total += weight
+		l.areCounts = l.areCounts && weight == 1
+	}
+	for _, capacity := range l.capacities {
+		l.areCounts = l.areCounts && capacity == 1
 	}
 	delete(l.weights, "")
 	return l

@@ -12,12 +12,16 @@ import (
 // wish chooses what to wish for: items of the most loaded, as long as a move to this worker
 // makes the greater of the two loads less. The free items that are left count as its own.
 func (p *planner) wish(now time.Time) (chosen []candidate) {
-	if p.restless.isOn(now) {
+	if p.restless.isOn(now) || p.passing.isOn(now) {
 		return nil
 	}
 	w := p.wishable(now)
 	w.loads.weights[p.me] += p.round.leftover
-	for w.counts[p.me] < p.most {
+	most := p.most - w.counts[p.me]
+	if p.isWary(now) {
+		most = min(most, 1-len(p.wishes))
+	}
+	for len(chosen) < most {
 		heir, at, found := w.next()
 		if !found {
 			break
