@@ -24,12 +24,11 @@ type planner struct {
 	ended      map[string]ended     // the tenures whose work has ended, by the items
 	stays      map[string]time.Time // until when items are leased to it that it doesn't use
 	restless   pause                // in which it wishes for nothing, as its work soon ended
-	yielded    map[string]time.Time
-	passing    pause
 	freeSince  map[string]time.Time // the items that its looks have shown free, since when
 	ends       map[string]int64     // LeaseUntil of all items at the last look
-	hasSettled bool                 // a look has led it to nothing that was free
-	batch      int                  // how many free items the next look may lead it to lease
+	travels    travels
+	hasSettled bool // a look has led it to nothing that was free
+	batch      int  // how many free items the next look may lead it to lease
 
 	round round
 }
@@ -49,7 +48,6 @@ func newPlanner(request requested, most int, random *rand.Rand) *planner {
 		wishes:    make(map[string]wishMade),
 		heeding:   make(map[string]heeding),
 		resting:   make(map[string]pause),
-		yielded:   make(map[string]time.Time),
 		ended:     make(map[string]ended),
 		stays:     make(map[string]time.Time),
 		freeSince: make(map[string]time.Time),
@@ -144,6 +142,7 @@ func (p *planner) looked(
 	p.round.counts = p.count(now, items)
 	p.round.loads = p.weigh(now, items, all)
 	p.forget(now, all)
+	p.travels.follow(now, p.round.counts, items)
 	p.classify(now, inUse)
 	p.classifyOutside(now, seen.outside, inUse)
 	p.round.taking = takingOf(p.round.own, p.room())
@@ -183,9 +182,6 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 func (p *planner) leased(leaseID string, token int64) {
 	p.answered(leaseID)
 	p.working[leaseID] = token
-	if w, ok := p.wishes[leaseID]; ok {
-		p.noteReturn(w.at, leaseID)
-	}
 	delete(p.wishes, leaseID)
 	delete(p.ended, leaseID)
 	delete(p.stays, leaseID)

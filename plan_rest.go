@@ -33,7 +33,6 @@ type workEnd struct {
 	lasted    time.Duration
 	toldToEnd bool      // to end: as the item is wanted, or this worker is to stop
 	wished    bool      // this worker had wished for the item
-	yieldedTo string    // who wanted it; "" if nobody in particular did
 	failed    bool      // the work returned an error
 	lost      bool      // the item was lost or retired
 	freed     bool      // the item was released
@@ -45,7 +44,6 @@ func (p *planner) workEnded(now time.Time, end workEnd) (rest pause) {
 	p.noteEnd(end)
 	delete(p.working, end.leaseID)
 	p.noteRestless(now, end)
-	p.noteYield(now, end)
 	if end.lost {
 		return pause{}
 	}
@@ -78,32 +76,6 @@ func (p *planner) noteRestless(now time.Time, end workEnd) {
 	if end.wished && endedByItself {
 		p.restless = p.restless.growing(now, p.pace(), longestRest)
 	}
-}
-
-// noteYield notes that an item was yielded to a worker.
-func (p *planner) noteYield(now time.Time, end workEnd) {
-	if end.yieldedTo != "" && !end.lost {
-		p.yielded[end.leaseID] = now
-	}
-}
-
-// noteReturn has the worker wish for nothing for a while, if it has back by its wish what it
-// had yielded not long ago.
-func (p *planner) noteReturn(now time.Time, leaseID string) {
-	at, wasYielded := p.yielded[leaseID]
-	delete(p.yielded, leaseID)
-	isReturn := wasYielded && now.Sub(at) < 64*p.pace()
-	if !isReturn || p.round.loads.areCounts || p.passing.isOn(now) {
-		return
-	}
-	if !p.isWary(now) {
-		p.passing = pause{}
-	}
-	p.passing = p.passing.growing(now, p.pace(), 64*p.pace())
-}
-
-func (p *planner) isWary(now time.Time) bool {
-	return now.Sub(p.passing.until) < 2*p.passing.grown+time.Minute
 }
 
 // isLong tells of work that doesn't end soon.

@@ -12,16 +12,12 @@ import (
 // wish chooses what to wish for: items of the most loaded, as long as a move to this worker
 // makes the greater of the two loads less. The free items that are left count as its own.
 func (p *planner) wish(now time.Time) (chosen []candidate) {
-	if p.restless.isOn(now) || p.passing.isOn(now) {
+	if p.restless.isOn(now) {
 		return nil
 	}
 	w := p.wishable(now)
 	w.loads.weights[p.me] += p.round.leftover
-	most := p.most - w.counts[p.me]
-	if p.isWary(now) {
-		most = min(most, 1-len(p.wishes))
-	}
-	for len(chosen) < most {
+	for w.counts[p.me] < p.most {
 		heir, at, found := w.next()
 		if !found {
 			break
@@ -158,6 +154,9 @@ func settled(item LeaseItem, heir string, now time.Time) int {
 // mayWishFor tells of an item that another worker holds, and is to have.
 func (p *planner) mayWishFor(item LeaseItem, heir string, now time.Time) bool {
 	if p.resting[item.LeaseID].isOn(now) {
+		return false
+	}
+	if !p.round.loads.areCounts && p.travels.isWorn(item) {
 		return false
 	}
 	return p.isOther(heir) && p.isOther(item.LesseeID)

@@ -260,7 +260,6 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		lasted:    now.Sub(w.began),
 		toldToEnd: ctx.Err() != nil || is.isWanted(),
 		wished:    w.wished,
-		yieldedTo: is.wish.by,
 		failed:    err != nil,
 		lost:      is.isGone(err != nil),
 		freed:     w.tenure.isSettled(),
