@@ -266,17 +266,17 @@ func TestStuckWorksTenureEndsBeforeItsRowIsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := newHungWork(promising(10 * time.Second))
 		defer close(hung.free)
-		released := false
+		var released atomic.Bool
 		store := &hooked{to: leasetest.NewStore("a"), release: func() {
 			_, ctx, l := hung.seen()
-			released = true
+			released.Store(true)
 			assert.False(t, l.Valid())
 			assert.Error(t, l.Context().Err())
 			assert.Error(t, ctx.Err())
 		}}
 		holding(lease.NewLocker(store), for30s("w"), hung.work)
 		time.Sleep(11 * time.Second)
-		assert.True(t, released)
+		assert.True(t, released.Load())
 	})
 }
 
