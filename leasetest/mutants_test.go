@@ -920,6 +920,80 @@ var mutants = map[string]struct {
 				return items, next, err
 			}
 		},
+	}, "writes no weight": {
+		breaks: "a renewal writes the weight that a Locker's lease has measured",
+		mutate: renewsItem(func(b *broken, r renewal) (lease.LeaseItem, error) {
+			r.l = untenured(r.l)
+			return r.on(b.Store)
+		}),
+	},
+	"writes a weight where there is a wish only": {
+		breaks: "a renewal writes the weight that a Locker's lease has measured",
+		mutate: renewsItem(func(b *broken, r renewal) (lease.LeaseItem, error) {
+			if r.wanted.IsZero() {
+				r.l = untenured(r.l)
+			}
+			return r.on(b.Store)
+		}),
+	},
+	"writes another weight": {
+		breaks: "a renewal writes no weight that is near to the row's",
+		mutate: renewsItem(func(b *broken, r renewal) (lease.LeaseItem, error) {
+			r.l.SetWeight(1e6)
+			return r.on(b.Store)
+		}),
+	},
+	"registers without the weight": {
+		breaks: "an item may be registered with its weight",
+		mutate: func(b *broken) {
+			b.add = func(id string, attributes attributeValues) error {
+				attributes = maps.Clone(attributes)
+				delete(attributes, "LeaseWeight")
+				return b.Store.AddLeaseID(id, attributes)
+			}
+		},
+	},
+	"writes no capacity": {
+		breaks: "a worker's capacity is the row's for as long as it holds the item",
+		mutate: leases(func(b *broken, c leaseCall) (*lease.Lease, error) {
+			if c.request != nil {
+				c.request = onlyTerms{c.request}
+			}
+			return c.on(b.Store)
+		}),
+	},
+	"takes any capacity": {
+		breaks: "bad input is refused",
+		mutate: leases(func(b *broken, c leaseCall) (*lease.Lease, error) {
+			if c.request != nil {
+				c.request = onlyTerms{c.request}
+			}
+			return c.on(b.Store)
+		}),
+	},
+	"shows no capacity": {
+		breaks: "a worker's capacity is the row's for as long as it holds the item",
+		mutate: func(b *broken) {
+			b.scan = func(after string) ([]lease.LeaseItem, string, error) {
+				items, next, err := b.Store.ScanLeaseItems(after, 0)
+				for i := range items {
+					items[i].Capacity = 0
+				}
+				return items, next, err
+			}
+		},
+	},
+	"shows no weight": {
+		breaks: "a renewal writes the weight that a Locker's lease has measured",
+		mutate: func(b *broken) {
+			b.scan = func(after string) ([]lease.LeaseItem, string, error) {
+				items, next, err := b.Store.ScanLeaseItems(after, 0)
+				for i := range items {
+					items[i].Weight = 0
+				}
+				return items, next, err
+			}
+		},
 	},
 	"reads no wish": {
 		breaks: "one item is read as it is at that moment",
@@ -944,3 +1018,6 @@ var mutants = map[string]struct {
 		},
 	},
 }
+
+// onlyTerms is a request without its capacity.
+type onlyTerms struct{ lease.LeaseRequest }
