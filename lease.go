@@ -114,17 +114,16 @@ func (l *Lease) Discard() {
 	}
 }
 
-// Progress promises that the work on the item calls Progress again within that time. If it
-// doesn't, it is stuck: its context ends with [LeaseStuckError], which is logged, and its
-// item is released, or handed over to who wants it, while the work may hang on. That lasts
-// until the next call, which may promise another time, also when the work is told to end;
-// 0 or less takes the promise back. Time in which the process stands still doesn't count,
-// so a pause of it breaks no promise (but the lease ends).
+// Progress promises that the work under the lease calls Progress again within that time. If
+// it doesn't it is stuck: that is logged, its context ends with [LeaseStuckError], and its
+// item is released, or handed over to who wants it, while the work may hang on. Each call
+// replaces the promise before, and 0 or less takes it back. It binds work that was told to
+// end, too. Time in which the process stands still doesn't count: a pause breaks no promise
+// (but the lease may end in it).
 //
-// It is for the leases of [Locker.Hold] and [Locker.HoldShare]: on others, and on those
-// whose work has returned or is stuck, it does nothing. Less than a millisecond is logged
-// once, and ignored. It sends no request, and takes a microsecond; call it wherever work has
-// got on.
+// It is for work of [Locker.Hold] and [Locker.HoldShare]: on other leases, and when their
+// work has returned or is stuck, it does nothing. Less than a millisecond is logged once,
+// and ignored. It sends no request, and takes a microsecond: call it wherever work gets on.
 func (l *Lease) Progress(within time.Duration) {
 	if l.isBare() {
 		return

@@ -277,7 +277,9 @@ func observeFleet(t *testing.T, random *rand.Rand) {
 	for range cap(seeds) {
 		seeds <- random.Uint64()
 	}
-	work := func(ctx context.Context, l *lease.Lease) error { return misbehave(ctx, l, rand.New(rand.NewPCG(<-seeds, 0))) }
+	work := func(ctx context.Context, l *lease.Lease) error {
+		return misbehave(ctx, l, rand.New(rand.NewPCG(<-seeds, 0)))
+	}
 	for i := range 3 {
 		client := store.NewClient()
 		locker := lease.NewLocker(client)

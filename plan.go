@@ -13,6 +13,7 @@ type planner struct {
 	me       string        // this worker's LesseeID
 	duration time.Duration // of its leases
 	most     int           // how many items it may work on at once
+	capacity float64       // how much load it carries, next to other workers
 	random   *rand.Rand
 
 	working    map[string]int64     // the items that it works on, by the tokens; 0: unknown
@@ -26,8 +27,9 @@ type planner struct {
 	restless   pause                // in which it wishes for nothing, as its work soon ended
 	freeSince  map[string]time.Time // the items that its looks have shown free, since when
 	ends       map[string]int64     // LeaseUntil of all items at the last look
-	hasSettled bool                 // a look has led it to nothing that was free
-	batch      int                  // how many free items the next look may lead it to lease
+	travels    travels
+	hasSettled bool // a look has led it to nothing that was free
+	batch      int  // how many free items the next look may lead it to lease
 
 	round round
 }
@@ -40,6 +42,7 @@ func newPlanner(request requested, most int, random *rand.Rand) *planner {
 		me:        request.lessee,
 		duration:  request.duration,
 		most:      most,
+		capacity:  positiveOrOne(request.capacity),
 		random:    random,
 		working:   make(map[string]int64),
 		busy:      make(map[string]bool),
@@ -71,17 +74,20 @@ func (p *planner) room() int { return max(0, p.limit()-len(p.working)-len(p.busy
 // reserved and of no use; then free ones are leased; then wishes are made.
 type round struct {
 	stage    stage
-	items    []LeaseItem     // what the look has shown, in random order
+	items    []LeaseItem     // what the look has shown of its class, in random order
 	used     map[string]bool // those that this Locker uses beside this worker's, or whose work hangs
 	unseen   bool            // it has shown no more than that they are there
 	dead     map[string]bool // the lessees that have let a lease end
+	lookers  int             // how many workers look at the table, in any class
 	counts   map[string]int  // how many items each worker is to have, this one included
+	loads    loads           // and how heavy that is for it
 	taking   taking          // what is being leased
 	own      []candidate     // the rows of this worker
 	useless  []candidate     // own rows that it can't use
-	free     []candidate     // those that have long been free come first
+	free     []candidate     // those that have long been free come first, then the heaviest
 	longFree int             // how many those are
 	left     int             // how many free ones were not leased
+	leftover float64         // what those weigh
 	took     bool            // something was leased
 	outrun   bool            // something wasn't, as another was faster: there may be more
 }
@@ -124,21 +130,28 @@ type candidate struct {
 	wishUntil  time.Time // until when it is wished for
 }
 
-// looked begins a round. inUse tells of an item that this Locker uses already.
+// looked begins a round. inUse tells of an item that this Locker uses already. Items in
+// which this worker has no part count for nobody; what it has of them it is to give up.
 func (p *planner) looked(
 	now time.Time, seen page, inUse func(leaseID string) bool,
 ) (first step, own news) {
 	items := seen.items
 	p.random.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	all := seen.all()
 	if !seen.unseen {
-		own = p.compare(now, items)
+		own = p.compare(now, all)
 	}
-	p.listen(now, items)
-	p.round = round{items: items, unseen: seen.unseen, dead: p.dead(now, items)}
+	own.outside = p.worked(seen.outside)
+	p.listen(now, all)
+	p.round = round{items: items, unseen: seen.unseen, dead: p.dead(now, all)}
+	p.round.lookers = len(p.count(now, all))
 	p.round.used = make(map[string]bool)
 	p.round.counts = p.count(now, items)
-	p.forget(now, items)
+	p.round.loads = p.weigh(now, items, all)
+	p.forget(now, all)
+	p.travels.follow(now, p.round.counts, items)
 	p.classify(now, inUse)
+	p.classifyOutside(now, seen.outside)
 	p.round.taking = takingOf(p.round.own, p.room())
 	return p.next(now, true), own
 }
@@ -165,7 +178,7 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 	case takingFree:
 		r.stage = wishing
 		p.endTakingFree(now)
-		if wanted := p.wish(now, r.left); len(wanted) > 0 {
+		if wanted := p.wish(now); len(wanted) > 0 {
 			return step{kind: makeWishes, items: wanted}
 		}
 	}
@@ -179,15 +192,16 @@ func (p *planner) leased(leaseID string, token int64) {
 	delete(p.wishes, leaseID)
 	delete(p.ended, leaseID)
 	delete(p.stays, leaseID)
-	if p.round.taking.asked[leaseID] {
+	if weight, isAsked := p.round.taking.asked[leaseID]; isAsked {
 		p.round.taking.got++
+		p.round.taking.gotWeight += weight
 	}
 }
 
 // outrun notes that an item wasn't leased: another was faster, or it wasn't asked for.
 func (p *planner) outrun(leaseID string) {
 	p.answered(leaseID)
-	if p.round.taking.asked[leaseID] {
+	if _, isAsked := p.round.taking.asked[leaseID]; isAsked {
 		p.round.taking.outrun++
 	}
 }

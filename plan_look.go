@@ -34,7 +34,7 @@ func (p *planner) isEnding(now time.Time, item LeaseItem) bool {
 func (p *planner) wait() time.Duration {
 	const largeFleet = 100 // workers
 	const longestSearch = 2 * time.Second
-	workers := len(p.round.counts)
+	workers := p.round.lookers
 	wait := p.pace()
 	if isQuiet := len(p.freeSince) == 0; isQuiet && workers > largeFleet {
 		wait = wait / largeFleet * time.Duration(workers)

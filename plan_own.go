@@ -17,6 +17,7 @@ type news struct {
 	wanted []LeaseItem // that this worker works on, as others may want them
 	// that another process of this worker's name has leased, or another part of this one
 	namesakes []LeaseItem
+	outside   []LeaseItem // that this worker works on, and has no part in any more
 }
 
 // compare compares what a look has shown with what this worker has and had.
@@ -35,6 +36,16 @@ func (p *planner) compare(now time.Time, items []LeaseItem) (seen news) {
 		}
 	}
 	return seen
+}
+
+// worked are those of the items that this worker works on.
+func (p *planner) worked(items []LeaseItem) (worked []LeaseItem) {
+	for _, item := range items {
+		if _, works := p.working[item.LeaseID]; works {
+			worked = append(worked, item)
+		}
+	}
+	return worked
 }
 
 func (p *planner) compareOwn(item LeaseItem, seen *news) {

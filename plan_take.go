@@ -1,6 +1,10 @@
 package lease
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Which items a round leases: own rows, then free ones.
 
@@ -37,7 +41,27 @@ func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) {
 	}
 	p.freeSince = freeSince
 	r.longFree = len(r.free)
+	sortHeaviestFirst(r.free)
+	sortHeaviestFirst(fresh)
 	r.free = append(r.free, fresh...)
+}
+
+// sortHeaviestFirst leaves those that weigh the same in random order.
+func sortHeaviestFirst(candidates []candidate) {
+	slices.SortStableFunc(candidates, func(a, b candidate) int {
+		return cmp.Compare(b.weight(), a.weight())
+	})
+}
+
+// classifyOutside notes the live rows of this worker in which it has no part: those are only
+// given back, if they are reserved.
+func (p *planner) classifyOutside(now time.Time, outside []LeaseItem) {
+	for _, item := range outside {
+		isIdle := !p.isTaken(item.LeaseID)
+		if isIdle && item.isLeasedTo(p.me, now) {
+			p.round.useless = append(p.round.useless, p.candidate(item))
+		}
+	}
 }
 
 // isTaken tells of an item that this worker has, or may have in a moment.
@@ -121,37 +145,52 @@ func (p *planner) endTakingOwn() []candidate {
 	return back
 }
 
-// takeFree decides how many free items to lease: up to this worker's share of all, and
-// those that have long been free beyond it; in batches that grow, so that workers that
-// start together get even shares. Where looks show nothing of others it takes what it
-// can.
+// takeFree decides how many free items to lease: the heaviest first, while this worker's
+// load is under the mean, and those that have long been free beyond it; in batches that
+// grow, so that workers that start together get even shares. Where looks show nothing of
+// others it takes what it can.
 func (p *planner) takeFree() taking {
 	r := &p.round
-	free := len(r.free)
 	if r.unseen {
-		return takingOf(r.free, min(free, p.room()))
+		return takingOf(r.free, min(len(r.free), p.room()))
 	}
-	share := divideUp(len(r.items), len(r.counts))
-	mine := r.counts[p.me] + r.longFree // with all that have long been free
-	fresh := min(free-r.longFree, max(0, share-mine))
 
 	// Room is kept for what was wished for. But who heeds no wish keeps no item free.
 	kept := p.room() - len(p.wishes)
 	room := max(kept, min(r.longFree, p.room()))
-	t := takingOf(r.free, min(r.longFree+fresh, room))
+	t := takingOf(r.free, min(r.longFree+p.freshShare(), room))
 	t.want = min(t.want, p.batch)
 	return t
 }
 
-func divideUp(n, by int) int { return (n + by - 1) / by }
+// freshShare is how many of those that have not long been free bring this worker, with all
+// that have, to the mean of the fleet.
+func (p *planner) freshShare() (n int) {
+	r := &p.round
+	weight := r.loads.weights[p.me]
+	for _, c := range r.free[:r.longFree] {
+		weight += c.weight()
+	}
+	mean := r.loads.mean()
+	for _, c := range r.free[r.longFree:] {
+		if !isLess(weight/p.capacity, mean) {
+			break
+		}
+		weight += c.weight()
+		n++
+	}
+	return n
+}
 
 // endTakingFree counts what was leased, or may be in a moment.
 func (p *planner) endTakingFree(now time.Time) {
 	const largestBatch = 1 << 20
 	r := &p.round
-	got := r.taking.got + p.late()
+	late, lateWeight := p.late()
+	got := r.taking.got + late
 	r.counts[p.me] += got
-	r.left = p.countLeft(now)
+	r.loads.weights[p.me] += r.taking.gotWeight + lateWeight
+	r.left, r.leftover = p.countLeft(now)
 	r.outrun = r.taking.outrun > 0 && !r.unseen
 	r.took = r.took || got > 0
 	if r.took {
@@ -162,45 +201,49 @@ func (p *planner) endTakingFree(now time.Time) {
 }
 
 // countLeft counts the free items that were not leased, but for those that are at rest.
-func (p *planner) countLeft(now time.Time) (left int) {
+func (p *planner) countLeft(now time.Time) (left int, weight float64) {
 	for _, c := range p.round.free {
 		isLeft := !c.unseen && !p.isTaken(c.LeaseID)
 		if isLeft && !p.resting[c.LeaseID].isOn(now) {
 			left++
+			weight += c.weight()
 		}
 	}
-	return left
+	return left, weight
 }
 
 // taking is the leasing of some of the candidates, batch after batch: in place of items
 // that others took first, others are tried.
 type taking struct {
-	candidates []candidate     // not tried yet
-	want       int             // how many to lease
-	most       int             // how many it may come to, with those whose answers are late
-	asked      map[string]bool // those that were tried
+	candidates []candidate        // not tried yet
+	want       int                // how many to lease
+	most       int                // how many it may come to, with those whose answers are late
+	asked      map[string]float64 // what those weigh that were tried
 	got        int
+	gotWeight  float64
 	outrun     int
 	batches    int
 }
 
 func takingOf(candidates []candidate, want int) taking {
-	return taking{candidates: candidates, want: want, most: want, asked: make(map[string]bool)}
+	return taking{candidates: candidates, want: want, most: want, asked: make(map[string]float64)}
 }
 
-// late is how many answers of the taking have not come yet.
-func (p *planner) late() (n int) {
+// late is how many answers of the taking have not come yet, and what their items weigh.
+func (p *planner) late() (n int, weight float64) {
 	for leaseID := range p.busy {
-		if p.round.taking.asked[leaseID] {
+		if asked, isAsked := p.round.taking.asked[leaseID]; isAsked {
 			n++
+			weight += asked
 		}
 	}
-	return n
+	return n, weight
 }
 
 // nextBatch returns which candidates to lease now: none when the taking is at its end.
 func (p *planner) nextBatch(storeAnswers bool) []candidate {
-	batch := p.round.taking.batch(p.late(), storeAnswers)
+	late, _ := p.late()
+	batch := p.round.taking.batch(late, storeAnswers)
 	p.ask(batch)
 	return batch
 }
@@ -228,7 +271,7 @@ func (t *taking) batch(late int, storeAnswers bool) []candidate {
 // ask notes that the answers to the requests for these are awaited.
 func (p *planner) ask(batch []candidate) {
 	for _, c := range batch {
-		p.round.taking.asked[c.LeaseID] = true
+		p.round.taking.asked[c.LeaseID] = c.weight()
 		p.busy[c.LeaseID] = true
 	}
 }

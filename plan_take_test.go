@@ -373,12 +373,6 @@ func TestCandidateSaysThatItWasWishedForAndHandedOver(t *testing.T) {
 	}
 }
 
-func TestSharesAreRoundedUp(t *testing.T) {
-	for n, want := range []int{0, 1, 1, 1, 2, 2, 2, 3} {
-		assert.Equal(t, want, divideUp(n, 3))
-	}
-}
-
 func TestPlannerLeasesWhatHasLongBeenFreeWhateverIsWishedFor(t *testing.T) {
 	t.Parallel()
 	p := plannerOf(1, greatest)

@@ -56,18 +56,18 @@ func checkRequest(request LeaseRequest) (requested, error) {
 		return r, nil
 	}
 	r.capacity = says.LeaseCapacity()
-	return r, checkCapacity(r.capacity)
+	return r, checkCapacity("LeaseCapacity", r.capacity)
 }
 
-func checkCapacity(capacity float64) error {
+func checkCapacity(name string, capacity float64) error {
 	const least = 1e-9
 	const most = 1e9
 	isWithin := capacity >= least && capacity <= most // NaN is not
 	if isWithin {
 		return nil
 	}
-	return fmt.Errorf("lease: LeaseCapacity is %v; want a number from %v to %v, as 1 is the usual",
-		capacity, least, most)
+	return fmt.Errorf("lease: %s is %v; want a number from %v to %v, as 1 is the usual",
+		name, capacity, least, most)
 }
 
 func checkDuration(duration time.Duration) error {

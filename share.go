@@ -60,23 +60,27 @@ func (l *Locker) HoldShareWith(
 	if work == nil {
 		return errors.New("lease: the work to hold a share for is nil")
 	}
+	if options.Capacity != 0 {
+		r.capacity = options.Capacity
+	}
 	random := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64()))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &share{
-		locker:   l,
-		cancel:   cancel,
-		request:  r,
-		patience: options.Patience,
-		work:     work,
-		plan:     newPlanner(r, options.Most, random),
-		timer:    time.NewTimer(atOnce),
-		works:    make(map[string]*tenure),
-		hung:     make(map[string]bool),
-		answers:  make(chan sent),
-		stuck:    make(chan workRun),
-		ended:    make(chan workRun),
-		over:     make(chan struct{}),
+		locker:      l,
+		cancel:      cancel,
+		request:     r,
+		takesPartIn: options.Items,
+		patience:    options.Patience,
+		work:        work,
+		plan:        newPlanner(r, options.Most, random),
+		timer:       time.NewTimer(atOnce),
+		works:       make(map[string]*tenure),
+		hung:        make(map[string]bool),
+		answers:     make(chan sent),
+		stuck:       make(chan workRun),
+		ended:       make(chan workRun),
+		over:        make(chan struct{}),
 	}
 	defer close(s.over)
 	defer s.timer.Stop()
@@ -90,12 +94,15 @@ func (l *Locker) HoldShareWith(
 // that called it, but for the requests and the works, which send what came of them. The
 // planner decides.
 type share struct {
-	locker   *Locker
-	cancel   context.CancelFunc
-	request  requested
-	patience time.Duration // with works that are told to end; 0: for ever
-	work     func(ctx context.Context, lease *Lease) error
-	plan     *planner
+	locker  *Locker
+	cancel  context.CancelFunc
+	request requested
+	plan    *planner
+
+	// the caller's
+	work        func(ctx context.Context, lease *Lease) error
+	takesPartIn func(leaseID string) bool // nil: in all items
+	patience    time.Duration             // with works that are told to end; 0: for ever
 
 	timer   *time.Timer         // it is time to look
 	works   map[string]*tenure  // those of the works that have not ended, by their items
@@ -214,7 +221,7 @@ func (s *share) looked(ctx context.Context, look result[page]) {
 	}
 	if err == nil {
 		s.hasLooked = true
-		first, own := s.plan.looked(time.Now(), seen, s.isUsed)
+		first, own := s.plan.looked(time.Now(), s.sortOut(seen), s.isUsed)
 		s.heed(own)
 		s.do(ctx, first)
 		return

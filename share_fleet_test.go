@@ -51,6 +51,7 @@ type simulation struct {
 	since  map[string]time.Time
 	began  map[string][]time.Time // when the works on an item began
 	moves  int
+	flows  map[string]int
 	double int
 	gaps   []time.Duration // how long items that moved had nobody
 }
@@ -74,7 +75,8 @@ func (f *simulation) start(name string, options ...func(w *sharer)) *sharer {
 	if w.locker == nil {
 		w.locker = lease.NewLocker(w.client)
 	}
-	go func() { w.stopped <- w.locker.HoldShare(ctx, w, w.most, w.work) }()
+	shares := lease.ShareOptions{Most: w.most, Capacity: w.capacity, Items: w.takes}
+	go func() { w.stopped <- w.locker.HoldShareWith(ctx, w, shares, w.work) }()
 	return w
 }
 
@@ -212,6 +214,8 @@ type sharer struct {
 	locker   *lease.Locker
 	duration time.Duration
 	most     int
+	capacity float64
+	takes    func(leaseID string) bool // the items that it takes part in; nil: all
 	work     func(ctx context.Context, l *lease.Lease) error
 	stop     context.CancelFunc
 	stopped  chan error
@@ -242,6 +246,7 @@ func (w *sharer) begin(l *lease.Lease) {
 	}
 	if last := w.last[l.LeaseID]; last != "" && last != w.name {
 		w.moves++
+		w.flows[last+">"+w.name]++
 		w.gaps = append(w.gaps, time.Since(w.since[l.LeaseID]))
 	}
 	w.on[l.LeaseID], w.last[l.LeaseID] = w.name, w.name
@@ -271,6 +276,7 @@ func simulate(t *testing.T, items int, test func(f *simulation)) {
 			since:   make(map[string]time.Time),
 			began:   make(map[string][]time.Time),
 			returns: 2 * time.Second,
+			flows: map[string]int{},
 			over:    make(chan struct{}),
 		}
 		f.rand = func(d time.Duration) time.Duration {

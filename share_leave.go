@@ -42,12 +42,13 @@ func (s *share) withdrawFor(ctx context.Context, c candidate) error {
 	return err
 }
 
-// heed tells the tenures who wants their items, as a look has shown, and ends the share if
-// that has shown a namesake.
+// heed tells the tenures who wants their items, as a look has shown, and which of them are
+// to end; it ends the share if that has shown a namesake.
 func (s *share) heed(own news) {
 	for _, item := range own.wanted {
 		s.works[item.LeaseID].heed(item)
 	}
+	s.giveUpOutside(own.outside)
 	i := slices.IndexFunc(own.namesakes, s.isNamesakes)
 	if i < 0 || s.failure != nil {
 		return

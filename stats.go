@@ -88,29 +88,6 @@ func (s *LockerStats) follow(purpose purpose, f fact, was, is term) {
 	}
 }
 
-// followWork counts a transition of a tenure whose work runs.
-func (s *LockerStats) followWork(was, is term) {
-	if was.live() && !is.live() {
-		s.Stuck++
-	}
-}
-
-// workBegan counts a work that begins under a tenure.
-func (s *LockerStats) workBegan(is term) {
-	s.Working++
-	if !is.live() {
-		s.Stuck++
-	}
-}
-
-// workReturned counts it back.
-func (s *LockerStats) workReturned(is term) {
-	s.Working--
-	if !is.live() {
-		s.Stuck--
-	}
-}
-
 // inHandover is 1 while the work of a tenure is to end.
 func inHandover(t term) int {
 	if t.phase == wanted {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -99,27 +100,36 @@ func TestStatsCountWorkThatIsToEndAsInHandover(t *testing.T) {
 }
 
 // TestStatsCountWorksThatHoldNothing: from when their tenure is over, or they began without one,
-// till they return.
+// till they return. Nobody here is to work on their items meanwhile, under whatever name.
 func TestStatsCountWorksThatHoldNothing(t *testing.T) {
-	isHeld := termAt(held, notFreed)
-	isWanted := termAt(wanted, notFreed)
-	isLost := termAt(lost, notFreed)
-	var s LockerStats
-	s.workBegan(isHeld)
-	assert.Equal(t, LockerStats{Working: 1}, s)
-	s.followWork(isHeld, isWanted)
-	assert.Equal(t, LockerStats{Working: 1}, s)
-	s.followWork(isWanted, isLost)
-	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
-	s.followWork(isLost, isLost)
-	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
-	s.workBegan(isHeld)
-	s.workReturned(isWanted)
-	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
-	s.workReturned(isLost)
-	assert.Zero(t, s)
-	s.workBegan(isLost)
-	assert.Equal(t, LockerStats{Working: 1, Stuck: 1}, s)
+	l := &Locker{tenures: newTenures()}
+	counts := func(working, stuck int, usage usage) {
+		t.Helper()
+		assert.Equal(t, working, l.Stats().Working)
+		assert.Equal(t, stuck, l.Stats().Stuck)
+		assert.Equal(t, usage, l.usage(holding{leaseID: "a", lessee: "another"}))
+	}
+	first := tenureIn(l, "a", hour)
+	_, cancel := first.beginWork(always)
+	defer cancel()
+	counts(1, 0, unheld)
+	first.happen(fact{kind: wishSeen, wish: wish{by: "w2", until: time.Now().Add(hour)}})
+	counts(1, 0, unheld)
+	first.happen(fact{kind: lossSeen})
+	first.happen(fact{kind: lossSeen})
+	counts(1, 1, inUse)
+	second := tenureIn(l, "b", hour)
+	_, cancel = second.beginWork(always)
+	defer cancel()
+	second.endWork()
+	second.happen(fact{kind: givenUp})
+	counts(1, 1, inUse)
+	first.endWork()
+	counts(0, 0, unheld)
+	assert.Empty(t, l.tenures.leaseless)
+	_, cancel = second.beginWork(always)
+	defer cancel()
+	assert.Equal(t, 1, l.Stats().Stuck)
 }
 
 func TestStatsKeepTheLeastThatWasLeftAtARenewal(t *testing.T) {

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -74,9 +75,18 @@ type store interface {
 
 // page is what a scan has shown.
 type page struct {
-	items  []LeaseItem
-	next   string // where to go on; "" at the table's end
-	unseen bool   // nothing is known of the items but that they are there
+	items   []LeaseItem
+	outside []LeaseItem // those in which the worker has no part that looks
+	next    string      // where to go on; "" at the table's end
+	unseen  bool        // nothing is known of the items but that they are there
+}
+
+// all are the items in which the worker has a part, and the others.
+func (p page) all() []LeaseItem {
+	if len(p.outside) == 0 {
+		return p.items
+	}
+	return slices.Concat(p.items, p.outside)
 }
 
 // storeOf returns a caller's store as one that a Locker can use, or what is wrong with it.

@@ -122,8 +122,9 @@ func (t *tenure) apply(f fact, granted *Lease) (was, is term) {
 	t.current.Store(&after)
 	t.owner.stats.follow(t.purpose, f, before.term, after.term)
 	t.owner.noteTransition(t, f, before.term, after.term)
-	if t.endWorkCtx != nil {
-		t.owner.stats.followWork(before.term, after.term)
+	hasLeftWork := t.endWorkCtx != nil && before.live() && !after.live()
+	if hasLeftWork {
+		t.owner.noteLeaseless(t.leaseID, 1)
 	}
 	if !after.live() {
 		t.cancel(after.cause())
@@ -142,7 +143,10 @@ func (t *tenure) beginWork(ctx context.Context) (context.Context, context.Cancel
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
 	t.endWorkCtx = cancel
-	t.owner.stats.workBegan(t.state().term)
+	t.owner.stats.Working++
+	if !t.state().live() {
+		t.owner.noteLeaseless(t.leaseID, 1)
+	}
 	t.tellWork()
 	return both, func() { cancel(nil) }
 }
@@ -152,7 +156,10 @@ func (t *tenure) endWork() {
 	t.owner.mu.Lock()
 	defer t.owner.mu.Unlock()
 	t.endWorkCtx = nil
-	t.owner.stats.workReturned(t.state().term)
+	t.owner.stats.Working--
+	if !t.state().live() {
+		t.owner.noteLeaseless(t.leaseID, -1)
+	}
 }
 
 // tellWork ends the work's context if t.work is done. The owner's mutex is held.

@@ -10,17 +10,20 @@ import (
 
 // tenures are those of one Locker. Its mutex guards them.
 type tenures struct {
-	last    map[holding]*tenure   // the newest of each holding
-	uses    map[holding]int       // how many calls lease, hold or release it just now
-	beats   map[holding][]*tenure // those of which Heartbeats run, as often as they do
-	sweepAt int                   // at how many tenures those that are over are forgotten
+	last map[holding]*tenure // the newest of each holding
+	uses map[holding]int     // how many calls lease, hold or release it just now
+	// how many works go on without a lease, by their items: nobody here is to work on those
+	leaseless map[string]int
+	beats     map[holding][]*tenure // those of which Heartbeats run, as often as they do
+	sweepAt   int                   // at how many tenures those that are over are forgotten
 }
 
 func newTenures() tenures {
 	return tenures{
-		last:  make(map[holding]*tenure),
-		uses:  make(map[holding]int),
-		beats: make(map[holding][]*tenure),
+		last:      make(map[holding]*tenure),
+		uses:      make(map[holding]int),
+		leaseless: make(map[string]int),
+		beats:     make(map[holding][]*tenure),
 	}
 }
 
@@ -28,7 +31,8 @@ func newTenures() tenures {
 func (ts *tenures) usage(h holding) usage {
 	// A Heartbeat whose tenure is over uses nothing, though it may take a moment to return.
 	isRenewed := slices.ContainsFunc(ts.beats[h], (*tenure).isLive)
-	if ts.uses[h] > 0 || isRenewed {
+	isWorkedOn := ts.uses[h] > 0 || ts.leaseless[h.leaseID] > 0
+	if isWorkedOn || isRenewed {
 		return inUse
 	}
 	if last := ts.last[h]; last != nil && last.isLive() {
@@ -89,6 +93,16 @@ func (l *Locker) endBeat(t *tenure) {
 	l.tenures.beats[t.holding] = beats
 	if len(beats) == 0 {
 		delete(l.tenures.beats, t.holding)
+	}
+}
+
+// noteLeaseless notes that so many more works go on without a lease of an item. The mutex is
+// held.
+func (l *Locker) noteLeaseless(leaseID string, more int) {
+	l.stats.Stuck += more
+	l.tenures.leaseless[leaseID] += more
+	if l.tenures.leaseless[leaseID] == 0 {
+		delete(l.tenures.leaseless, leaseID)
 	}
 }
 

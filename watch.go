@@ -29,13 +29,16 @@ func (w watch) toldToEnd(now time.Time) watch {
 	return w.planned(now)
 }
 
-// asked returns the watch after it was asked, and whether the work is stuck by then, and at
-// which limit.
-func (w watch) asked(now time.Time) (is watch, at limit, isStuck bool) {
+// asked returns the watch after it was asked, and the limit that the work has met by then:
+// it is stuck, unless that is none.
+func (w watch) asked(now time.Time) (watch, limit) {
 	w = w.at(now)
 	first := w.first()
-	isStuck = first.kind != noLimit && !now.Before(first.end())
-	return w.planned(now), first, isStuck
+	isMet := first.kind != noLimit && !now.Before(first.end())
+	if !isMet {
+		first = limit{kind: noLimit}
+	}
+	return w.planned(now), first
 }
 
 // at moves on what is counted from by what the watch is asked late.

@@ -94,15 +94,15 @@ func (w *watcher) plan() {
 	}
 	wait := max(time.Until(w.watch.next), atOnce)
 	if w.timer == nil {
-		w.timer = time.AfterFunc(wait, w.ask)
+		w.timer = time.AfterFunc(wait, w.tick)
 	} else {
 		w.timer.Reset(wait)
 	}
 }
 
-// ask asks the watch, and gives the item up if the work is stuck.
-func (w *watcher) ask() {
-	if !w.isStuck() {
+// tick asks the watch, and gives the item up if the work is stuck.
+func (w *watcher) tick() {
+	if isStuck := w.judge(); !isStuck {
 		return
 	}
 	start(w.giveUp, func(r result[nothing]) {
@@ -114,20 +114,21 @@ func (w *watcher) ask() {
 	})
 }
 
-// isStuck asks the watch, and ends it if the work is stuck.
-func (w *watcher) isStuck() bool {
+// judge asks the watch, and ends it if the work is stuck. No later call of Progress, and no
+// return of the work, change that.
+func (w *watcher) judge() (isStuck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.isOver {
 		return false
 	}
-	is, at, isStuck := w.watch.asked(time.Now())
+	is, met := w.watch.asked(time.Now())
 	w.watch = is
-	if !isStuck {
+	w.stuckAt = met
+	if met.kind == noLimit {
 		w.plan()
 		return false
 	}
-	w.stuckAt = at
 	w.isOver = true
 	return true
 }

@@ -111,6 +111,8 @@ func TestProgressGivesUpTheItemOfWorkThatBreaksItsPromise(t *testing.T) {
 
 			_, err := locker.ObtainLease(for30s("w"))
 			assert.True(t, err == lease.LeaseNotObtainedError, "its work hangs here")
+			_, err = locker.ObtainLease(for30s("another name"))
+			assert.True(t, err == lease.LeaseNotObtainedError, "in this process")
 			other := lease.NewLocker(store)
 			taken, err := other.ObtainLease(for30s("w2"))
 			require.NoError(t, err)
@@ -638,4 +640,17 @@ func (h *hangsOnce) begins(l *lease.Lease) bool {
 		h.from = map[string]time.Time{l.LeaseID: time.Now()}
 	}
 	return hangs
+}
+
+func BenchmarkProgress(b *testing.B) {
+	work := func(_ context.Context, l *lease.Lease) error {
+		for b.Loop() {
+			l.Progress(time.Minute)
+		}
+		return nil
+	}
+	locker := lease.NewLocker(leasetest.NewStore("a"))
+	if err := locker.Hold(b.Context(), for30s("w"), work); err != nil {
+		b.Fatal(err)
+	}
 }

@@ -54,15 +54,29 @@
 #ifdef RENEW_BACKWARDS
 #define FORWARD(m) true
 #else
-#define FORWARD(m) (row.until <= m.until)
+#define FORWARD(m) NO_LATER(m)
 #endif
 
 #if defined(RELEASE_ANY_TOKEN)
-#define RELEASES(m) (row.until <= m.until)
+#define RELEASES(m) NO_LATER(m)
 #elif defined(RELEASE_ANY_END)
 #define RELEASES(m) (row.token == m.token)
 #else
-#define RELEASES(m) (row.token == m.token && row.until <= m.until)
+#define RELEASES(m) (row.token == m.token && NO_LATER(m))
+#endif
+
+/* WEIGHS: ends have nanoseconds besides ticks, by which renewals that write a weight differ. */
+#ifdef WEIGHS
+#define NO_LATER(m) (row.until < m.until || row.until == m.until && row.nanos <= m.nanos)
+#define WEIGHTS 2 /* so many renewals of a tenure of lessee 1 write one */
+#else
+#define NO_LATER(m) (row.until <= m.until)
+#endif
+
+#ifdef WEIGHT_ANY_END
+#define LATER_BY 0
+#else
+#define LATER_BY 1
 #endif
 
 #ifdef ONE_NAME
@@ -93,6 +107,9 @@
 #define STUCK_WRITES 19        /* work that hangs, when its item is given up, and nobody else has written since */
 #define STUCK_REFUSED 20       /* the same, but somebody has */
 #define STUCK_BESIDE 21        /* another has the item while it hangs */
+#define WEIGHED 22             /* a second weight of a tenure */
+#define WEIGHED_TWICE 23       /* to one end, but for the nanoseconds */
+#define LATE_WEIGHT_REFUSED 24 /* by a later weight of the same tenure */
 #define LATER_RENEWAL_THERE 18 /* is what a lessee's newest renewal is told: README.md says why it never is */
 
 /* ---- State. What is marked ghost is read by assertions only. ---- */
@@ -104,6 +121,10 @@ typedef Row {
 	byte holder;
 	byte until;  /* 0: free */
 	byte token;
+#ifdef WEIGHS
+	byte nanos;  /* of until */
+	byte weight; /* which one of the tenure's it is; 0 for one of before */
+#endif
 	byte tenure  /* ghost: how many tenures there have been */
 };
 Row row;
@@ -115,6 +136,10 @@ typedef Request {
 	byte until;  /* lease, renew; release: the furthest end that the tenure asked for */
 	byte from;   /* lease: the end of the own lease that was seen; 0 for any that ends earlier */
 	byte token;  /* renew, release; lease: of the own lease that was seen */
+#ifdef WEIGHS
+	byte nanos;  /* of until */
+	byte weight; /* renew: which one of the tenure's it writes; 0 for none */
+#endif
 	byte tenure; /* ghost */
 	byte sender
 };
@@ -124,6 +149,11 @@ typedef Lessee {
 	byte end;       /* the tenure is valid while clock < end; 0 once it is over */
 	byte token;     /* of the last tenure, also when it is over; 0 if none is remembered */
 	byte asked;     /* the furthest end that it asked for */
+#ifdef WEIGHS
+	byte weighed;   /* the furthest end that it asked for with a weight */
+	byte nanos;     /* of that */
+	byte weights;   /* how many it has sent */
+#endif
 	byte tenure;    /* ghost */
 	Request call;   /* the request under way; it may be applied any number of times, or never */
 	mtype reply;    /* what came back for it */
@@ -192,6 +222,31 @@ byte original;   /* until when the original, in its place, relies on its lease, 
 
 /* ---- The row: one conditional write. ---- */
 
+#ifdef WEIGHS
+inline writeWeight(m) {
+	row.nanos = m.nanos;
+	if
+	:: m.weight ->
+		assert(m.weight >= row.weight); /* no late renewal undoes a later weight */
+		if
+		:: m.weight > 1 -> reached(WEIGHED)
+		:: else
+		fi;
+		row.weight = m.weight
+	:: else
+	fi
+}
+inline refuseWeight(m) {
+	if
+	:: m.weight && m.weight < row.weight -> reached(LATE_WEIGHT_REFUSED)
+	:: else
+	fi
+}
+#else
+#define writeWeight(m) skip
+#define refuseWeight(m) skip
+#endif
+
 /* What the reply says goes to result. */
 inline apply(m) {
 	if
@@ -203,6 +258,9 @@ inline apply(m) {
 		fi;
 		assert(!UNDER_ORIGINAL(m)); /* no late request of ours touches the original's live lease */
 		row.holder = NAME(m.sender); row.until = m.until; row.tenure++;
+#ifdef WEIGHS
+		row.nanos = 0; row.weight = 0;
+#endif
 #ifdef TOKEN_PER_HOLDER
 		row.token = NAME(m.sender);
 #else
@@ -216,11 +274,13 @@ inline apply(m) {
 		assert(!UNDER_ORIGINAL(m));
 		row.until = m.until;
 		tell(m.sender, "applied: renew", m.until);
+		writeWeight(m);
 		assert(m.tenure == row.tenure); /* only the newest tenure can be renewed */
 		result = ok
 	:: m.kind == renew && row.holder == NAME(m.sender) && RENEWS(m) && !FORWARD(m) ->
 		assert(m.tenure == row.tenure);
 		reached(OLDER_RENEWAL);
+		refuseWeight(m);
 		result = ok
 	:: m.kind == release && row.holder == NAME(m.sender) && RELEASES(m) ->
 		assert(!UNDER_ORIGINAL(m));
@@ -325,7 +385,10 @@ inline keep(i, slot) {
 	tell(i, "(the network keeps it)", 0);
 	slot.kind = c[i].call.kind; slot.now = c[i].call.now; slot.until = c[i].call.until;
 	slot.from = c[i].call.from; slot.token = c[i].call.token; slot.tenure = c[i].call.tenure;
-	slot.sender = i
+	slot.sender = i;
+#ifdef WEIGHS
+	slot.nanos = c[i].call.nanos; slot.weight = c[i].call.weight
+#endif
 }
 
 /* Nobody waits for the call any more. The network may still have it; what it had before is gone then. */
@@ -348,12 +411,24 @@ inline hangUp(i) {
 	d_step {
 		c[i].call.kind = nothing; c[i].call.now = 0; c[i].call.until = 0;
 		c[i].call.from = 0; c[i].call.token = 0; c[i].call.tenure = 0;
+#ifdef WEIGHS
+		c[i].call.nanos = 0; c[i].call.weight = 0;
+#endif
 		clearReply(i)
 	}
 }
 
+inline forgetWeights(i) {
+#ifdef WEIGHS
+	c[i].weighed = 0; c[i].nanos = 0; c[i].weights = 0
+#else
+	skip
+#endif
+}
+
 inline forget(i) {
-	c[i].end = 0; c[i].token = 0; c[i].asked = 0; c[i].tenure = 0
+	c[i].end = 0; c[i].token = 0; c[i].asked = 0; c[i].tenure = 0;
+	forgetWeights(i)
 }
 
 inline sendLease(i, duration) {
@@ -370,8 +445,30 @@ inline sendLease(i, duration) {
 inline sendUpdate(i, what) {
 	c[i].call.kind = what; c[i].call.until = c[i].asked;
 	c[i].call.token = c[i].token; c[i].call.tenure = c[i].tenure;
-	c[i].call.sender = i
+	c[i].call.sender = i;
+#ifdef WEIGHS
+	if
+	:: what == release && c[i].weighed == c[i].asked -> c[i].call.nanos = c[i].nanos
+	:: else
+	fi
+#endif
 }
+
+#ifdef WEIGHS
+/* The renewal that is sent writes a weight. If one before asks for its very end, it is a nanosecond later. */
+inline weigh(i) {
+	if
+	:: c[i].weighed == c[i].asked ->
+		reached(WEIGHED_TWICE);
+		c[i].nanos = c[i].nanos + LATER_BY
+	:: else -> c[i].nanos = 0
+	fi;
+	c[i].weighed = c[i].asked;
+	c[i].weights++;
+	c[i].call.nanos = c[i].nanos;
+	c[i].call.weight = c[i].weights
+}
+#endif
 
 /* The end of the tenure that a lease or renewal promises. */
 #ifdef START_AT_REPLY
@@ -390,6 +487,7 @@ inline obtained(i) {
 	:: else
 	fi;
 	c[i].token = c[i].seen; c[i].asked = c[i].call.until; c[i].tenure = c[i].seenTenure;
+	forgetWeights(i);
 	if
 	:: c[i].clock < promised(i) -> c[i].end = promised(i)
 	:: else -> reached(LATE_REPLY)
@@ -439,6 +537,14 @@ end:
 		sendUpdate(me, renew);
 		tell(me, "sends renew", c[me].call.until)
 	   }
+#ifdef WEIGHS
+	:: d_step { !c[me].call.kind && c[me].end && me == 0 && c[me].weights < WEIGHTS ->
+		c[me].asked = c[me].clock + DUR;
+		sendUpdate(me, renew);
+		weigh(me);
+		tell(me, "sends renew, with a weight", c[me].call.until)
+	   }
+#endif
 	/* Release: the tenure ends before the request is sent. One that is over may be released too. */
 	:: d_step { !c[me].call.kind && c[me].token && !calm ->
 #ifndef RELEASE_STAYS_VALID

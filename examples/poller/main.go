@@ -24,6 +24,7 @@ import (
 
 var (
 	table    = flag.String("table", "polled-mailboxes", "the DynamoDB table; it and TABLE-mails are made where they lack")
+	capacity = flag.Float64("capacity", 1, "how much load this worker carries, next to others")
 	duration = flag.Duration("lease", 30*time.Second, "how long a lease may outlive its holder")
 	figures  = flag.String("figures", "localhost:0", "where to show figures, under /debug/vars")
 )
@@ -49,7 +50,7 @@ func main() {
 	expvar.Publish("lease", expvar.Func(func() any { return locker.Stats() }))
 	go func() { log.Print(http.ListenAndServe(*figures, nil)) }()
 	// It stops within 20 seconds: 8 for polls to return, whatever they hang on, and 10 to release their mailboxes.
-	options := lease.ShareOptions{Patience: 8 * time.Second}
+	options := lease.ShareOptions{Capacity: *capacity, Patience: 8 * time.Second}
 	work := func(ctx context.Context, l *lease.Lease) error { return poll(ctx, locker, ddb, l) }
 	err := locker.HoldShareWith(ctx, worker{lease.UniqueLesseeID()}, options, work)
 	log.Print("stopped: ", err) // why: a signal, or a bad argument or table; and what hangs on or stays leased, if anything
