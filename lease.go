@@ -7,7 +7,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// LeaseRequest says who wants a lease and for how long.
+// LeaseRequest says who wants a lease and for how long. One that has a method
+// LeaseCapacity() float64, too, says how much load its worker carries next to others, from
+// 1e-9 to 1e9: a lease writes that into the row, for others to see. Any other counts as 1.
 type LeaseRequest interface {
 	// LesseeID names the lessee: UTF-8, 1 to 2048 bytes, the same in all requests of
 	// one worker, and of no other.

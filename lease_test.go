@@ -183,8 +183,10 @@ func TestLeaseSetWeightIsWrittenWithRenewalsAndStaysWithTheItem(t *testing.T) {
 		weighing(t, store, func(l *lease.Lease) {
 			time.Sleep(11 * time.Second)
 			assert.Equal(t, "18.12", weighs(t, store), "nothing was measured in this tenure")
+		})
+		weighing(t, store, func(l *lease.Lease) {
 			l.SetWeight(68.12) // an average that begins with 1 would be less
-			time.Sleep(10 * time.Second)
+			time.Sleep(11 * time.Second)
 			assert.Equal(t, "28.12", weighs(t, store))
 		})
 	})

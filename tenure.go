@@ -25,8 +25,9 @@ type tenure struct {
 	cancel     context.CancelCauseFunc
 	work       context.Context // done when ctx is, or when the item is wanted
 	cancelWork context.CancelCauseFunc
-	endWorkCtx context.CancelCauseFunc // of Hold's work; nil when none runs. The owner's mutex guards it
-	watcher    atomic.Pointer[watcher] // over Hold's work; nil before one
+	// of the context of Hold's work; nil when none runs. The owner's mutex guards it
+	endWorkCtx context.CancelCauseFunc
+	watcher    atomic.Pointer[watcher] // over Hold's work; nil when none runs
 
 	current atomic.Pointer[tenureState] // written with the owner's mutex held
 

@@ -106,7 +106,6 @@ func (w *watcher) tick() {
 		return
 	}
 	start(w.giveUp, func(r result[nothing]) {
-		r.logPanic() // Work may never return, and Hold not tell of it.
 		if w.terms.givenUp != nil {
 			w.terms.givenUp(r)
 		}

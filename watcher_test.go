@@ -226,6 +226,21 @@ func TestProgressOnALeaseThatNoHoldWatchesDoesNothing(t *testing.T) {
 	})
 }
 
+func TestProgressOfWorkThatHasReturnedBindsNothing(t *testing.T) {
+	logger := record(t)
+	synctest.Test(t, func(t *testing.T) {
+		locker := lease.NewLocker(leasetest.NewStore("a"))
+		work := func(_ context.Context, l *lease.Lease) error {
+			l.Progress(10 * time.Second)
+			return nil
+		}
+		require.NoError(t, locker.Hold(t.Context(), for30s("w"), work))
+		time.Sleep(time.Minute)
+		assert.Zero(t, locker.Stats().Stucks)
+	})
+	assert.Empty(t, logger.named("Work Stuck"))
+}
+
 func TestProgressThatIsBrokenHandsOverToWhoWantsTheItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

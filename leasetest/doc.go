@@ -34,6 +34,7 @@
 //	SetLoseReplies      nothing, once it is off again
 //	SetClockSkew        another's lease is taken too early, or its own is: LeaseLostError
 //	a second Locker     LeaseLostError, at its next renewal, if it has the same LesseeID
+//	its work hangs      LeaseStuckError, if it breaks a promise by Progress, or outstays its Patience
 //	WantLease           LeaseWantedError, at its next renewal; the item is handed over when work has returned
 //
 // The switches are those of one client. [Store.NewClient] makes another host's, to see one

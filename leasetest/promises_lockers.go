@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
 	"github.com/intercom/lease"
 )
 
@@ -42,6 +44,11 @@ var lockerPromises = []promise{
 		says:  "work that removes its own item inside of Hold is fine",
 		items: one,
 		test:  removedInsideOfHold,
+	},
+	{
+		says:  "work that is stuck inside of Hold loses its item, and what it saves late is refused",
+		items: one,
+		test:  stuckInsideOfHold,
 	},
 	{
 		says: "a namesake's Locker gets the row, the older one loses it, " +
@@ -239,6 +246,45 @@ func removedInsideOfHold(c *conformance) {
 	remove := func(_ context.Context, l *lease.Lease) error { return c.RemoveLease(l) }
 	c.noError("Hold", locker.Hold(c.Context(), terms{"w1", long}, remove))
 	c.showsNoItem()
+}
+
+func stuckInsideOfHold(c *conformance) {
+	locker := lease.NewLocker(c.StoreInterface)
+	work := func(ctx context.Context, l *lease.Lease) error {
+		l.Progress(100 * time.Millisecond)
+		<-ctx.Done()
+		c.equal("cause of the work's end", context.Cause(ctx), lease.LeaseStuckError)
+		c.equal("the stuck work's lease is valid", l.Valid(), false)
+		next := c.obtainSoon("w2")
+		c.equal("FencingToken of the next tenure", next.FencingToken(), l.FencingToken()+1)
+		bare := &lease.Lease{
+			LeaseID:         l.LeaseID,
+			AttributeValues: l.AttributeValues,
+			Request:         l.Request,
+		}
+		late := map[string]*dynamodb.AttributeValue{"Late": number(1)}
+		c.bareLost("a late SaveAttributes", c.SaveAttributes(c.Context(), bare, late))
+		return nil
+	}
+	err := locker.Hold(c.Context(), terms{"w1", long}, work)
+	if !errors.Is(err, lease.LeaseStuckError) {
+		c.Errorf("Hold of stuck work = %v; want LeaseStuckError", err)
+	}
+}
+
+// obtainSoon leases the item when that is released, which it is about to be.
+func (c *conformance) obtainSoon(lessee string) *lease.Lease {
+	c.Helper()
+	for end := time.Now().Add(long); ; time.Sleep(10 * time.Millisecond) {
+		l, err := c.lease(lessee, long)
+		if err == nil {
+			return l
+		}
+		isLate := !time.Now().Before(end)
+		if isLate || err != lease.LeaseNotObtainedError {
+			c.Fatalf("Lease by %s of the item of stuck work: %v", lessee, err)
+		}
+	}
 }
 
 func namesakes(c *conformance) {
