@@ -64,6 +64,20 @@ func ExampleLocker_HoldShare() {
 	log.Print(err) // why ctx is done, or what is wrong with the table
 }
 
+// A job of which one worker of many is to run, or none: it waits a minute for whoever runs it now.
+func ExampleLocker_HoldItem() {
+	ddb := dynamodb.New(session.Must(session.NewSession()))
+	locker := lease.NewLocker(lease.NewLockStore(ddb, "jobs", "job"))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := locker.HoldItem(ctx, "billing", Worker{ID: lease.UniqueLesseeID()}, func(_ context.Context, l *lease.Lease) error {
+		return deliver(l.Context(), l.LeaseID) // for as long as it takes: the minute was for the wait
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Print("somebody else runs it: ", err)
+	}
+}
+
 // An operator frees the mailboxes of one host, so that any worker may take them.
 func ExampleLockStore_WantLease() {
 	ctx := context.Background()

@@ -12,7 +12,8 @@ import (
 // [Locker.Hold] does, of this one item. It looks at the item every third of the duration, and
 // once more right after the end of the lease that it sees, if that comes before the next look.
 // What each look costs is told at [Locker.ObtainItem]. A context with a deadline makes it a
-// try-lock with a time-out.
+// try-lock with a time-out. (The work's context has that deadline too: work that is to go on
+// then heeds its lease's.)
 //
 // It returns as Hold does. If ctx is done before it has the item, the error says what it
 // waited for and wraps ctx's; if no such item is registered, it wraps [LeaseIDUnknownError],

@@ -46,6 +46,13 @@ func TestReadmeShowsCompiledCode(t *testing.T) {
 	require.NotZero(t, total)
 }
 
+// TestReadmeIsShort: what not everybody needs is in docs/.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	assert.LessOrEqual(t, strings.Count(string(text), "\n"), 350)
+}
+
 func TestReadmesLoopsOfHoldPause(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

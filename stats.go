@@ -26,7 +26,7 @@ type LockerStats struct {
 	// end of their tenure. Others may work on their items.
 	Stuck int
 
-	// Obtained counts leases, by ObtainLease and all that waits.
+	// Obtained counts leases, by ObtainLease, ObtainItem and all that waits.
 	Obtained int64
 	// Renewed counts successful renewals.
 	Renewed int64
