@@ -51,7 +51,6 @@ type simulation struct {
 	since  map[string]time.Time
 	began  map[string][]time.Time // when the works on an item began
 	moves  int
-	flows  map[string]int
 	double int
 	gaps   []time.Duration // how long items that moved had nobody
 }
@@ -246,7 +245,6 @@ func (w *sharer) begin(l *lease.Lease) {
 	}
 	if last := w.last[l.LeaseID]; last != "" && last != w.name {
 		w.moves++
-		w.flows[last+">"+w.name]++
 		w.gaps = append(w.gaps, time.Since(w.since[l.LeaseID]))
 	}
 	w.on[l.LeaseID], w.last[l.LeaseID] = w.name, w.name
@@ -276,7 +274,6 @@ func simulate(t *testing.T, items int, test func(f *simulation)) {
 			since:   make(map[string]time.Time),
 			began:   make(map[string][]time.Time),
 			returns: 2 * time.Second,
-			flows: map[string]int{},
 			over:    make(chan struct{}),
 		}
 		f.rand = func(d time.Duration) time.Duration {
