@@ -1136,6 +1136,8 @@ func TestHoldSharePanicsAsStuckWorkThatReturnsByOne(t *testing.T) {
 				close(hung.free)
 			} else {
 				close(hung.free)
+				synctest.Wait()
+				assert.Len(t, panicked, 1, "at once, not by a later work")
 				assert.Equal(t, "boom", <-panicked)
 			}
 			cancel()
