@@ -97,6 +97,7 @@ func (f *fleet) crew() {
 	wrongSharing.How = isSharing
 	wrongRestarted := wrongSharing
 	wrongRestarted.Restarted = true
+	wrongRestarted.Measures = true
 	f.child(slow, wrongRestarted)
 	lastName := f.children[len(f.children)-1].settings.Lessee
 	f.later(f.weather, worker{How: isSharing, Measures: true})

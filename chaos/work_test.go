@@ -127,10 +127,10 @@ func (r *run) options() lease.ShareOptions {
 	return options
 }
 
-// measure says what the item weighs, which is something else each time: from a tenth to a hundred.
+// measure says what the item weighs, which is something else each time: from a tenth to a thousand.
 func (r *run) measure(l *lease.Lease) {
 	if r.Measures && !r.isSteady() {
-		l.SetWeight(math.Pow(10, r.number(-1, 2)))
+		l.SetWeight(math.Pow(10, r.number(-1, 3)))
 	}
 }
 
