@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,13 +25,13 @@ func (f *fleet) awaitHeld() {
 	}
 }
 
-// stopOthers stops or kills all workers but those that share.
+// stopOthers stops or kills all workers but those that share all items.
 func (f *fleet) stopOthers() {
 	var stopping sync.WaitGroup
 	var children []*child
 	for i, c := range f.children {
 		switch {
-		case c.settings.shares():
+		case c.settings.sharesAll():
 			children = append(children, c)
 		case i%2 == 0:
 			stopping.Go(func() { assert.NoError(f.t, c.process.stop()) })
@@ -40,7 +42,7 @@ func (f *fleet) stopOthers() {
 	f.children = children
 	var locals []*local
 	for _, l := range f.locals {
-		if l.shares() {
+		if l.sharesAll() {
 			locals = append(locals, l)
 		} else {
 			stopping.Go(l.stop)
@@ -48,6 +50,19 @@ func (f *fleet) stopOthers() {
 	}
 	f.locals = locals
 	stopping.Wait()
+}
+
+// weighAlike has an operator take away what the items weigh: then whoever has as many as the others
+// has as much. Nobody measures any more: those who did were processes, and were killed.
+func (f *fleet) weighAlike() {
+	for _, item := range f.items {
+		_, err := f.table.ddb.UpdateItemWithContext(f.ctx, &dynamodb.UpdateItemInput{
+			TableName:        &f.table.name,
+			Key:              row{"id": str(item)},
+			UpdateExpression: aws.String("REMOVE LeaseWeight"),
+		})
+		require.NoError(f.t, err)
+	}
 }
 
 // levelAlone lets those that share be alone, and one of them be killed, until all are level.

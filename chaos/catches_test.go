@@ -68,6 +68,9 @@ var variants = []variant{
 		several(2, worker{How: isHasty, Hangs: 0.5}, straight),
 		several(2, worker{How: isSharing, Hangs: 0.5}, straight),
 	}, {
+		"a class yielded to a worker outside of it", 4, chaos.OutsideClass,
+		outsider(isHeedless), outsider(isSharing),
+	}, {
 		"a fast clock without correction", 1, chaos.Overlap,
 		skewed(chaos.Options{Skew: 2 * time.Minute, OwnDate: true}),
 		skewed(chaos.Options{Skew: 2 * time.Minute}),
@@ -161,13 +164,27 @@ func wished(how string, o chaos.Options) circumstances {
 	return func(f *fleet) {
 		several(2, worker{How: how}, o)(f)
 		f.steady.Store(true)
-		f.background(func(ctx context.Context) {
-			for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
-				item := f.items[r.IntN(len(f.items))]
-				until := time.Now().Add(f.template.Duration)
-				f.wish(ctx, item, str(f.anyLessee(r)), num(until.UnixNano()))
-			}
-		})
+		f.background(f.wishForAny)
+	}
+}
+
+// wishForAny is an operator who wants any item for any worker.
+func (f *fleet) wishForAny(ctx context.Context) {
+	for r := f.random(0); pause(ctx, r, 20*time.Millisecond, 100*time.Millisecond); {
+		item := f.items[r.IntN(len(f.items))]
+		until := time.Now().Add(f.template.Duration)
+		f.wish(ctx, item, str(f.anyLessee(r)), num(until.UnixNano()))
+	}
+}
+
+// outsider is a worker that takes part in half of the items, and another that shares all and yields
+// to it whatever it wants, or an operator wants for it.
+func outsider(how string) circumstances {
+	return func(f *fleet) {
+		f.start(straight, worker{How: isSharing})
+		f.start(straight, worker{How: how, Class: f.items[:len(f.items)/2]})
+		f.steady.Store(true)
+		f.background(f.wishForAny)
 	}
 }
 

@@ -56,6 +56,7 @@ func TestChaos(t *testing.T) {
 	f.calmDown()
 	f.awaitHeld()
 	f.stopOthers()
+	f.weighAlike()
 	f.levelAlone()
 	f.moveOne()
 	f.stop()
@@ -89,16 +90,17 @@ func (f *fleet) crew() {
 
 	for range 2 {
 		f.child(f.weather, worker{})
-		f.child(f.weather, worker{How: isSharing, Hangs: 0.4})
+		f.child(f.weather, worker{How: isSharing, Hangs: 0.4, Measures: true})
 	}
 	wrong := worker{ClockError: clockError, Step: isNoticed}
 	wrongSharing := wrong
 	wrongSharing.How = isSharing
 	wrongRestarted := wrongSharing
 	wrongRestarted.Restarted = true
+	wrongRestarted.Measures = true
 	f.child(slow, wrongRestarted)
 	lastName := f.children[len(f.children)-1].settings.Lessee
-	f.later(f.weather, worker{How: isSharing})
+	f.later(f.weather, worker{How: isSharing, Measures: true})
 	f.start(fast, wrongSharing)
 	f.start(f.weather, worker{How: isSharing, Most: 1})
 	f.child(slow, wrong)
@@ -108,6 +110,8 @@ func (f *fleet) crew() {
 	for range 3 {
 		f.start(f.weather, worker{})
 	}
+	half := f.items[:len(f.items)/2]
+	f.start(f.weather, worker{How: isSharing, Class: half})
 	f.double = f.worker(f.weather, worker{How: isSharing, Lessee: lastName, Restarted: true})
 }
 
@@ -149,6 +153,8 @@ func (f *fleet) missing() []string {
 		"renewals":              report.Renewals,
 		"takeovers":             report.Takeovers,
 		"guarded write refused": report.Refused,
+		"weight written":        report.Weights,
+		"tenure in a class":     report.InClass,
 	}
 	kinds := slices.Concat(chaos.AnyFault, []string{
 		chaos.BlackHole, killed, terminated, stopped, operated, crashed, hung, clockStepped, doubled,

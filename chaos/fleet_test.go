@@ -117,7 +117,8 @@ func (f *fleet) fault(whose, what string) {
 func (f *fleet) recordAttributes(kind chaos.Kind, item string) {
 	attributes := f.table.get(item)
 	for _, own := range []string{
-		"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil", counter,
+		"ProcessID", "LeaseUntil", "FencingToken", "WantedBy", "WantedUntil",
+		"LeaseWeight", "LeaseCapacity", counter,
 	} {
 		delete(attributes, own)
 	}

@@ -22,6 +22,7 @@ func isLease(update string) bool    { return strings.Contains(update, "if_not_ex
 func isHandover(update string) bool { return strings.Contains(update, "#holder = #wantedBy") }
 func isRelease(update string) bool  { return strings.Contains(update, "REMOVE #holder") }
 func isWish(update string) bool     { return strings.Contains(update, "#wantedBy = :by") }
+func isWeighing(update string) bool { return strings.Contains(update, "#weight = :weight") }
 func isSave(update string) bool     { return strings.Contains(update, "#s0 = :s0") }
 
 // counter is the attribute in which workers save how far they have come.
@@ -68,6 +69,9 @@ func (r *run) completed(req *request.Request) {
 		r.wrote(chaos.Released, begin, in, "")
 	default:
 		r.wrote(chaos.Renewed, begin, in, "")
+		if isWeighing(update) {
+			r.wrote(chaos.Weighed, begin, in, *in.ExpressionAttributeValues[":weight"].N)
+		}
 	}
 }
 
@@ -121,6 +125,15 @@ func (r *run) begunUntil(
 	r.obtained(l.LeaseID, tenure, l.FencingToken(), asked.(time.Duration))
 	r.watch(ctx, l, tenure, valid)
 	return tenure
+}
+
+// recordClass records which items it takes part in, if it isn't all.
+func (r *run) recordClass() {
+	now := chaos.Now()
+	for _, item := range r.Class {
+		r.history.Add(chaos.Event{Kind: chaos.InClass, Begin: now, End: now,
+			Lessee: r.Lessee, Item: item})
+	}
 }
 
 // obtained records that a tenure began, by a write that was sent at the time asked.

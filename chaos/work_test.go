@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +78,7 @@ func (r *run) write(
 	save := r.resume(l, tenure)
 	for {
 		r.working(l, tenure)
+		r.measure(l)
 		r.guardedWrite(ctx, l, tenure)
 		save(leased)
 		select {
@@ -103,16 +106,32 @@ func (r *run) share(ctx context.Context) {
 		}
 	})
 	defer timer.Stop()
-	options := lease.ShareOptions{Most: r.Most}
-	if r.Hangs > 0 {
-		options.Patience = 2 * r.Duration
-	}
-	r.locker.HoldShareWith(ctx, r, options, func(leased context.Context, l *lease.Lease) error {
+	r.locker.HoldShareWith(ctx, r, r.options(), func(leased context.Context, l *lease.Lease) error {
 		if r.chance(r.Hangs) && !r.isSteady() {
 			return r.hang(ctx, leased, l)
 		}
 		return r.shared(ctx, leased, l)
 	})
+}
+
+// options say how it shares.
+func (r *run) options() lease.ShareOptions {
+	options := lease.ShareOptions{Most: r.Most}
+	if r.Hangs > 0 {
+		options.Patience = 2 * r.Duration
+	}
+	hasClass := r.Class != nil
+	if hasClass && r.How != isHeedless {
+		options.Items = func(leaseID string) bool { return slices.Contains(r.Class, leaseID) }
+	}
+	return options
+}
+
+// measure says what the item weighs, which is something else each time: from a tenth to a thousand.
+func (r *run) measure(l *lease.Lease) {
+	if r.Measures && !r.isSteady() {
+		l.SetWeight(math.Pow(10, r.number(-1, 3)))
+	}
 }
 
 // hang works for a moment, promises progress, and then hangs, whatever its context says.

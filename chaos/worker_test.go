@@ -34,6 +34,7 @@ const (
 	isRestless   = "restless"    // by HoldShare, but what work began goes on after its return
 	isRepeating  = "repeating"   // by HoldShare; each handover of it arrives again and again
 	isHasty      = "hasty"       // by HoldShare, but it frees the row of work that hangs by itself
+	isHeedless   = "heedless"    // by HoldShare, but it forgets that it has a class
 )
 
 // worker leases items, one after the other or many at once, works on them, and records what it
@@ -54,10 +55,12 @@ type worker struct {
 	Seed       uint64
 	History    string // the directory
 	ClockError time.Duration
-	Most       int  // how many items one that shares takes; 0 for no limit
-	Steady     bool // one that shares doesn't leave, and its work doesn't return unasked
-	Restarted  bool // when it is started again, it has the same LesseeID
-	Step       step // of its host's clock, during its first request
+	Measures   bool     // the works of one that shares measure weights that change; unless it's steady
+	Class      []string // the items that one that shares takes part in; nil for all
+	Most       int      // how many items one that shares takes; 0 for no limit
+	Steady     bool     // one that shares doesn't leave, and its work doesn't return unasked
+	Restarted  bool     // when it is started again, it has the same LesseeID
+	Step       step     // of its host's clock, during its first request
 
 	steady *atomic.Bool // Steady from when on it's true; nil in a process of its own
 	ready  func()       // is called when it begins to work
@@ -89,11 +92,14 @@ func (w worker) again(n int) worker {
 // shares tells whether it works by HoldShare.
 func (w worker) shares() bool {
 	switch w.How {
-	case isSharing, isRestless, isRepeating, isHasty:
+	case isSharing, isRestless, isRepeating, isHasty, isHeedless:
 		return true
 	}
 	return false
 }
+
+// sharesAll tells whether it works by HoldShare, and takes part in all items.
+func (w worker) sharesAll() bool { return w.shares() && w.Class == nil }
 
 func (w worker) isSteady() bool { return w.Steady || w.steady != nil && w.steady.Load() }
 
@@ -144,6 +150,7 @@ func (w worker) run(ctx context.Context) error {
 	defer transport.CloseIdleConnections()
 	r := newRun(w, history, transport)
 	r.stopping = ctx.Done()
+	r.recordClass()
 	defer r.waitForQuiet()
 	defer r.watching.Wait()
 	if w.ClockError != 0 {
@@ -299,6 +306,12 @@ func (r *run) chance(p float64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rand.Float64() < p
+}
+
+func (r *run) number(least, most float64) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return least + (most-least)*r.rand.Float64()
 }
 
 func (r *run) upTo(d time.Duration) time.Duration {

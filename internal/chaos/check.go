@@ -24,8 +24,9 @@ type Checker struct {
 	found      map[string]string
 	faults     map[string]int
 	calm       time.Duration
-	sharers    map[string]int // those that share, and their limits
-	alone      time.Duration  // from when on there are no others
+	classes    map[string]map[string]bool // the items of each lessee that has a class
+	sharers    map[string]int             // those that share, and their limits
+	alone      time.Duration              // from when on there are no others
 }
 
 // NewChecker returns a checker of an empty history.
@@ -36,6 +37,7 @@ func NewChecker() *Checker {
 		found:      make(map[string]string),
 		faults:     make(map[string]int),
 		calm:       never,
+		classes:    make(map[string]map[string]bool),
 		sharers:    make(map[string]int),
 		alone:      -never,
 	}
@@ -54,12 +56,22 @@ func (c *Checker) Add(e Event) {
 		c.calm = e.End
 	case Sharing:
 		c.addSharer(e)
+	case InClass:
+		c.addToClass(e.Lessee, e.Item)
 	default:
 		if c.tenures[e.Tenure] == nil {
 			c.tenures[e.Tenure] = newTenure()
 		}
 		c.tenures[e.Tenure].add(e)
 	}
+}
+
+// addToClass takes an item of a lessee's class.
+func (c *Checker) addToClass(lessee, item string) {
+	if c.classes[lessee] == nil {
+		c.classes[lessee] = make(map[string]bool)
+	}
+	c.classes[lessee][item] = true
 }
 
 // addSharer takes one of those that share. Those count that were the last to be left, all at
@@ -123,6 +135,7 @@ func (r *Report) countItem(tenures []*tenure) {
 	r.Tenures += len(tenures)
 	for i, t := range tenures {
 		r.Renewals += t.renewals
+		r.Weights += t.weights
 		r.Releases += t.releases
 		r.Handovers += t.handovers
 		if i > 0 && tenures[i-1].Lessee != t.Lessee && tenures[i-1].releases == 0 {
@@ -157,6 +170,7 @@ func bySight(tenures []*tenure) []tenure {
 func (c *Checker) checkItem(r *Report, item string, tenures []*tenure, within Bounds) {
 	for i, t := range tenures {
 		r.checkTenure(t)
+		c.checkClass(r, t)
 		for _, other := range tenures[:i] {
 			r.checkBoth(other, t)
 			if other.End <= t.Begin {
@@ -198,6 +212,19 @@ func (r *Report) checkTenure(t *tenure) {
 		r.violate(Overwork, t.Item, t.Begin, last,
 			"%s was given away after %v; it was valid at %v, and work went on at %v",
 			t, t.freed, t.validTo, t.worked)
+	}
+}
+
+// checkClass checks that a tenure is of an item in which its lessee takes part.
+func (c *Checker) checkClass(r *Report, t *tenure) {
+	class, hasClass := c.classes[t.Lessee]
+	if !hasClass {
+		return
+	}
+	r.InClass++
+	if !class[t.Item] {
+		r.violate(OutsideClass, t.Item, t.Begin, t.End,
+			"%s; its lessee takes part in %q only", t, sortedKeys(class))
 	}
 }
 

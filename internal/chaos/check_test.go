@@ -128,6 +128,14 @@ func TestChecker(t *testing.T) {
 		"valid after the release was sent": {[]Event{
 			obtained("a", "A", 1, 0, 2), saw(Freeing, "a", 8, 10), saw(Valid, "a", 12, 13),
 		}, []Rule{Overwork}},
+		"items of a class, and those of who has none": {[]Event{
+			{Kind: InClass, Lessee: "A", Item: "w"}, {Kind: InClass, Lessee: "A", Item: "x"}, {Kind: InClass, Lessee: "B", Item: "w"},
+			obtained("a", "A", 1, 0, 2), obtained("c", "C", 2, 10, 12),
+		}, nil},
+		"an item outside of the class": {[]Event{
+			{Kind: InClass, Lessee: "A", Item: "x"}, {Kind: InClass, Lessee: "B", Item: "w"},
+			obtained("a", "A", 1, 0, 2), obtained("b", "B", 2, 10, 12),
+		}, []Rule{OutsideClass}},
 		"other items are others": {[]Event{
 			obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Valid, "a", 29, 30),
 			{Kind: Obtained, Item: "y", Lessee: "B", Tenure: "b", Token: 1, Begin: 10, End: 12},
@@ -200,16 +208,17 @@ func TestReportCounts(t *testing.T) {
 	checker := NewChecker()
 	for _, e := range []Event{
 		{Kind: Registered, Item: "x"}, {Kind: Found, Item: "x"},
-		obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Renewed, "a", 5, 6), saw(Accepted, "a", 6, 7), saw(Valid, "a", 9, 10),
+		obtained("a", "A", 1, 0, 2), saw(Valid, "a", 3, 4), saw(Renewed, "a", 5, 6), saw(Weighed, "a", 5, 6), saw(Accepted, "a", 6, 7), saw(Valid, "a", 9, 10),
 		obtained("b", "B", 2, 20, 22), saw(Valid, "b", 23, 24), saw(Valid, "b", 29, 30), saw(Released, "b", 31, 32), saw(Refused, "a", 33, 34),
 		obtained("c", "C", 3, 40, 42), saw(Valid, "c", 43, 44), saw(Valid, "c", 49, 50),
 		obtained("d", "D", 4, 60, 62), saw(HandedOver, "d", 64, 65), obtained("e", "E", 5, 70, 72),
 		{Kind: Fault, Note: Throttled}, {Kind: Fault, Note: Throttled},
+		{Kind: InClass, Lessee: "D", Item: "x"},
 		{Kind: Calm, End: 48},
 	} {
 		checker.Add(e)
 	}
-	assert.Equal(t, Report{Tenures: 5, Renewals: 1, Releases: 2, Handovers: 1, Takeovers: 2, Accepted: 1, Refused: 1,
+	assert.Equal(t, Report{Tenures: 5, Renewals: 1, Releases: 2, Handovers: 1, Takeovers: 2, InClass: 1, Weights: 1, Accepted: 1, Refused: 1,
 		Faults: map[string]int{Throttled: 2}, Gap: map[string]time.Duration{"x": 44 - 29}, Recovery: 0}, checker.Report(Bounds{Recovery: 50}))
 }
 

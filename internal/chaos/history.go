@@ -28,12 +28,14 @@ const (
 	Valid      Kind = "valid"      // the holder was told that the tenure is valid
 	Over       Kind = "over"       // the holder was told that it is not
 	Renewed    Kind = "renewed"    // the tenure, by a write first sent at Begin
+	Weighed    Kind = "weighed"    // a renewal of the tenure wrote what the item weighs
 	Released   Kind = "released"   // the row
 	Freeing    Kind = "freeing"    // the release or handover of the tenure is sent after End
 	HandedOver Kind = "handedover" // the row, to whoever wanted it
 	Saved      Kind = "saved"      // the number in Note, to the row, by a write first sent at Begin
 	Resumed    Kind = "resumed"    // the tenure begins with the number in Note, found in the row
 	Working    Kind = "working"    // work on the item went on, and relied on the tenure
+	InClass    Kind = "inclass"    // Lessee takes part in Item, and in no item without such an event
 	Sharing    Kind = "sharing"    // from End on Lessee shares, up to Token items; 0: no limit
 	Accepted   Kind = "accepted"   // a guarded write of the tenure, first sent at Begin
 	Refused    Kind = "refused"    // a guarded write of the tenure

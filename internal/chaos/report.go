@@ -51,6 +51,9 @@ const (
 	// handover was sent.
 	Overwork Rule = "overwork"
 
+	// OutsideClass: a worker that takes part in some items only obtained another.
+	OutsideClass Rule = "outside of the class"
+
 	// NotHeld: an item was not held within the given time after the faults had ended, or when
 	// only those that share were left nobody held it for longer than that.
 	NotHeld Rule = "not held"
@@ -80,6 +83,8 @@ type Report struct {
 	Tenures, Renewals, Releases int
 	Handovers                   int // releases to who wanted the item
 	Takeovers                   int // tenures after one of another lessee that was not released
+	InClass                     int // tenures of workers that take part in some items only
+	Weights                     int // that renewals have written
 	Accepted, Refused           int // guarded writes
 	Saves                       int // of numbers, to the items' rows
 	Faults                      map[string]int
@@ -112,6 +117,8 @@ func (r Report) String() string {
 	row("releases", r.Releases)
 	row("handovers", r.Handovers)
 	row("takeovers", r.Takeovers)
+	row("tenures of workers with a class", r.InClass)
+	row("weights written", r.Weights)
 	row("guarded writes accepted", r.Accepted)
 	row("guarded writes refused", r.Refused)
 	row("numbers saved", r.Saves)

@@ -26,7 +26,7 @@ type tenure struct {
 	lastAccepted  time.Duration // the Begin of the last one
 	saves         []Event
 
-	obtained, renewals, releases, handovers, accepted, refused int
+	obtained, renewals, weights, releases, handovers, accepted, refused int
 }
 
 func newTenure() *tenure {
@@ -68,6 +68,8 @@ func (t *tenure) addWritten(e Event) {
 	case Renewed:
 		t.renewals++
 		t.renewed = max(t.renewed, e.Begin)
+	case Weighed:
+		t.weights++
 	case Released:
 		t.releases++
 	case HandedOver:
