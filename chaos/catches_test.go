@@ -177,13 +177,14 @@ func (f *fleet) wishForAny(ctx context.Context) {
 	}
 }
 
-// outsider is a worker that takes part in half of the items, and another that shares all and yields
-// to it whatever it wants, or an operator wants for it.
+// outsider is a worker that takes part in half of the items, of which another holds all. So it gets
+// what that one yields to it, because it or an operator wants it so.
 func outsider(how string) circumstances {
 	return func(f *fleet) {
-		f.start(straight, worker{How: isSharing})
-		f.start(straight, worker{How: how, Class: f.items[:len(f.items)/2]})
 		f.steady.Store(true)
+		f.start(straight, worker{How: isSharing})
+		f.await("the first holds all", func() bool { return f.isLevel(f.limits()) })
+		f.start(straight, worker{How: how, Class: f.items[:len(f.items)/2]})
 		f.background(f.wishForAny)
 	}
 }
