@@ -109,6 +109,7 @@ func TestPlannerWishesForWhatLevels(t *testing.T) {
 	}{
 		"the one that makes the greater load least": {1, held(9, 6, 1), []string{"w1-0"}},
 		"not the heaviest, which is too much":       {8, held(9, 4, 1), []string{"w1-1"}},
+		"not the first that helps":                  {4, held(9, 5, 1), []string{"w1-1"}},
 		"none, as any would make it worse":          {8, held(9), nil},
 		"one of those that weigh the same":          {0.1, held(0.2, 0.2), []string{"w1-0"}},
 	} {
