@@ -90,9 +90,9 @@ func (l *Locker) nextTelling() (event Event, observer func(Event), dropped int) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := &l.events
-	dropped = q.dropped
-	q.dropped = 0
 	if len(q.queue) == 0 {
+		dropped = q.dropped
+		q.dropped = 0
 		q.queue = nil
 		q.isTelling = false
 		return Event{}, nil, dropped

@@ -32,9 +32,10 @@ func (o ShareOptions) check() error {
 	if o.Most < 0 {
 		return fmt.Errorf("lease: most is %d; want the number of items to hold, or 0 for no limit", o.Most)
 	}
-	if o.Patience < 0 {
+	isPatience := o.Patience == 0 || o.Patience >= shortestDuration
+	if !isPatience {
 		return fmt.Errorf("lease: Patience is %v; want how long a work may take to return, "+
-			"or 0 for ever", o.Patience)
+			"a millisecond or more, or 0 for ever", o.Patience)
 	}
 	if o.Capacity == 0 {
 		return nil

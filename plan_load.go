@@ -80,15 +80,20 @@ func (p *planner) weigh(now time.Time, items, all []LeaseItem) loads {
 	return l
 }
 
-// capacities are those that rows tell of their holders, the greatest of each, and this
-// worker's.
+// capacities are those that rows tell of their holders, and this worker's. Of one whose rows
+// differ the least counts: a worker that knows of no capacities leaves what a holder before it
+// has written, which may be dead.
 func (p *planner) capacities(now time.Time, items []LeaseItem) map[string]float64 {
 	told := make(map[string]float64)
 	for _, item := range items {
 		// What was handed over its holder has not leased yet, and so not told it.
 		tells := !item.isFree(now) && !item.isHandedOver()
 		if tells {
-			told[item.LesseeID] = max(told[item.LesseeID], item.capacity())
+			capacity := item.capacity()
+			if least, isTold := told[item.LesseeID]; isTold {
+				capacity = min(capacity, least)
+			}
+			told[item.LesseeID] = capacity
 		}
 	}
 	told[p.me] = p.capacity

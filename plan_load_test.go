@@ -40,7 +40,7 @@ func TestPlannersLoadsAreWeightsOverCapacities(t *testing.T) {
 	p.capacity = 4
 	items := []LeaseItem{
 		heldItem("a", "w1", 20*sec).weighing(6).ofCapacity(3),
-		heldItem("b", "w1", 20*sec),
+		heldItem("b", "w1", 20*sec).ofCapacity(9),
 		heldItem("c", "w2", 20*sec).weighing(5),
 		heldItem("d", "me", 20*sec).weighing(2),
 		freeItem("e").weighing(9),
@@ -50,7 +50,7 @@ func TestPlannersLoadsAreWeightsOverCapacities(t *testing.T) {
 	l := p.round.loads
 	assert.Equal(t, map[string]float64{"me": 2, "w1": 7, "w2": 5, "w3": 1}, l.weights)
 	assert.Equal(t, 24.0, l.total)
-	assert.Equal(t, 7.0/3, l.of("w1"), "the greatest that its rows say")
+	assert.Equal(t, 7.0/3, l.of("w1"), "the least that its rows say")
 	assert.Equal(t, 5.0, l.of("w2"), "1, as its row says none")
 	assert.Equal(t, 0.5, l.of("me"))
 	assert.Equal(t, 1.0, l.of("w3"), "it has not leased the row that was reserved for it")
@@ -163,25 +163,35 @@ func TestPlannerGivesUpWhatIsOutsideOfItsClass(t *testing.T) {
 	assert.Equal(t, "b", own.outside[0].LeaseID)
 }
 
+// passedOn follows an item that each of these holds at one look.
+func passedOn(t *travels, from time.Time, workers map[string]int, holders ...string) {
+	for i, holder := range holders {
+		t.follow(from.Add(time.Duration(i)), workers, []LeaseItem{heldItem("a", holder, hour)})
+	}
+}
+
 func TestTravelsAreCountedForAnHourWhileWorkersAreTheSame(t *testing.T) {
 	two := map[string]int{"me": 1, "w1": 2}
-	at := func(token int64) []LeaseItem {
-		item := heldItem("a", "w1", 20*sec)
-		item.FencingToken = token
-		return []LeaseItem{item}
-	}
+	a := LeaseItem{LeaseID: "a"}
 	begun := func() *travels {
-		travels := &travels{}
-		travels.follow(noon, two, at(10))
-		travels.follow(noon.Add(sec), two, at(12))
-		return travels
+		trip := &travels{}
+		passedOn(trip, noon, two, "w1", "me", "w1", "", "w1")
+		return trip
 	}
 	trip := begun()
-	assert.False(t, trip.isWorn(at(12)[0]))
-	trip.follow(noon.Add(hour-1), map[string]int{"me": 4, "w1": 9}, at(13))
-	assert.True(t, trip.isWorn(at(13)[0]), "whatever they have")
-	trip.follow(noon.Add(hour), two, at(13))
-	assert.False(t, trip.isWorn(at(13)[0]), "an hour is over")
+	assert.False(t, trip.isWorn(a), "twice")
+	passedOn(trip, noon.Add(hour-sec), map[string]int{"me": 4, "w1": 9}, "me")
+	assert.True(t, trip.isWorn(a), "whatever they have")
+	passedOn(trip, noon.Add(hour-1), two, "me")
+	assert.True(t, trip.isWorn(a))
+	passedOn(trip, noon.Add(hour), two, "w1")
+	assert.False(t, trip.isWorn(a), "an hour is over")
+	passedOn(trip, noon.Add(hour+sec), two, "me", "w1", "me")
+	assert.True(t, trip.isWorn(a), "it counts on from there")
+	trip.follow(noon.Add(hour+2*sec), two, nil)
+	passedOn(trip, noon.Add(hour+3*sec), two, "w1")
+	assert.False(t, trip.isWorn(a), "it was retired, and is another")
+
 	for name, workers := range map[string]map[string]int{
 		"one has gone":      {"me": 1},
 		"one has come":      {"me": 1, "w1": 2, "w2": 0},
@@ -189,8 +199,8 @@ func TestTravelsAreCountedForAnHourWhileWorkersAreTheSame(t *testing.T) {
 		"all are different": {"w3": 1, "w2": 2},
 	} {
 		trip := begun()
-		trip.follow(noon.Add(2*sec), workers, at(13))
-		assert.False(t, trip.isWorn(at(13)[0]), name)
+		passedOn(trip, noon.Add(2*sec), workers, "me")
+		assert.False(t, trip.isWorn(a), name)
 	}
 }
 
@@ -200,10 +210,15 @@ func TestPlannerLeavesWhatMovesToAndFro(t *testing.T) {
 		p := unlimited()
 		items := heldBy("w1", 9)
 		items[0].Weight = weight
-		play(p, noon, items)
-		clear(p.wishes)
-		for i := range items {
-			items[i].FencingToken += 3
+		workers := map[string]int{"me": 0, "w1": 9}
+		for i, holder := range []string{"w1", "me", "w1", "me"} {
+			for j := range items {
+				items[j].LesseeID = holder
+			}
+			p.travels.follow(noon.Add(time.Duration(i)), workers, items)
+		}
+		for j := range items {
+			items[j].LesseeID = "w1"
 		}
 		was := play(p, noon.Add(sec), items)
 		assert.Equal(t, weight == 1, len(was.wished) > 0, "the first weighs %v", weight)

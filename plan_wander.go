@@ -1,15 +1,19 @@
 package lease
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // What moves to and fro, as workers reckon otherwise: those of a version that counts items
 // see no weights, so that what levels loads for the one is out of level for the other.
 
-// travels are those of items: how often each got a new tenure since the workers were the same.
+// travels are those of items: how often each changed hands while the workers were the same.
 type travels struct {
 	since   time.Time
-	workers map[string]int   // who was there
-	from    map[string]int64 // the tokens then, by the items
+	workers map[string]int    // who was there
+	last    map[string]string // who held an item last
+	moves   map[string]int
 }
 
 const (
@@ -17,15 +21,32 @@ const (
 	longestStay = time.Hour
 )
 
-// follow notes where items are, anew if workers have come or gone since, or for long none has.
+// follow notes where items are. It counts anew if workers have come or gone since, or when it
+// has counted for long. What isn't there any more it forgets.
 func (t *travels) follow(now time.Time, workers map[string]int, items []LeaseItem) {
-	isOld := now.Sub(t.since) >= longestStay
-	if isOld || !haveSameKeys(workers, t.workers) {
-		*t = travels{since: now, workers: workers, from: make(map[string]int64)}
+	before := *t
+	*t = travels{
+		since:   before.since,
+		workers: workers,
+		last:    make(map[string]string),
+		moves:   make(map[string]int),
+	}
+	isOld := now.Sub(before.since) >= longestStay
+	isNew := isOld || !haveSameKeys(workers, before.workers)
+	if isNew {
+		t.since = now
 	}
 	for _, item := range items {
-		if _, isKnown := t.from[item.LeaseID]; !isKnown {
-			t.from[item.LeaseID] = item.FencingToken
+		last := before.last[item.LeaseID]
+		holder := cmp.Or(item.LesseeID, last)
+		t.last[item.LeaseID] = holder
+		if isNew {
+			continue
+		}
+		t.moves[item.LeaseID] = before.moves[item.LeaseID]
+		hasMoved := last != "" && holder != last
+		if hasMoved {
+			t.moves[item.LeaseID]++
 		}
 	}
 }
@@ -43,6 +64,4 @@ func haveSameKeys(a, b map[string]int) bool {
 }
 
 // isWorn tells of an item that has travelled enough.
-func (t *travels) isWorn(item LeaseItem) bool {
-	return item.FencingToken >= t.from[item.LeaseID]+mostTravels
-}
+func (t *travels) isWorn(item LeaseItem) bool { return t.moves[item.LeaseID] >= mostTravels }

@@ -177,7 +177,8 @@ func (s *LockStore) hear(req *request.Request, received time.Time, err error) {
 
 // isDynamoDBs tells that the reply to a request is DynamoDB's own, and no proxy's.
 func isDynamoDBs(req *request.Request) bool {
-	return req.HTTPResponse.Header.Get("X-Amzn-Requestid") != ""
+	isAnswered := req.HTTPResponse != nil // A stub of the SDK's has none.
+	return isAnswered && req.HTTPResponse.Header.Get("X-Amzn-Requestid") != ""
 }
 
 // named names the request in its error, and logs it, unless the caller knows what to do, or

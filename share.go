@@ -44,8 +44,10 @@ func (l *Locker) HoldShare(
 }
 
 // HoldShareWith is [Locker.HoldShare] by options. What is wrong with one of them is its
-// error, at once. With a Patience it returns in that time and 10 seconds, whatever the works
-// do. The item of a stuck work isn't worked on here again before that has returned.
+// error, at once. With a Patience, of 5 seconds or more, it returns in that time and 10 seconds,
+// whatever the works do; but calls of a store of two methods that hang are waited for. The item
+// of a stuck work isn't worked on by this Locker again before that has returned: keep one for
+// the process's life.
 func (l *Locker) HoldShareWith(
 	ctx context.Context, request LeaseRequest, options ShareOptions,
 	work func(ctx context.Context, lease *Lease) error,
@@ -257,7 +259,12 @@ func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 	terms := workTerms{
 		first:    1 + mathrand.N(s.request.period()), // The renewals of many items are spread.
 		patience: s.patience,
-		givenUp:  func(r result[nothing]) { s.stuck <- run.endedBy(r) },
+		givenUp: func(r result[nothing]) {
+			select {
+			case s.stuck <- run.endedBy(r):
+			case <-s.over: // Its work has returned, and was heard of, before.
+			}
+		},
 	}
 	hold := func() (nothing, error) {
 		return nothing{}, s.locker.hold(ctx, lease, terms, s.work)

@@ -141,7 +141,9 @@ func (l *Locker) countLook(ctx context.Context, e errand, err error) {
 	defer l.mu.Unlock()
 	if isAnswered {
 		l.stats.Looks++
-		l.stats.LastLook = time.Now()
+		if isScan := e.leaseID == ""; isScan {
+			l.stats.LastLook = time.Now()
+		}
 		l.noteRequest(EventLooked, e, err)
 	} else if ctx.Err() == nil {
 		l.stats.FailedLooks++

@@ -136,7 +136,9 @@ func (w *watcher) judge() (isStuck bool) {
 // work on the item from then on, and nothing here is to rely on it.
 func (w *watcher) giveUp() (none nothing, loss error) {
 	w.tenure.happen(fact{kind: workStuck})
-	logError("Work Stuck", "lessee_id", w.tenure.lessee, "lease_id", w.tenure.leaseID,
+
+	// The logger is the user's: the row is freed first, whatever that does.
+	defer logError("Work Stuck", "lessee_id", w.tenure.lessee, "lease_id", w.tenure.leaseID,
 		"reason", w.stuckAt.String(), "since", w.stuckAt.since.Round(0))
 	return none, w.free()
 }
@@ -150,11 +152,11 @@ func (w *watcher) end() error {
 	if at.kind == noLimit {
 		return w.free()
 	}
+	_, loss := (<-w.freed).returned()
 	logError("Stuck Work Returned", "lessee_id", w.tenure.lessee, "lease_id", w.tenure.leaseID,
 		"lasted", time.Since(at.since))
 	stuck := fmt.Errorf("lease: the work on %q was stuck: %v: %w",
 		w.tenure.leaseID, at, LeaseStuckError)
-	_, loss := (<-w.freed).returned()
 	if loss == nil {
 		return stuck
 	}

@@ -1,5 +1,4 @@
-// Poller is one worker of a fleet that polls 200 mailboxes, five of them 20 times as heavy as the others: each worker
-// has its fair share of the load. A mailbox whose poll hangs goes to another worker.
+// Poller is one of a fleet of workers that poll 200 mailboxes by load: five weigh 20 times as much as others, and one may hang.
 package main
 
 import (
@@ -18,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-
 	"github.com/intercom/lease"
 )
 
@@ -49,11 +47,13 @@ func main() {
 	locker.Observe(func(e lease.Event) { events.Add(e.Kind.String(), 1) })
 	expvar.Publish("lease", expvar.Func(func() any { return locker.Stats() }))
 	go func() { log.Print(http.ListenAndServe(*figures, nil)) }()
-	// It stops within 20 seconds: 8 for polls to return, whatever they hang on, and 10 to release their mailboxes.
-	options := lease.ShareOptions{Capacity: *capacity, Patience: 8 * time.Second}
+	options := lease.ShareOptions{Capacity: *capacity, Patience: 8 * time.Second} // and 10 s for the releases
 	work := func(ctx context.Context, l *lease.Lease) error { return poll(ctx, locker, ddb, l) }
 	err := locker.HoldShareWith(ctx, worker{lease.UniqueLesseeID()}, options, work)
-	log.Print("stopped: ", err) // why: a signal, or a bad argument or table; and what hangs on or stays leased, if anything
+	if ctx.Err() == nil { // No signal: something is wrong with an argument, or the table.
+		log.Fatal("failed: ", err)
+	}
+	log.Print("stopped: ", err) // It says what hangs on or stays leased, if anything.
 }
 
 // register makes the tables and the lease items. A deployment would do it once, not each worker.
