@@ -65,12 +65,18 @@ func (f *fleet) weighAlike() {
 	}
 }
 
+// knownClocks is how long leases must be to be shared by hosts whose clocks are wrong: DynamoDB's
+// is known to a second, and a wish, which lasts five sixths of a lease, must not seem over before.
+const knownClocks = 4 * time.Second
+
 // levelAlone lets those that share be alone, and one of them be killed, until all are level.
-// When the machine was too late for their leases, it is done again with longer ones.
+// First they are started anew, with leases that are long enough: whom the storm kept from heeding
+// wishes the others would pass over for long. When the machine was too late for their leases, it
+// is done again with longer ones.
 func (f *fleet) levelAlone() {
 	since := f.since
 	for range 5 {
-		f.lengthen(longEnough(f.late(since)))
+		f.lengthen(max(knownClocks, longEnough(f.late(since))))
 		since = chaos.Now()
 		f.kill(f.children[0])
 		require.NoError(f.t, f.children[0].spawn())

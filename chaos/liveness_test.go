@@ -17,14 +17,10 @@ import (
 func (f *fleet) idleBounds() chaos.Bounds {
 	lease := f.template.Duration
 	period := lease / 3
-	level := 10*period + time.Second
-	if wasStormy := f.lease > 0; wasStormy { // Who could heed no wish then is passed over for so long.
-		level += 64 * period
-	}
 	return chaos.Bounds{
 		Recovery: f.lease + f.lease/3 + time.Second,
 		Gap:      lease + period + time.Second,
-		Level:    level,
+		Level:    10*period + time.Second,
 	}
 }
 
