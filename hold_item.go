@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 )
 
@@ -79,13 +78,12 @@ func (w *itemWait) try(ctx context.Context) (*Lease, error) {
 }
 
 // strikeBefore returns when the lease that was seen will have ended, if that is before the next
-// look. A crowd doesn't strike at once.
+// look.
 func (w *itemWait) strikeBefore(next time.Time) (strike time.Time, isAhead bool) {
-	const spread = 50 * time.Millisecond
 	if w.seen.Until.IsZero() {
 		return time.Time{}, false
 	}
-	strike = w.seen.Until.Add(time.Millisecond + mathrand.N(spread))
+	strike = strikeAfter(w.seen.Until)
 	return strike, strike.Before(next)
 }
 

@@ -355,11 +355,10 @@ func isOfRow(err error) bool {
 // takeOver waits for the first lease that ends before the next look, and tries an item
 // whose lease has ended by then.
 func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
-	const spread = 50 * time.Millisecond // A crowd doesn't strike at once.
 	if len(p.ending) == 0 {
 		return nil, LeaseNotObtainedError
 	}
-	strike := firstEnd(p.ending).Until.Add(time.Millisecond + mathrand.N(spread))
+	strike := strikeAfter(firstEnd(p.ending).Until)
 	isInTime := strike.Before(next) && sleepUntil(ctx, strike)
 	if !isInTime {
 		return nil, LeaseNotObtainedError
@@ -370,4 +369,10 @@ func (p *pass) takeOver(ctx context.Context, next time.Time) (*Lease, error) {
 		request: p.request,
 		purpose: p.purpose,
 	})
+}
+
+// strikeAfter returns when to try an item whose lease ends then. A crowd doesn't strike at once.
+func strikeAfter(end time.Time) time.Time {
+	const spread = 50 * time.Millisecond
+	return end.Add(time.Millisecond + mathrand.N(spread))
 }
