@@ -121,9 +121,6 @@ func (l *Locker) noteTransition(t *tenure, f fact, was, is term) {
 
 // noteObtained queues that a tenure was obtained. The mutex is held.
 func (l *Locker) noteObtained(t *tenure) {
-	if len(l.events.observers) == 0 {
-		return
-	}
 	l.note(Event{
 		Kind:         EventObtained,
 		At:           time.Now(),
@@ -137,9 +134,6 @@ func (l *Locker) noteObtained(t *tenure) {
 
 // noteRequest queues what came of a request. The mutex is held.
 func (l *Locker) noteRequest(kind EventKind, e errand, err error) {
-	if len(l.events.observers) == 0 {
-		return
-	}
 	l.note(Event{
 		Kind:         kind,
 		At:           time.Now(),
