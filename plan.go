@@ -27,9 +27,9 @@ type planner struct {
 	restless   pause                // in which it wishes for nothing, as its work soon ended
 	freeSince  map[string]time.Time // the items that its looks have shown free, since when
 	ends       map[string]int64     // LeaseUntil of all items at the last look
-	travels    travels
-	hasSettled bool // a look has led it to nothing that was free
-	batch      int  // how many free items the next look may lead it to lease
+	travels    travels              // of the items
+	hasSettled bool                 // a look has led it to nothing that was free
+	batch      int                  // how many free items the next look may lead it to lease
 
 	round round
 }

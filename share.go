@@ -78,9 +78,7 @@ func (l *Locker) HoldShareWith(
 		plan:        newPlanner(r, options.Most, random),
 		timer:       time.NewTimer(atOnce),
 		works:       make(map[string]*tenure),
-		hung:        make(map[string]bool),
 		answers:     make(chan sent),
-		stuck:       make(chan workRun),
 		ended:       make(chan workRun),
 		over:        make(chan struct{}),
 	}
@@ -108,15 +106,13 @@ type share struct {
 
 	timer   *time.Timer         // it is time to look
 	works   map[string]*tenure  // those of the works that have not ended, by their items
-	hung    map[string]bool     // the items, given up, of stuck works that have not returned
 	awaited int                 // how many requests have not been answered
 	lasting context.Context     // of leases: done when the share no longer waits for them
 	giveUp  context.CancelFunc  // ends it
 	looking <-chan result[page] // the look that is under way; nil if none is
 	sending <-chan result[bool] // the step that is under way: did the store answer?
 	answers chan sent           // a request of a step has ended
-	stuck   chan workRun        // a work is stuck, and its item was given up
-	ended   chan workRun        // a work has ended, perhaps one that was stuck
+	ended   chan workRun        // a work is stuck, and its item was given up; or it has returned
 	over    chan struct{}       // closed when nobody hears of works any more
 
 	hasLooked bool  // a look has succeeded
@@ -137,10 +133,8 @@ func (s *share) run(ctx context.Context) error {
 			s.guard(func() { s.heard(ctx, a) })
 		case step := <-s.sending:
 			s.guard(func() { s.stepped(ctx, step) })
-		case run := <-s.stuck:
-			s.guard(func() { s.workStuck(ctx, run) })
 		case end := <-s.ended:
-			s.guard(func() { s.workReturned(ctx, end) })
+			s.guard(func() { s.heardOfWork(ctx, end) })
 		case <-done:
 			done = nil
 			s.stop(ctx)
@@ -166,8 +160,6 @@ func (s *share) drain(ctx context.Context) {
 			if a.value != nil {
 				s.startWork(ctx, a.candidate, a.value)
 			}
-		case run := <-s.stuck:
-			delete(s.works, run.LeaseID)
 		case end := <-s.ended:
 			delete(s.works, end.LeaseID)
 		}
@@ -250,6 +242,7 @@ type workRun struct {
 	tenure *tenure
 	began  time.Time
 	end    result[nothing]
+	runsOn bool // it is stuck: its item was given up before it has returned
 }
 
 func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
@@ -260,20 +253,16 @@ func (s *share) startWork(ctx context.Context, c candidate, lease *Lease) {
 		first:    1 + mathrand.N(s.request.period()), // The renewals of many items are spread.
 		patience: s.patience,
 		givenUp: func(r result[nothing]) {
-			select {
-			case s.stuck <- run.endedBy(r):
-			case <-s.over: // Its work has returned, and was heard of, before.
-			}
+			stuck := run.endedBy(r)
+			stuck.runsOn = true
+			s.tell(stuck)
 		},
 	}
 	hold := func() (nothing, error) {
 		return nothing{}, s.locker.hold(ctx, lease, terms, s.work)
 	}
 	start(hold, func(r result[nothing]) {
-		select {
-		case s.ended <- run.endedBy(r):
-		case <-s.over: // It was stuck, and nobody has waited for it.
-		}
+		s.tell(run.endedBy(r))
 		r.logPanic() // where its stack is known
 	})
 }
@@ -283,19 +272,20 @@ func (w workRun) endedBy(r result[nothing]) workRun {
 	return w
 }
 
-// workStuck notes that the item of a work was given up, as the work is stuck.
-func (s *share) workStuck(ctx context.Context, w workRun) {
-	s.hung[w.LeaseID] = true
-	s.workEnded(ctx, w)
+// tell tells the share of a work, unless it is over: it doesn't wait for works that are stuck.
+func (s *share) tell(w workRun) {
+	select {
+	case s.ended <- w:
+	case <-s.over:
+	}
 }
 
-// workReturned notes that a work has returned: by that it ends, unless it was stuck before.
-func (s *share) workReturned(ctx context.Context, w workRun) {
-	if !s.hung[w.LeaseID] {
+// heardOfWork notes that a work is stuck, or has returned: by the first of these it ends.
+func (s *share) heardOfWork(ctx context.Context, w workRun) {
+	if !s.plan.hung[w.LeaseID] {
 		s.workEnded(ctx, w)
 		return
 	}
-	delete(s.hung, w.LeaseID)
 	s.plan.stuckReturned(time.Now(), w.LeaseID)
 	if w.end.panicked != nil {
 		panic(w.end.panicked)
@@ -308,15 +298,14 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 	now := time.Now()
 	is := w.tenure.check()
 	err := w.end.err
-	isStuck := s.hung[w.LeaseID]
-	failed := isStuck || err != nil
+	failed := w.runsOn || err != nil
 	end := workEnd{
 		leaseID:   w.LeaseID,
 		lasted:    now.Sub(w.began),
 		toldToEnd: ctx.Err() != nil || is.isWanted(),
 		wished:    w.wished,
 		failed:    failed,
-		stuck:     isStuck,
+		stuck:     w.runsOn,
 		lost:      is.isGone(failed),
 		freed:     w.tenure.isSettled(),
 	}
@@ -332,7 +321,7 @@ func (s *share) workEnded(ctx context.Context, w workRun) {
 		return
 	}
 	isAsExpected := end.toldToEnd && isEnd(ctx, err)
-	isTold := isStuck || isAsExpected
+	isTold := w.runsOn || isAsExpected
 	if !isTold {
 		logError("Work Ended", "lessee_id", s.request.lessee, "lease_id", w.LeaseID,
 			"error", err, "rests", rest.until.Sub(now))

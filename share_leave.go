@@ -77,7 +77,8 @@ func (s *share) result(ctx context.Context) error {
 		panic(s.panicked)
 	}
 	stay, until := s.plan.staying(time.Now())
-	isClean := stay+len(s.hung) == 0
+	hung := len(s.plan.hung)
+	isClean := stay+hung == 0
 	if isClean && s.failure != nil {
 		return s.failure
 	}
@@ -88,9 +89,9 @@ func (s *share) result(ctx context.Context) error {
 	if end == nil {
 		end = contextError(ctx)
 	}
-	if len(s.hung) > 0 {
+	if hung > 0 {
 		end = fmt.Errorf("%d stuck works of %q still run: %w: %w",
-			len(s.hung), s.request.lessee, LeaseStuckError, end)
+			hung, s.request.lessee, LeaseStuckError, end)
 	}
 	if stay > 0 {
 		end = fmt.Errorf("%d items of %q stay leased until %v: %w",
