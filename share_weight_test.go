@@ -20,84 +20,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/race"
-	"github.com/intercom/lease/leasetest"
 )
-
-// showing is a client that shows rows otherwise than they are.
-type showing struct {
-	client *leasetest.Store
-	change func(item *lease.LeaseItem)
-}
-
-func (s showing) changed(item lease.LeaseItem) lease.LeaseItem {
-	s.change(&item)
-	return item
-}
-
-func (s showing) ListLeaseIDs() ([]string, error) { return s.client.ListLeaseIDs() }
-
-func (s showing) Lease(
-	leaseID string, request lease.LeaseRequest, until time.Time,
-) (*lease.Lease, error) {
-	return s.client.Lease(leaseID, request, until)
-}
-
-func (s showing) ScanLeaseItemsWithContext(
-	ctx context.Context, after string, limit int,
-) ([]lease.LeaseItem, string, error) {
-	items, next, err := s.client.ScanLeaseItemsWithContext(ctx, after, limit)
-	for i := range items {
-		s.change(&items[i])
-	}
-	return items, next, err
-}
-
-func (s showing) LeaseWithContext(
-	ctx context.Context, leaseID string, request lease.LeaseRequest, until time.Time,
-) (*lease.Lease, error) {
-	return s.client.LeaseWithContext(ctx, leaseID, request, until)
-}
-
-func (s showing) LeaseAsSeen(
-	ctx context.Context, seen lease.LeaseItem, predecessor *lease.Lease,
-	request lease.LeaseRequest, until time.Time,
-) (*lease.Lease, error) {
-	return s.client.LeaseAsSeen(ctx, seen, predecessor, request, until)
-}
-
-func (s showing) RenewLeaseItem(
-	ctx context.Context, l *lease.Lease, until, wanted time.Time,
-) (lease.LeaseItem, error) {
-	item, err := s.client.RenewLeaseItem(ctx, l, until, wanted)
-	return s.changed(item), err
-}
-
-func (s showing) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error {
-	return s.client.ReleaseLeaseWithContext(ctx, l)
-}
-
-func (s showing) WantLease(
-	ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time,
-) error {
-	return s.client.WantLease(ctx, seen, wantedBy, until)
-}
-
-func (s showing) WithdrawWish(
-	ctx context.Context, seen lease.LeaseItem, wantedBy string, until time.Time,
-) (lease.LeaseItem, error) {
-	item, err := s.client.WithdrawWish(ctx, seen, wantedBy, until)
-	return s.changed(item), err
-}
-
-func (s showing) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
-	return s.client.HandOverLease(ctx, l, until)
-}
-
-func (s showing) SaveAttributes(
-	ctx context.Context, l *lease.Lease, attributes map[string]*dynamodb.AttributeValue,
-) error {
-	return s.client.SaveAttributes(ctx, l, attributes)
-}
 
 // weighed is a fleet whose items weigh something.
 type weighed struct {
@@ -286,7 +209,7 @@ func (f *weighed) levelAfter(most time.Duration) time.Duration {
 
 // shows makes a worker one to whom rows say what their items weigh now.
 func (f *weighed) shows(w *sharer) {
-	w.locker = lease.NewLocker(showing{w.client, func(item *lease.LeaseItem) {
+	w.locker = lease.NewLocker(&hooked{to: w.client, show: func(item *lease.LeaseItem) {
 		item.Weight = f.weight(item.LeaseID)
 	}})
 }
@@ -555,7 +478,7 @@ func TestShareBesideWorkersThatSeeNoWeightsMovesLittle(t *testing.T) {
 	t.Parallel()
 	weigh(t, 100, heavy, func(f *weighed) {
 		blind := func(w *sharer) {
-			w.locker = lease.NewLocker(showing{w.client, func(item *lease.LeaseItem) {
+			w.locker = lease.NewLocker(&hooked{to: w.client, show: func(item *lease.LeaseItem) {
 				item.Weight = 0
 				item.Capacity = 0
 			}})

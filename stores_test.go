@@ -222,6 +222,15 @@ type hooked struct {
 	wished  func(ctx context.Context) error                       // after a wish; nil for nothing
 	release func()                                                // before a release; nil for nothing
 	save    func()                                                // before a save, which its context doesn't end; nil for nothing
+	show    func(item *lease.LeaseItem)                           // changes what an item is shown as; nil for nothing
+}
+
+// shown returns an item as it is shown.
+func (s *hooked) shown(item lease.LeaseItem) lease.LeaseItem {
+	if s.show != nil {
+		s.show(&item)
+	}
+	return item
 }
 
 func (s *hooked) LeaseAsSeen(ctx context.Context, seen lease.LeaseItem, older *lease.Lease, r lease.LeaseRequest, until time.Time) (*lease.Lease, error) {
@@ -247,14 +256,19 @@ func (s *hooked) LeaseWithContext(ctx context.Context, id string, r lease.LeaseR
 func (s *hooked) ListLeaseIDs() ([]string, error) { return s.to.ListLeaseIDs() }
 
 func (s *hooked) ScanLeaseItemsWithContext(ctx context.Context, after string, limit int) ([]lease.LeaseItem, string, error) {
-	return s.to.ScanLeaseItemsWithContext(ctx, after, limit)
+	items, next, err := s.to.ScanLeaseItemsWithContext(ctx, after, limit)
+	for i := range items {
+		items[i] = s.shown(items[i])
+	}
+	return items, next, err
 }
 
 func (s *hooked) RenewLeaseItem(ctx context.Context, l *lease.Lease, until, wanted time.Time) (lease.LeaseItem, error) {
 	if s.renewed != nil {
 		defer s.renewed(l)
 	}
-	return s.to.RenewLeaseItem(ctx, l, until, wanted)
+	item, err := s.to.RenewLeaseItem(ctx, l, until, wanted)
+	return s.shown(item), err
 }
 
 func (s *hooked) ReleaseLeaseWithContext(ctx context.Context, l *lease.Lease) error {
@@ -280,7 +294,8 @@ func (s *hooked) WantLease(ctx context.Context, seen lease.LeaseItem, by string,
 func (s *hooked) WithdrawWish(
 	ctx context.Context, seen lease.LeaseItem, by string, until time.Time,
 ) (lease.LeaseItem, error) {
-	return s.to.WithdrawWish(ctx, seen, by, until)
+	item, err := s.to.WithdrawWish(ctx, seen, by, until)
+	return s.shown(item), err
 }
 
 func (s *hooked) HandOverLease(ctx context.Context, l *lease.Lease, until time.Time) error {
