@@ -102,16 +102,7 @@ func start(t *testing.T, endpoint, path string, args ...string) *program {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	p := &program{Cmd: exec.CommandContext(ctx, path, args...)}
-	p.Env = append(os.Environ(), ddblocal.EndpointEnv+"="+endpoint)
-	for name, value := range map[string]string{
-		"AWS_REGION":            "us-east-1",
-		"AWS_ACCESS_KEY_ID":     "local",
-		"AWS_SECRET_ACCESS_KEY": "local",
-	} {
-		if os.Getenv(name) == "" {
-			p.Env = append(p.Env, name+"="+value)
-		}
-	}
+	p.Env = ddblocal.Environ(endpoint)
 	stderr, err := p.StderrPipe()
 	require.NoError(t, err)
 	p.lines = bufio.NewScanner(io.TeeReader(stderr, &p.said))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -109,14 +108,7 @@ func (f *fleet) start(environment string, args ...string) *program {
 	require.NoError(f, free.Close())
 	args = append(args, "-table", f.table, "-lease", "9s", "-figures", p.figures)
 	p.Cmd = exec.CommandContext(f.Context(), f.path, args...)
-	p.Env = append(os.Environ(), ddblocal.EndpointEnv+"="+f.endpoint, environment)
-	for name, value := range map[string]string{
-		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-	} {
-		if os.Getenv(name) == "" {
-			p.Env = append(p.Env, name+"="+value)
-		}
-	}
+	p.Env = append(ddblocal.Environ(f.endpoint), environment)
 	p.Stderr = &p.said
 	require.NoError(f, p.Start())
 	f.programs = append(f.programs, p)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -81,16 +80,7 @@ type program struct {
 func start(t *testing.T, endpoint, path string, args ...string) *program {
 	t.Helper()
 	p := &program{Cmd: exec.CommandContext(t.Context(), path, args...)}
-	p.Env = append(os.Environ(), ddblocal.EndpointEnv+"="+endpoint)
-	for name, value := range map[string]string{
-		"AWS_REGION":            "us-east-1",
-		"AWS_ACCESS_KEY_ID":     "local",
-		"AWS_SECRET_ACCESS_KEY": "local",
-	} {
-		if os.Getenv(name) == "" {
-			p.Env = append(p.Env, name+"="+value)
-		}
-	}
+	p.Env = ddblocal.Environ(endpoint)
 	p.Stderr = &p.said
 	require.NoError(t, p.Start())
 	return p

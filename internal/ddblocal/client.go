@@ -68,6 +68,22 @@ func ForTest(tb testing.TB) *Server {
 	return shared.server
 }
 
+// Environ is the environment of a program that is to use DynamoDB at an endpoint. Where this
+// process has no region and no credentials, it has made-up ones.
+func Environ(endpoint string) []string {
+	env := append(os.Environ(), EndpointEnv+"="+endpoint)
+	for name, value := range map[string]string{
+		"AWS_REGION":            "us-east-1",
+		"AWS_ACCESS_KEY_ID":     "local",
+		"AWS_SECRET_ACCESS_KEY": "local",
+	} {
+		if os.Getenv(name) == "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
 // SideBySide has more tests run at once than there are processors, unless -parallel says how
 // many: for packages whose tests mostly wait. It is called before [Main].
 func SideBySide() {
