@@ -23,6 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
+	ddblocal.SideBySide()
 	ddblocal.Main(m)
 }
 

@@ -76,7 +76,7 @@ func poll(ctx context.Context, locker *lease.Locker, ddb *dynamodb.DynamoDB, l *
 		fmt.Sscan(*saved.N, &seen)
 	}
 	for ctx.Err() == nil {
-		l.Progress(20 * time.Second) // If this isn't called again by then, the poll hangs.
+		l.Progress(*duration) // If this isn't called again by then, the poll hangs.
 		mails := fetch(l.LeaseID)
 		l.SetWeight(float64(mails)) // how much of a worker's load it is, next to the others
 		seen += mails
@@ -84,7 +84,7 @@ func poll(ctx context.Context, locker *lease.Locker, ddb *dynamodb.DynamoDB, l *
 			return err // What has begun when this worker is told to stop is finished.
 		}
 		select {
-		case <-time.After(10 * time.Second):
+		case <-time.After(*duration / 3):
 		case <-ctx.Done():
 		}
 	}

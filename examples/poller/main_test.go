@@ -106,7 +106,7 @@ func (f *fleet) start(environment string, args ...string) *program {
 	require.NoError(f, err)
 	p := &program{figures: free.Addr().String()}
 	require.NoError(f, free.Close())
-	args = append(args, "-table", f.table, "-lease", "9s", "-figures", p.figures)
+	args = append(args, "-table", f.table, "-lease", "6s", "-figures", p.figures)
 	p.Cmd = exec.CommandContext(f.Context(), f.path, args...)
 	p.Env = append(ddblocal.Environ(f.endpoint), environment)
 	p.Stderr = &p.said

@@ -25,17 +25,26 @@ func (s *Server) Client(cfgs ...*aws.Config) *dynamodb.DynamoDB {
 // the endpoint is one of AWS, the credentials are made up. What cfgs set overrides all that.
 // It panics where the SDK can't read its configuration; it sends nothing.
 func NewClient(endpoint string, cfgs ...*aws.Config) *dynamodb.DynamoDB {
+	environment := environment()
+	transport := environment.Config.HTTPClient.Transport.(*http.Transport)
 	cfg := aws.NewConfig().WithEndpoint(endpoint).WithRegion("us-east-1").
-		// A transport of its own: the session may change it, for AWS_CA_BUNDLE.
-		WithHTTPClient(&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()})
+		WithHTTPClient(&http.Client{Transport: transport.Clone()}) // connections of its own
 	if region := os.Getenv("AWS_REGION"); region != "" {
 		cfg.WithRegion(region)
 	}
 	if !strings.Contains(endpoint, ".amazonaws.com") {
 		cfg.WithCredentials(credentials.NewStaticCredentials("local", "local", ""))
 	}
-	return newClient(session.Must(session.NewSession(cfg)), cfgs...)
+	return newClient(environment.Copy(cfg), cfgs...)
 }
+
+// environment is what the SDK reads of the process' environment. It is read once: where
+// AWS_CA_BUNDLE is set, that takes longer than all else of a client.
+var environment = sync.OnceValue(func() *session.Session {
+	return session.Must(session.NewSession(aws.NewConfig().
+		// A transport of its own: the session may change it, for AWS_CA_BUNDLE.
+		WithHTTPClient(&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()})))
+})
 
 // newClient makes every client. The suite of the module sdkv2 puts its own in this place, by
 // an overlay.
