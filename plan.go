@@ -71,7 +71,8 @@ func (p *planner) limit() int { return p.most - len(p.hung) }
 func (p *planner) room() int { return max(0, p.limit()-len(p.working)-len(p.busy)) }
 
 // A round is what follows on a look: own rows are leased, and given back where they are
-// reserved and of no use; then free ones are leased; then wishes are made.
+// reserved and of no use; wishes outside of its class are withdrawn; then free items are leased;
+// then wishes are made.
 type round struct {
 	stage    stage
 	items    []LeaseItem     // what the look has shown of its class, in random order
@@ -84,8 +85,9 @@ type round struct {
 	taking   taking          // what is being leased
 	own      []candidate     // the rows of this worker
 	useless  []candidate     // own rows that it can't use
-	free     []candidate     // those that have long been free come first, then the heaviest
-	longFree int             // how many those are
+	unwanted []candidate     // wishes for items in which it has no part any more
+	free     []candidate     // those that it takes beyond its share too come first, then the heaviest
+	beyond   int             // how many those are
 	left     int             // how many free ones were not leased
 	leftover float64         // what those weigh
 	took     bool            // something was leased
@@ -97,6 +99,7 @@ type stage int
 const (
 	takingOwn stage = iota
 	givingBack
+	withdrawing
 	takingFree
 	wishing
 )
@@ -172,6 +175,12 @@ func (p *planner) next(now time.Time, storeAnswers bool) step {
 		}
 		return p.next(now, true)
 	case givingBack:
+		r.stage = withdrawing
+		if len(r.unwanted) > 0 {
+			return step{kind: withdrawWishes, items: r.unwanted}
+		}
+		return p.next(now, true)
+	case withdrawing:
 		r.stage = takingFree
 		r.taking = p.takeFree()
 		return p.next(now, true)

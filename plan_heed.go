@@ -13,6 +13,9 @@ type wishMade struct {
 	granted bool      // the item was handed over to this worker
 }
 
+// candidate is what to withdraw of it.
+func (w wishMade) candidate() candidate { return candidate{LeaseItem: w.item, wishUntil: w.until} }
+
 // heeding is how this worker's wishes fared with a holder. One wish at each is out at
 // first, and one more with each that it grants: so who heeds none costs one item of the
 // reckoning, and who is gone again soon has held up little.

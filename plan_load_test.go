@@ -150,6 +150,30 @@ func TestPlannerGivesBackWhatIsOutsideOfItsClass(t *testing.T) {
 	assert.Empty(t, p.round.free)
 }
 
+func TestPlannerWithdrawsWishesOutsideOfItsClass(t *testing.T) {
+	p := unlimited()
+	items := append(heldBy("w1", 3), heldBy("w2", 3)...)
+	was := play(p, noon, items)
+	assert.Len(t, was.wished, 2)
+	var seen page
+	for _, item := range items {
+		if item.LeaseID == was.wished[0] {
+			seen.outside = append(seen.outside, wantedBy(item, "me", 25*sec))
+		} else {
+			seen.items = append(seen.items, item)
+		}
+	}
+	next, _ := p.looked(noon.Add(sec/100), seen, nothingUsed)
+	assert.Equal(t, withdrawWishes, next.kind)
+	assert.Len(t, next.items, 1)
+	assert.Equal(t, was.wished[0], next.items[0].LeaseID)
+	assert.Equal(t, noon.Add(25*sec), next.items[0].wishUntil, "as it was written")
+	assert.NotContains(t, p.wishes, was.wished[0])
+	assert.Contains(t, p.wishes, was.wished[1], "that is in its class still")
+	next = p.next(noon.Add(sec/100), true)
+	assert.NotEqual(t, withdrawWishes, next.kind, "once")
+}
+
 func TestPlannerGivesUpWhatIsOutsideOfItsClass(t *testing.T) {
 	p := unlimited()
 	p.leased("a", 1)

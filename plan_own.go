@@ -127,8 +127,7 @@ func (p *planner) staying(now time.Time) (n int, last time.Time) {
 func (p *planner) leave() step {
 	last := step{kind: withdrawWishes}
 	for _, wish := range p.wishes {
-		c := candidate{LeaseItem: wish.item, wishUntil: wish.until}
-		last.items = append(last.items, c)
+		last.items = append(last.items, wish.candidate())
 	}
 	clear(p.wishes)
 	return last

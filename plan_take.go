@@ -9,7 +9,7 @@ import (
 // Which items a round leases: own rows, then free ones.
 
 // classify notes the own rows that the look has shown, whoever wants them, and its free
-// items: those that have long been free come first. What is worked on is neither, and what
+// items: those that it takes beyond its share too come first. What is worked on is neither, and what
 // is in use or at rest is only given back, if it is reserved.
 func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) {
 	r := &p.round
@@ -40,10 +40,41 @@ func (p *planner) classify(now time.Time, inUse func(leaseID string) bool) {
 		}
 	}
 	p.freeSince = freeSince
-	r.longFree = len(r.free)
 	sortHeaviestFirst(r.free)
 	sortHeaviestFirst(fresh)
+	if i := p.nextOf(fresh); i >= 0 {
+		r.free = append(r.free, fresh[i])
+		fresh = slices.Delete(fresh, i, i+1)
+	}
+	r.beyond = len(r.free)
 	r.free = append(r.free, fresh...)
+}
+
+// nextOf returns which of the free items this worker takes beyond its share at once, -1 if none:
+// one that another has given up, if no third one could take it with less load.
+func (p *planner) nextOf(free []candidate) int {
+	lighter := p.onlyLighter()
+	if lighter == "" {
+		return -1
+	}
+	return slices.IndexFunc(free, func(c candidate) bool { return p.travels.last[c.LeaseID] == lighter })
+}
+
+// onlyLighter is the only other worker whose load is less than this one's; "" if there is none,
+// or more than one.
+func (p *planner) onlyLighter() (only string) {
+	r := &p.round
+	for other := range r.counts {
+		isLighter := isLess(r.loads.of(other), r.loads.of(p.me))
+		if !isLighter {
+			continue
+		}
+		if only != "" {
+			return ""
+		}
+		only = other
+	}
+	return only
 }
 
 // sortHeaviestFirst leaves those that weigh the same in random order.
@@ -54,9 +85,14 @@ func sortHeaviestFirst(candidates []candidate) {
 }
 
 // classifyOutside notes the live rows of this worker in which it has no part: those are only
-// given back, if they are reserved.
+// given back, if they are reserved. Its wishes for others are to be withdrawn.
 func (p *planner) classifyOutside(now time.Time, outside []LeaseItem) {
 	for _, item := range outside {
+		wish, isWished := p.wishes[item.LeaseID]
+		if isWished && !wish.granted {
+			p.round.unwanted = append(p.round.unwanted, wish.candidate())
+			delete(p.wishes, item.LeaseID)
+		}
 		isIdle := !p.isTaken(item.LeaseID)
 		if isIdle && item.isLeasedTo(p.me, now) {
 			p.round.useless = append(p.round.useless, p.candidate(item))
@@ -146,8 +182,8 @@ func (p *planner) endTakingOwn() []candidate {
 }
 
 // takeFree decides how many free items to lease: the heaviest first, while this worker's
-// load is under the mean, and those that have long been free beyond it; in batches that
-// grow, so that workers that start together get even shares. Where looks show nothing of
+// load is under the mean, and beyond it those that have long been free and one that is next;
+// in batches that grow, so that workers that start together get even shares. Where looks show nothing of
 // others it takes what it can.
 func (p *planner) takeFree() taking {
 	r := &p.round
@@ -157,22 +193,22 @@ func (p *planner) takeFree() taking {
 
 	// Room is kept for what was wished for. But who heeds no wish keeps no item free.
 	kept := p.room() - len(p.wishes)
-	room := max(kept, min(r.longFree, p.room()))
-	t := takingOf(r.free, min(r.longFree+p.freshShare(), room))
+	room := max(kept, min(r.beyond, p.room()))
+	t := takingOf(r.free, min(r.beyond+p.freshShare(), room))
 	t.want = min(t.want, p.batch)
 	return t
 }
 
-// freshShare is how many of those that have not long been free bring this worker, with all
-// that have, to the mean of the fleet.
+// freshShare is how many of those that it doesn't take beyond its share bring this worker, with
+// all that it does, to the mean of the fleet.
 func (p *planner) freshShare() (n int) {
 	r := &p.round
 	weight := r.loads.weights[p.me]
-	for _, c := range r.free[:r.longFree] {
+	for _, c := range r.free[:r.beyond] {
 		weight += c.weight()
 	}
 	mean := r.loads.mean()
-	for _, c := range r.free[r.longFree:] {
+	for _, c := range r.free[r.beyond:] {
 		if !isLess(weight/p.capacity, mean) {
 			break
 		}

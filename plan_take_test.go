@@ -193,7 +193,7 @@ func TestPlannerCountsFromTheFirstLookThatShowedAnItemFree(t *testing.T) {
 
 func TestPlannerForgetsSinceWhenAnItemWasFreeWhenItIsNot(t *testing.T) {
 	for name, meanwhile := range map[string][]LeaseItem{
-		"held": {heldItem("a", "w1", hour)},
+		"held": {heldItem("a", "who isn't there any more then", hour)},
 		"gone": nil,
 	} {
 		p, items := atItsShare()
@@ -205,6 +205,44 @@ func TestPlannerForgetsSinceWhenAnItemWasFreeWhenItIsNot(t *testing.T) {
 		assert.NotContains(t, p.freeSince, "a", name)
 		assert.Empty(t, leasedAt(p, noon.Add(4*sec), isFree), name)
 	}
+}
+
+func TestPlannerTakesAtOnceWhatAnotherGaveUpThatAloneHasLess(t *testing.T) {
+	for name, c := range map[string]struct {
+		last   string // who holds the item before
+		w1, w2 int    // what others have then
+		want   []string
+	}{
+		"all others have as much":            {"w1", 2, 3, []string{"a"}},
+		"and more":                           {"w1", 1, 4, []string{"a"}},
+		"a third has less too":               {"w1", 2, 2, nil},
+		"a third alone has less":             {"w1", 4, 1, nil},
+		"it hadn't that one":                 {"w2", 2, 3, nil},
+		"it was this worker's, and it rests": {"me", 2, 3, nil},
+	} {
+		p := unlimited()
+		items := slices.Concat(heldBy("me", 3), heldBy("w1", c.w1), heldBy("w2", c.w2))
+		for _, item := range items[:3] {
+			p.leased(item.LeaseID, 1)
+		}
+		play(p, noon, append(items, heldItem("a", c.last, hour)))
+		if c.last == "me" {
+			p.workEnded(noon, workEnd{leaseID: "a"})
+		}
+		assert.Equal(t, c.want, leasedAt(p, noon.Add(sec), append(items, freeItem("a"))), name)
+	}
+}
+
+func TestPlannerTakesAtOnceOneOfWhatAnotherGaveUp(t *testing.T) {
+	p := unlimited()
+	for _, item := range heldBy("me", 4) {
+		p.leased(item.LeaseID, 1)
+	}
+	heldByW1 := func(leaseID string) LeaseItem { return heldItem(leaseID, "w1", hour) }
+	items := slices.Concat(heldBy("me", 4), heldBy("w1", 1), heldBy("w2", 4))
+	play(p, noon, slices.Concat(items, several("a", 3, heldByW1)))
+	p.batch = 8
+	assert.Len(t, leasedAt(p, noon.Add(sec), slices.Concat(items, several("a", 3, freeItem))), 1)
 }
 
 func TestPlannerTakesLongFreeItemsFirstAndThenUpToItsShare(t *testing.T) {

@@ -174,6 +174,13 @@ func (f *simulation) until(what string, most time.Duration, so func() bool) time
 	return time.Since(start)
 }
 
+// gapsSoFar are how long items that moved had nobody.
+func (f *simulation) gapsSoFar() []time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.gaps)
+}
+
 // moved returns how many items have moved since the last call.
 func (f *simulation) moved() int {
 	f.mu.Lock()

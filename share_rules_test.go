@@ -109,15 +109,16 @@ func TestShareOfAReleasedItemIsTakenSoon(t *testing.T) {
 			for _, id := range f.items[:10] {
 				row := f.rows()[id]
 				require.NoError(f, f.store.WantLease(f.Context(), row, "", time.Now().Add(time.Minute)))
-				f.until("released", time.Minute, func() bool { return f.rows()[id].LesseeID == "" })
-				idle := f.idle(map[string]time.Time{id: time.Now()}, time.Minute)
-				longest = max(longest, idle[0])
-				all += idle[0] / 10
+				before := len(f.gapsSoFar())
+				f.until("taken", time.Minute, func() bool { return len(f.gapsSoFar()) > before })
+				gap := f.gapsSoFar()[before]
+				longest = max(longest, gap)
+				all += gap / 10
 				time.Sleep(3 * period)
 			}
 			f.Logf("leases of %v: free for %v on average, %v at most", d, all, longest)
-			assert.LessOrEqual(f, all, period)
-			assert.LessOrEqual(f, longest, period*8/5)
+			assert.LessOrEqual(f, all, period/2)
+			assert.LessOrEqual(f, longest, period*11/10)
 		})
 	}
 }

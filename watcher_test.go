@@ -600,10 +600,7 @@ func TestShareOfAWorkThatHangsIsWorkedOnElsewhere(t *testing.T) {
 			f.Logf("%v: worked on elsewhere %v after the last promise in the median, %v at most",
 				s, all[2], all[4])
 			assert.GreaterOrEqual(f, all[0], within)
-			assert.LessOrEqual(f, all[4], within+shareP*8/5)
-			if s.workers == 10 {
-				assert.LessOrEqual(f, all[2], within+shareP)
-			}
+			assert.LessOrEqual(f, all[4], within+shareP*11/10, "looks are jittered")
 		})
 	}
 }
