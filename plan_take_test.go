@@ -243,6 +243,7 @@ func TestPlannerTakesAtOnceOneOfWhatAnotherGaveUp(t *testing.T) {
 	play(p, noon, slices.Concat(items, several("a", 3, heldByW1)))
 	p.batch = 8
 	assert.Len(t, leasedAt(p, noon.Add(sec), slices.Concat(items, several("a", 3, freeItem))), 1)
+	assert.Len(t, p.round.free, 3, "each once")
 }
 
 func TestPlannerTakesLongFreeItemsFirstAndThenUpToItsShare(t *testing.T) {
