@@ -68,21 +68,22 @@ func (s *LockStore) names(expression string) map[string]*string {
 	}
 	for placeholder, attribute := range placeholders {
 		if strings.Contains(expression, placeholder) {
-			names[placeholder] = aws.String(attribute)
+			names[placeholder] = attribute
 		}
 	}
 	return names
 }
 
-// placeholders are those of the library's own attributes.
-var placeholders = map[string]string{
-	"#holder":      holderAttribute,
-	"#until":       untilAttribute,
-	"#token":       tokenAttribute,
-	"#wantedBy":    wantedByAttribute,
-	"#wantedUntil": wantedUntilAttribute,
-	"#weight":      weightAttribute,
-	"#capacity":    capacityAttribute,
+// placeholders are those of the library's own attributes. The SDK wants pointers: these are for all
+// requests.
+var placeholders = map[string]*string{
+	"#holder":      aws.String(holderAttribute),
+	"#until":       aws.String(untilAttribute),
+	"#token":       aws.String(tokenAttribute),
+	"#wantedBy":    aws.String(wantedByAttribute),
+	"#wantedUntil": aws.String(wantedUntilAttribute),
+	"#weight":      aws.String(weightAttribute),
+	"#capacity":    aws.String(capacityAttribute),
 }
 
 // update sends a write.
