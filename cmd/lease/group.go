@@ -26,6 +26,7 @@ type group struct {
 
 	kill    func(pid int, s syscall.Signal) error // syscall.Kill, but in tests
 	tty     bool                                  // it has the terminal
+	looked  time.Time                             // when it was looked for what is stopped there
 	item    string
 	warned  bool // that it has stopped in the background
 	foreign bool // it can't be signalled
@@ -198,7 +199,7 @@ func (g *group) status() int {
 // resume lets a command go on that was stopped at the terminal: no shell has the terminal then, to
 // say fg. Of another one that has stopped it tells, once.
 func (g *group) resume() {
-	if g.warned || !stopped(g.id) {
+	if g.warned || !g.isStopped() {
 		return
 	}
 	if g.tty {
@@ -209,6 +210,20 @@ func (g *group) resume() {
 	g.warned = true
 	warn("the command for %s has stopped, and holds its lease; "+
 		"a command in the background can't read a terminal", show(g.item))
+}
+
+// isStopped tells whether the command has stopped; at the terminal, also whether one that it has
+// started has, which is looked for now and then.
+func (g *group) isStopped() bool {
+	if stopped(g.id) {
+		return true
+	}
+	const nowAndThen = 500 * time.Millisecond
+	if !g.tty || time.Since(g.looked) < nowAndThen {
+		return false
+	}
+	g.looked = time.Now()
+	return stoppedBelow(g.id, g.id)
 }
 
 // close takes the terminal back.

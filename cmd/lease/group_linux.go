@@ -22,7 +22,7 @@ func adoptOrphans() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 func buryOrphans() {
 	for range time.Tick(time.Second) {
 		own.Lock()
-		for _, pid := range childProcesses() {
+		for _, pid := range childrenOf("self") {
 			if !own.pids[pid] {
 				buryOrphan(pid)
 			}
@@ -31,10 +31,10 @@ func buryOrphans() {
 	}
 }
 
-// childProcesses returns the children of all threads of this process.
-func childProcesses() []int {
+// childrenOf returns the children of all threads of a process.
+func childrenOf(process string) []int {
 	var pids []int
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	tasks, _ := filepath.Glob("/proc/" + process + "/task/*/children")
 	for _, task := range tasks {
 		children, _ := os.ReadFile(task)
 		for _, child := range strings.Fields(string(children)) {
@@ -61,4 +61,24 @@ func stopped(pid int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil)
 	return err == nil && info.Signo != 0
+}
+
+// stoppedBelow tells whether one of the group is stopped among those that a process has started. It
+// may be so alone: a shell that starts a program stands still until that has begun, and can't be
+// stopped meanwhile.
+func stoppedBelow(pid, group int) bool {
+	for _, child := range childrenOf(strconv.Itoa(pid)) {
+		if isStopped(child, group) || stoppedBelow(child, group) {
+			return true
+		}
+	}
+	return false
+}
+
+// isStopped tells whether a process is of that group, and stopped.
+func isStopped(pid, group int) bool {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, rest, _ := strings.Cut(string(stat), ") ") // of its name
+	fields := strings.Fields(rest)                // state, parent, group
+	return len(fields) > 2 && fields[0] == "T" && fields[2] == strconv.Itoa(group)
 }

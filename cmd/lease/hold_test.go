@@ -249,6 +249,19 @@ func TestHoldGivesItsCommandTheTerminal(t *testing.T) {
 	}
 }
 
+// A shell that is stopped while it starts a program stands still, but for that program.
+func TestHoldOnATerminalResumesWhatStoppedAlone(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere it isn't found")
+	}
+	f := newFixture(t, "a")
+	x := f.onTerminal(80, 24, "hold", "-as", "w1", "sh", "-c", `sh -c 'sh -c "kill -STOP \$\$"; true'; echo "goes on"`)
+	x.shown.await(t, "can't be suspended")
+	x.shown.await(t, "goes on")
+	assert.Equal(t, 0, x.end())
+}
+
 // A pager in the pipeline keeps the terminal.
 func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
 	t.Parallel()
