@@ -4,11 +4,8 @@ go 1.25.0
 
 require (
 	github.com/aws/aws-sdk-go v1.55.8
-	github.com/creack/pty v1.1.24
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.44.0
-	golang.org/x/term v0.43.0
 )
 
 require (

@@ -4,39 +4,30 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/spf13/cobra"
 
 	"github.com/intercom/lease"
 )
 
-const addHelp = `Usage: lease add ITEM... [-set NAME=VALUE]...
-
-Registers items: from then on workers may lease them. An item that is
+const addHelp = `Registers items: from then on workers may lease them. An item that is
 registered already stays as it is; the others are added, and the exit
 status is 1.
 
-  -set NAME=VALUE  give the items an attribute, of type string; whoever
-                   leases an item finds it there. May be repeated.
-
 A row that is added also gets the attribute FirstToken, by which "lease list"
-tells later whether the item was ever leased.
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Examples: lease add -table mailboxes alice bob -set Server=imap.example.com
-          xargs lease add -table mailboxes -- <names
-`
+tells later whether the item was ever leased.`
 
 // settings are the -set flags.
 type settings map[string]*dynamodb.AttributeValue
 
-func (s settings) String() string { return "" }
+func (settings) String() string { return "" }
+
+func (settings) Type() string { return "NAME=VALUE" }
 
 func (s settings) Set(text string) error {
 	name, value, found := strings.Cut(text, "=")
@@ -53,16 +44,24 @@ func (s settings) Set(text string) error {
 	return nil
 }
 
-func add(a *app, flags *flag.FlagSet) action {
+func (a *app) add() *cobra.Command {
 	set := make(settings)
-	flags.Var(set, "set", "")
-	return func(ctx context.Context, ids []string) error {
+	c := a.command(cobra.Command{
+		Use:   "add ITEM... [-set NAME=VALUE]...",
+		Short: "register items",
+		Long:  addHelp,
+		Example: "lease add -table mailboxes alice bob -set Server=imap.example.com\n" +
+			"         xargs lease add -table mailboxes -- <names",
+	}, func(ctx context.Context, ids []string) error {
 		c, err := a.openFor(ctx, "add", ids)
 		if err != nil {
 			return err
 		}
 		return a.each(ctx, ids, func(id string) error { return c.add(ctx, id, set) })
-	}
+	})
+	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever\n"+
+		"leases an item finds it there. May be repeated")
+	return c
 }
 
 func (c *client) add(ctx context.Context, id string, set settings) error {
@@ -110,26 +109,24 @@ func (a *app) each(ctx context.Context, ids []string, f func(id string) error) e
 	return failed
 }
 
-const retireHelp = `Usage: lease retire ITEM...
-
-Deletes items that nobody holds, with all their attributes. One that is held
-stays, and the exit status is 1: stop its holder, or ask for it by
-"lease yield", and try again.
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Example: lease retire -table mailboxes alice bob
-`
-
-func retire(a *app, flags *flag.FlagSet) action {
-	return func(ctx context.Context, ids []string) error {
+func (a *app) retire() *cobra.Command {
+	return a.command(cobra.Command{
+		Use:     "retire ITEM...",
+		Short:   "delete items",
+		Long:    retireHelp,
+		Example: "lease retire -table mailboxes alice bob",
+	}, func(ctx context.Context, ids []string) error {
 		c, err := a.openFor(ctx, "retire", ids)
 		if err != nil {
 			return err
 		}
 		return a.each(ctx, ids, func(id string) error { return c.retire(ctx, id) })
-	}
+	})
 }
+
+const retireHelp = `Deletes items that nobody holds, with all their attributes. One that is held
+stays, and the exit status is 1: stop its holder, or ask for it by
+"lease yield", and try again.`
 
 func (c *client) retire(ctx context.Context, id string) error {
 	i, err := c.find(ctx, id)
@@ -161,19 +158,13 @@ func (c *client) heldError(ctx context.Context, id string) error {
 		show(id), state)
 }
 
-const initHelp = `Usage: lease init -table T [-key K]
-
-Makes the table, with on-demand capacity, and waits until it is active. Its
-hash key is a string of the name K, or "id". A table that is there stays
-as it is; if lease items can't be in it, the error says why.
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Example: lease init -table mailboxes -key mailbox
-`
-
-func initialize(a *app, flags *flag.FlagSet) action {
-	return func(ctx context.Context, args []string) error {
+func (a *app) initialize() *cobra.Command {
+	return a.command(cobra.Command{
+		Use:     "init -table T [-key K]",
+		Short:   "make the table",
+		Long:    initHelp,
+		Example: "lease init -table mailboxes -key mailbox",
+	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
 			return usagef("init takes no arguments, and got %q; the table is named by -table", args)
 		}
@@ -182,8 +173,12 @@ func initialize(a *app, flags *flag.FlagSet) action {
 			return err
 		}
 		return c.makeTable(ctx)
-	}
+	})
 }
+
+const initHelp = `Makes the table, with on-demand capacity, and waits until it is active. Its
+hash key is a string of the name K, or "id". A table that is there stays
+as it is; if lease items can't be in it, the error says why.`
 
 // makeTable makes the table, unless it is there. A table that is there has the last word about the
 // key, if none was given.

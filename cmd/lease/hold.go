@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,30 +17,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
 )
-
-const holdHelp = `Usage: lease hold -as LESSEE [-most N] [-duration 30s] [--] COMMAND...
-
-Waits for a free item, holds it, and runs the command meanwhile, with
-LEASE_ID, LEASE_TOKEN and LEASE_LESSEE in its environment. If the item is
-wanted elsewhere, or on SIGINT or SIGTERM, the command's process group gets
-SIGTERM; the item is handed over, or released, when all of it has ended. A
-second signal kills it. When the lease is lost, or about to be, it gets
-SIGTERM, and SIGKILL at the end of the tenure. Daemons are beyond its reach.
-
-  -as LESSEE     the name of this worker; no other live one may have it
-  -most N        hold a fair share of all items, N at most (0: no limit), with
-                 a command for each, side by side and without stdin
-  -duration 30s  how long the lease outlives this program
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Exit status: that of the command (128 + n for signal n); 75 if the lease was
-lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.
-
-Example: lease hold -as $HOSTNAME:$$:$RANDOM -table boxes -- ./deliver.sh
-`
 
 // holding is what the flags of hold say.
 type holding struct {
@@ -51,13 +30,17 @@ type holding struct {
 	duration time.Duration
 }
 
-func hold(a *app, flags *flag.FlagSet) action {
+func (a *app) hold() *cobra.Command {
 	var f holding
-	flags.StringVar(&f.as, "as", "", "")
-	flags.IntVar(&f.most, "most", -1, "")
-	flags.DurationVar(&f.duration, "duration", 30*time.Second, "")
-	return func(ctx context.Context, args []string) error {
-		f.share = isGiven(flags, "most")
+	var c *cobra.Command
+	c = a.command(cobra.Command{
+		Use:         "hold -as LESSEE [-most N] [-duration 30s] [--] COMMAND...",
+		Short:       "run a command while it holds an item, or many",
+		Long:        holdHelp,
+		Example:     "lease hold -as $HOSTNAME:$$:$RANDOM -table boxes -- ./deliver.sh",
+		Annotations: map[string]string{verbatim: "true"},
+	}, func(ctx context.Context, args []string) error {
+		f.share = isGiven(c, "most")
 		if err := f.check(args); err != nil {
 			return err
 		}
@@ -79,8 +62,25 @@ func hold(a *app, flags *flag.FlagSet) action {
 			return h.runShare(ctx, f.most)
 		}
 		return h.runOne(ctx)
-	}
+	})
+	flags := c.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVar(&f.as, "as", "", "the worker's name is `LESSEE`; no other live one may have it")
+	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), with\n"+
+		"a command for each, side by side and without stdin")
+	flags.DurationVar(&f.duration, "duration", 30*time.Second, "the lease outlives this program for `D`; else 30s")
+	return c
 }
+
+const holdHelp = `Waits for a free item, holds it, and runs the command meanwhile, with
+LEASE_ID, LEASE_TOKEN and LEASE_LESSEE in its environment. If the item is
+wanted elsewhere, or on SIGINT or SIGTERM, the command's process group gets
+SIGTERM; the item is handed over, or released, when all of it has ended. A
+second signal kills it. When the lease is lost, or about to be, it gets
+SIGTERM, and SIGKILL at the end of the tenure. Daemons are beyond its reach.
+
+Exit status: that of the command (128 + n for signal n); 75 if the lease was
+lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.`
 
 func (f *holding) check(args []string) error {
 	if f.as == "" {

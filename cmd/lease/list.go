@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -13,27 +12,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 )
-
-const listHelp = `Usage: lease list [-held | -free | -holder LESSEE] [-json]
-
-Shows all items of a table: state (held, free, reserved, never leased,
-unusable and why), holder, when the lease ends, the fencing token, and who
-wants it. At the end it counts the items of each holder. It reads the whole
-table once: half a read unit for each 4 KB.
-
-  -held           only items that are held or reserved
-  -free           only items that are free, never leased too
-  -holder LESSEE  only what LESSEE holds, or is reserved for it
-  -json           one object a line; the last line has the counts
-
-Reserved: handed over, and not yet taken by whom it was handed to.
-"free (never leased?)": it was released, or nobody has leased it yet.
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Example: lease list -table mailboxes -holder host-1:4711
-`
 
 // filter says which items are listed.
 type filter struct {
@@ -74,42 +55,48 @@ func (f filter) of(page []item, now time.Time) []item {
 	return slices.DeleteFunc(page, unwanted)
 }
 
-func list(a *app, flags *flag.FlagSet) action {
+func (a *app) list() *cobra.Command {
 	var f filter
-	flags.BoolVar(&f.held, "held", false, "")
-	flags.BoolVar(&f.free, "free", false, "")
-	flags.StringVar(&f.holder, "holder", "", "")
-	asJSON := flags.Bool("json", false, "")
-	return func(ctx context.Context, args []string) error {
+	var asJSON bool
+	var c *cobra.Command
+	c = a.command(cobra.Command{
+		Use:     "list [-held | -free | -holder LESSEE] [-json]",
+		Short:   "who holds what",
+		Long:    listHelp,
+		Example: "lease list -table mailboxes -holder host-1:4711",
+	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
 			return usagef("list takes no arguments, and got %q", args)
 		}
-		f.byHolder = isGiven(flags, "holder")
+		f.byHolder = isGiven(c, "holder")
 		if err := f.check(); err != nil {
 			return err
 		}
-		c, err := a.open(ctx, fewRetries)
+		client, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
 		stdout := bufio.NewWriter(os.Stdout)
-		if *asJSON {
-			return c.list(ctx, f, stdout, newJSONLister(stdout))
+		if asJSON {
+			return client.list(ctx, f, stdout, newJSONLister(stdout))
 		}
-		return c.list(ctx, f, stdout, &textLister{w: stdout})
-	}
+		return client.list(ctx, f, stdout, &textLister{w: stdout})
+	})
+	flags := c.Flags()
+	flags.BoolVar(&f.held, "held", false, "only items that are held or reserved")
+	flags.BoolVar(&f.free, "free", false, "only items that are free, never leased too")
+	flags.StringVar(&f.holder, "holder", "", "only what `LESSEE` holds, or is reserved for it")
+	flags.BoolVar(&asJSON, "json", false, "one object a line; the last line has the counts")
+	return c
 }
 
-// isGiven tells whether a flag was given, be it empty.
-func isGiven(flags *flag.FlagSet, name string) bool {
-	given := false
-	flags.Visit(func(f *flag.Flag) {
-		if f.Name == name {
-			given = true
-		}
-	})
-	return given
-}
+const listHelp = `Shows all items of a table: state (held, free, reserved, never leased,
+unusable and why), holder, when the lease ends, the fencing token, and who
+wants it. At the end it counts the items of each holder. It reads the whole
+table once: half a read unit for each 4 KB.
+
+Reserved: handed over, and not yet taken by whom it was handed to.
+"free (never leased?)": it was released, or nobody has leased it yet.`
 
 // list writes the items page by page, and forgets them.
 func (c *client) list(ctx context.Context, f filter, stdout *bufio.Writer, out lister) error {

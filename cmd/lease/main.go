@@ -1,11 +1,11 @@
 // Lease shows and moves the leases of a table, and runs commands while it holds them.
 //
-//	go run ./cmd/lease -h
+//	go run -C cmd/lease . -h
 //
 // docs/command.md has its flags, output, exit statuses and permissions. Reading the source:
 //
-//   - main.go (what the commands have in common) → client.go (the table) → explain.go (its errors)
-//     → item.go (what a row is)
+//   - main.go (what the commands have in common) → flags.go (how they are written) → client.go (the
+//     table) → explain.go (its errors) → item.go (what a row is)
 //   - list.go, add.go, yield.go and verdict.go, release.go
 //   - watch: changes.go, event.go → watch.go → view.go, screen.go
 //   - hold: hold.go → tend.go → group.go, stub.go → guard.go
@@ -17,7 +17,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -30,9 +29,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	"github.com/intercom/lease"
 )
 
 // The exit statuses, but for those of the command that hold runs.
@@ -46,48 +44,6 @@ const (
 	statusSignal   = 128 // and the number of the signal that ended it
 )
 
-// action is what a command does, once its flags are parsed.
-type action func(ctx context.Context, args []string) error
-
-// command is one of the commands.
-type command struct {
-	name, help string
-	setup      func(a *app, flags *flag.FlagSet) action // defines its flags
-	verbatim   bool                                     // after its first argument no flag is its own
-}
-
-var commands = []command{
-	{name: "list", help: listHelp, setup: list},
-	{name: "watch", help: watchHelp, setup: watch},
-	{name: "add", help: addHelp, setup: add},
-	{name: "retire", help: retireHelp, setup: retire},
-	{name: "init", help: initHelp, setup: initialize},
-	{name: "yield", help: yieldHelp, setup: yield},
-	{name: "release", help: releaseHelp, setup: release},
-	{name: "hold", help: holdHelp, setup: hold, verbatim: true},
-}
-
-const help = `Usage: lease COMMAND [-table T] [-key K] [-region R] [-endpoint URL] [-v] ...
-
-Shows and moves the leases of a DynamoDB table.
-
-  list    who holds what               yield    ask a holder to give it up
-  watch   what changes, as it does     release  free an item by force
-  add     register items               hold     run a command while it holds
-  retire  delete items                          an item, or many
-  init    make the table
-
-  -table     the table; or LEASE_TABLE in the environment
-  -key       its hash key's name; or LEASE_KEY; else the table is asked
-  -region    the AWS region; or AWS_REGION, or the profile's
-  -endpoint  a URL, of DynamoDB Local say; or AWS_ENDPOINT_URL_DYNAMODB,
-             AWS_ENDPOINT_URL or DYNAMODB_ENDPOINT
-  -v         log to stderr what the library does
-
-Example: export LEASE_TABLE=mailboxes; lease list
-"lease COMMAND -h" says more. Exit status: 0 fine, 1 failed, 2 wrong usage.
-`
-
 // app is what the commands have in common: the flags, and the client once there is one.
 type app struct {
 	table, key, region, endpoint string
@@ -95,6 +51,40 @@ type app struct {
 	client                       *client
 	again                        chan struct{} // closed by the second signal
 }
+
+// action is what a command does, once its flags are parsed.
+type action func(ctx context.Context, args []string) error
+
+// commands returns the command "lease", with all that belong to it.
+func (a *app) commands() *cobra.Command {
+	root := &cobra.Command{
+		Use:                   "lease COMMAND [-table T] [-key K] [-region R] [-endpoint URL] [-v] ...",
+		Short:                 "shows and moves the leases of a DynamoDB table",
+		Long:                  rootHelp,
+		Example:               `export LEASE_TABLE=mailboxes; lease list`,
+		Version:               version(),
+		Args:                  cobra.ArbitraryArgs,
+		RunE:                  noCommand,
+		DisableFlagsInUseLine: true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.table, "table", os.Getenv("LEASE_TABLE"), "the table `T`; or LEASE_TABLE in the environment")
+	flags.StringVar(&a.key, "key", os.Getenv("LEASE_KEY"), "its hash key `K`; or LEASE_KEY; else the table is asked")
+	flags.StringVar(&a.region, "region", "", "the AWS region `R`; or AWS_REGION, or the profile's")
+	flags.StringVar(&a.endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL,\n"+
+		"AWS_ENDPOINT_URL_DYNAMODB or DYNAMODB_ENDPOINT")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
+	root.AddCommand(
+		a.list(), a.watch(), a.add(), a.retire(), a.initialize(), a.yield(), a.release(), a.hold(),
+		versionCommand(), manCommand(),
+	)
+	dress(root)
+	return root
+}
+
+const rootHelp = `Shows and moves the leases of a DynamoDB table. "lease COMMAND -h" says more.
+Exit status: 0 fine, 1 failed, 2 wrong usage. And there are "lease version",
+"lease man [COMMAND]" and "lease completion bash", or zsh or fish.`
 
 // usageError is a wrong use of a command: the exit status is 2.
 type usageError struct{ text string }
@@ -127,11 +117,7 @@ func main() {
 
 // run runs the command that args name, and returns the exit status.
 func run(args []string) int {
-	a := &app{
-		table: os.Getenv("LEASE_TABLE"),
-		key:   os.Getenv("LEASE_KEY"),
-		again: make(chan struct{}),
-	}
+	a := &app{again: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go a.awaitSignals(notifySignals(), cancel)
@@ -194,18 +180,9 @@ func (a *app) run(ctx context.Context, args []string) (err error) {
 			err = a.bug(p)
 		}
 	}()
-	flags := a.newFlags("lease")
-	if err := flags.Parse(args); err != nil {
-		return a.parseError(flags, help, err)
-	}
-	args = flags.Args()
-	if len(args) == 0 {
-		return usagef(`no command; "lease -h" has a list`)
-	}
-	if args[0] == "help" {
-		return a.help(ctx, args[1:])
-	}
-	return a.runCommand(ctx, args[0], args[1:])
+	root := a.commands()
+	root.SetArgs(withTwoDashes(root, args))
+	return root.ExecuteContext(ctx)
 }
 
 func (a *app) bug(p any) error {
@@ -213,73 +190,6 @@ func (a *app) bug(p any) error {
 		os.Stderr.Write(debug.Stack())
 	}
 	return fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p)
-}
-
-// help shows the help of a command, or that of all.
-func (a *app) help(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return say(help)
-	}
-	return a.runCommand(ctx, args[0], []string{"-h"})
-}
-
-func (a *app) runCommand(ctx context.Context, name string, args []string) error {
-	is := func(c command) bool { return c.name == name }
-	n := slices.IndexFunc(commands, is)
-	if n < 0 {
-		return usagef(`no command %q; "lease -h" has a list`, name)
-	}
-	c := commands[n]
-	flags := a.newFlags("lease " + c.name)
-	act := c.setup(a, flags)
-	args, err := parse(flags, args, c.verbatim)
-	if err != nil {
-		return a.parseError(flags, c.help, err)
-	}
-	lease.SetLogger(nil)
-	if a.verbose {
-		lease.SetLogger(logger{})
-	}
-	return act(ctx, args)
-}
-
-func (a *app) newFlags(name string) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&a.table, "table", a.table, "")
-	flags.StringVar(&a.key, "key", a.key, "")
-	flags.StringVar(&a.region, "region", a.region, "")
-	flags.StringVar(&a.endpoint, "endpoint", a.endpoint, "")
-	flags.BoolVar(&a.verbose, "v", a.verbose, "")
-	return flags
-}
-
-// parse parses flags that may come before, between and after the arguments. After "--" there are
-// only arguments; verbatim, after the first argument too.
-func parse(flags *flag.FlagSet, args []string, verbatim bool) (rest []string, err error) {
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		left := flags.Args()
-		parsed := args[:len(args)-len(left)]
-		ended := len(parsed) > 0 && parsed[len(parsed)-1] == "--"
-		if ended || verbatim {
-			return append(rest, left...), nil
-		}
-		if len(left) == 0 {
-			return rest, nil
-		}
-		rest = append(rest, left[0])
-		args = left[1:]
-	}
-}
-
-func (a *app) parseError(flags *flag.FlagSet, help string, err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return say(help)
-	}
-	return usagef(`%v; see "%s -h"`, err, flags.Name())
 }
 
 // say writes to stdout.

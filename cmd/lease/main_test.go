@@ -1,68 +1,75 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 func TestHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {
 	t.Parallel()
-	for _, c := range append([]command{{help: help, setup: noSetup}}, commands...) {
-		ways := [][]string{{c.name, "-h"}, {"help", c.name}}
-		if c.name == "" {
-			ways = [][]string{{"-h"}, {"help"}}
+	root := (&app{}).commands()
+	for _, c := range append(root.Commands(), root) {
+		name := strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), "lease"), " ")
+		if c.Hidden {
+			continue
 		}
-		for _, way := range ways {
-			r := runWith(t, environment(), way...)
-			assert.Equal(t, result{stdout: c.help}, r, way)
-		}
-		lines := strings.Split(strings.TrimSuffix(c.help, "\n"), "\n")
-		assert.LessOrEqual(t, len(lines), 23, "%s: and a line for the prompt", c.name)
+		r := runWith(t, environment(), append(strings.Fields(name), "-h")...)
+		assert.Equal(t, r, runWith(t, environment(), append([]string{"help"}, strings.Fields(name)...)...), name)
+		assert.Equal(t, result{stdout: r.stdout}, r, name)
+		lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
+		assert.LessOrEqual(t, len(lines), 24, name)
 		for _, line := range lines {
 			assert.LessOrEqual(t, len(line), 79, line)
 		}
-		assert.Regexp(t, `(?m)^Examples?: .*lease `, c.help)
-		flags := (&app{}).newFlags(c.name)
-		c.setup(&app{}, flags)
-		flags.VisitAll(func(f *flag.Flag) {
-			assert.Regexp(t, `[\s[]-`+f.Name+`\b`, c.help, "%s -%s", c.name, f.Name)
+		assert.Regexp(t, `(?m)^Example: .*lease `, r.stdout, name)
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			assert.Regexp(t, `[\s[]-`+cmp.Or(f.Shorthand, f.Name)+`\b`, r.stdout, "%s -%s", name, f.Name)
 		})
-		for _, named := range regexp.MustCompile(`(?m)^  -([a-z]+)`).FindAllStringSubmatch(c.help, -1) {
-			assert.NotNil(t, flags.Lookup(named[1]), "%s -%s", c.name, named[1])
-		}
 	}
 }
 
-func TestParseTakesFlagsBetweenTheArguments(t *testing.T) {
+func TestFlagsHaveOneDashOrTwoAndStandBetweenTheArguments(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		args     string
-		verbatim bool
-		rest     string
-	}{
-		{"-x 1 a b", false, "a b"}, {"a -x 1 b", false, "a b"}, {"a b -x 1", false, "a b"}, {"a -x=1 -- -y b", false, "a -y b"},
-		{"-x 1 -- a -y", true, "a -y"}, {"-x 1 a -x 2 -y", true, "a -x 2 -y"}, {"a -- -y -x 1", true, "a -- -y -x 1"},
+	for args, want := range map[string]string{
+		"list -table x":               "list --table x",
+		"-table x list":               "--table x list",
+		"list --table=x -v -h":        "list --table=x -v -h",
+		"add a -set=b=c -- -table":    "add a --set=b=c -- -table",
+		"yield -wait -1s a -color":    "yield --wait -1s a --color",
+		"hold -as -x cmd -as y -":     "hold --as -x cmd -as y -",
+		"hold -as x -- -cmd -as y":    "hold --as x -- -cmd -as y",
+		"-table hold hold -as x -c":   "--table hold hold --as x -c",
+		"release a -yes -token 5 -to": "release a --yes --token 5 --to",
 	} {
-		flags := flag.NewFlagSet("", flag.ContinueOnError)
-		x := flags.Int("x", 0, "")
-		rest, err := parse(flags, strings.Fields(test.args), test.verbatim)
-		require.NoError(t, err, test.args)
-		assert.Equal(t, test.rest, strings.Join(rest, " "), test.args)
-		if !strings.HasPrefix(test.args, "a -- ") {
-			assert.Equal(t, 1, *x, test.args)
-		}
+		root := (&app{}).commands()
+		assert.Equal(t, want, strings.Join(withTwoDashes(root, strings.Fields(args)), " "))
+	}
+}
+
+func TestVersionCompletionAndManualAreThere(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"version":         `^\S+ .*go1\.\d`,
+		"completion bash": "complete .* lease",
+		"completion zsh":  "#compdef lease",
+		"completion fish": "complete -c lease",
+		"man":             `\.TH "LEASE" "1"`,
+		"man hold":        "SIGTERM",
+	} {
+		r := runWith(t, environment(), strings.Fields(args)...)
+		assert.Regexp(t, want, r.stdout, args)
+		assert.Zero(t, r.status, args)
 	}
 }
 
@@ -70,7 +77,7 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	t.Parallel()
 	env := environment("LEASE_TABLE=unused")
 	for _, test := range []struct{ args, words string }{
-		{"", "no command"}, {"show", `"show"`}, {"list -color", "-color"}, {"list alice", "no arguments"}, {"list -held -free", "one of"},
+		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list alice", "no arguments"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
 		{"yield", "yield -h"}, {"yield a -wait -1s", "-wait"}, {"release a", "-token"}, {"release a b -token 1", "one item"},
 		{"release a -token 1", "-yes"}, {"hold -- true", "-as"}, {"hold -as w", "no command"}, {"hold -as w -most -1 true", "-most"},
@@ -82,8 +89,6 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	}
 	assertOneLine(t, runWith(t, environment(), "list"), 2, "-table", "LEASE_TABLE")
 }
-
-func noSetup(*app, *flag.FlagSet) action { return nil }
 
 func TestSignalsOfOneSecondCountAsOne(t *testing.T) {
 	t.Parallel()

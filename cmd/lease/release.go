@@ -4,32 +4,15 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
 )
-
-const releaseHelp = `Usage: lease release ITEM -token N [-holder LESSEE] [-yes]
-
-Frees an item by force, in the tenure that you saw: nothing happens if its
-token or its holder has changed since. The holder is not asked. It learns of
-it with its next renewal; until then it and the next holder may both work on
-the item. "lease yield" asks the holder, and is the safe way.
-
-  -token N        the fencing token, as "lease list" shows it
-  -holder LESSEE  the holder that you saw; else it is read now, and shown
-  -yes            don't ask; needed where stdin is no terminal
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Exit status: 0 if the item was freed; 1 if not, because it has changed, say.
-
-Example: lease release -table mailboxes alice -token 1767225600002
-`
 
 // releasing is what the flags of release say.
 type releasing struct {
@@ -38,12 +21,14 @@ type releasing struct {
 	yes    bool
 }
 
-func release(a *app, flags *flag.FlagSet) action {
+func (a *app) release() *cobra.Command {
 	var r releasing
-	flags.Int64Var(&r.token, "token", -1, "")
-	flags.StringVar(&r.holder, "holder", "", "")
-	flags.BoolVar(&r.yes, "yes", false, "")
-	return func(ctx context.Context, args []string) error {
+	c := a.command(cobra.Command{
+		Use:     "release ITEM -token N [-holder LESSEE] [-yes]",
+		Short:   "free an item by force",
+		Long:    releaseHelp,
+		Example: "lease release -table mailboxes alice -token 1767225600002",
+	}, func(ctx context.Context, args []string) error {
 		if err := r.check(args); err != nil {
 			return err
 		}
@@ -52,8 +37,19 @@ func release(a *app, flags *flag.FlagSet) action {
 			return err
 		}
 		return r.run(ctx, c, args[0])
-	}
+	})
+	c.Flags().Int64Var(&r.token, "token", -1, "the fencing token `N`, as \"lease list\" shows it")
+	c.Flags().StringVar(&r.holder, "holder", "", "you saw it held by `LESSEE`; else the holder is read now,\nand shown")
+	c.Flags().BoolVar(&r.yes, "yes", false, "don't ask; needed where stdin is no terminal")
+	return c
 }
+
+const releaseHelp = `Frees an item by force, in the tenure that you saw: nothing happens if its
+token or its holder has changed since. The holder is not asked. It learns of
+it with its next renewal; until then it and the next holder may both work on
+the item. "lease yield" asks the holder, and is the safe way.
+
+Exit status: 0 if the item was freed; 1 if not, because it has changed, say.`
 
 func (r *releasing) check(args []string) error {
 	if len(args) != 1 {

@@ -4,21 +4,50 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/intercom/lease"
 )
 
-const watchHelp = `Usage: lease watch [-every 2s] [-json] [-v]
+func (a *app) watch() *cobra.Command {
+	var every time.Duration
+	var asJSON bool
+	c := a.command(cobra.Command{
+		Use:     "watch [-every 2s] [-json] [-v]",
+		Short:   "what changes, as it does",
+		Long:    watchHelp,
+		Example: "lease watch -table mailboxes -every 1s",
+	}, func(ctx context.Context, args []string) error {
+		if len(args) > 0 {
+			return usagef("watch takes no arguments, and got %q", args)
+		}
+		if every < 50*time.Millisecond {
+			return usagef("-every is %v; want 50ms or more", every)
+		}
+		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
+		client, err := a.open(ctx, fewRetries)
+		if err != nil {
+			return err
+		}
+		err = a.watchTable(ctx, client, every, asJSON)
+		if ctx.Err() != nil { // That is how one leaves it.
+			return nil
+		}
+		return err
+	})
+	c.Flags().DurationVar(&every, "every", 2*time.Second, "look each `D`, else 2s")
+	c.Flags().BoolVar(&asJSON, "json", false, "one event a line, as an object")
+	return c
+}
 
-Shows what changes, as it does. It reads the whole table at each look, at one
+const watchHelp = `Shows what changes, as it does. It reads the whole table at each look, at one
 read unit for each 4 KB. What comes and goes between two looks is not seen.
 
 On a terminal: a screen with all items, the changed ones marked, and the
@@ -26,41 +55,9 @@ latest events. Arrows, j, k, space and b scroll; q or Ctrl-C leaves.
 
 Elsewhere, or with -json: one event a line: obtained, renewed (with -v),
 released, ended, handed over, wanted, registered, retired, unusable. The
-first look prints nothing on stdout.
+first look prints nothing on stdout.`
 
-  -every 2s  time from one look to the next
-  -json      one event a line, as an object
-  -v         renewals too
-
-  -table T, -key K, -region R, -endpoint URL: see "lease -h"
-
-Example: lease watch -table mailboxes -every 1s
-`
-
-func watch(a *app, flags *flag.FlagSet) action {
-	every := flags.Duration("every", 2*time.Second, "")
-	asJSON := flags.Bool("json", false, "")
-	return func(ctx context.Context, args []string) error {
-		if len(args) > 0 {
-			return usagef("watch takes no arguments, and got %q", args)
-		}
-		if *every < 50*time.Millisecond {
-			return usagef("-every is %v; want 50ms or more", *every)
-		}
-		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
-		c, err := a.open(ctx, fewRetries)
-		if err != nil {
-			return err
-		}
-		err = a.watch(ctx, c, *every, *asJSON)
-		if ctx.Err() != nil { // That is how one leaves it.
-			return nil
-		}
-		return err
-	}
-}
-
-func (a *app) watch(ctx context.Context, c *client, every time.Duration, asJSON bool) error {
+func (a *app) watchTable(ctx context.Context, c *client, every time.Duration, asJSON bool) error {
 	w := &watcher{client: c, seen: make(map[string]*sighting)}
 	if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
 		return err

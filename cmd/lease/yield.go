@@ -3,41 +3,28 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/spf13/cobra"
 
 	"github.com/intercom/lease"
 )
 
-const yieldHelp = `Usage: lease yield ITEM... [-to LESSEE] [-wait 1m]
-
-Asks the holder of an item to finish its work and give the item up. It learns
-of that with its next renewal, and nothing happens by force: a worker that
-heeds no wishes keeps the item. Then it waits until somebody else has the
-item, or nobody, and says who. If the holder still has it then, the exit
-status is 1.
-
-  -to LESSEE  it is to hand the item over to LESSEE; else it frees it for
-              whoever comes
-  -wait 1m    how long to wait at most; 0: ask, and don't wait. The wish
-              stands until the lease would end, so the holder will see it
-
-  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
-
-Example: lease yield -table mailboxes alice -to host-2:4711 -wait 2m
-`
-
-func yield(a *app, flags *flag.FlagSet) action {
-	to := flags.String("to", "", "")
-	wait := flags.Duration("wait", time.Minute, "")
-	return func(ctx context.Context, ids []string) error {
-		if *wait < 0 {
-			return usagef("-wait is %v; want 0 or more", *wait)
+func (a *app) yield() *cobra.Command {
+	var to string
+	var wait time.Duration
+	c := a.command(cobra.Command{
+		Use:     "yield ITEM... [-to LESSEE] [-wait 1m]",
+		Short:   "ask a holder to give it up",
+		Long:    yieldHelp,
+		Example: "lease yield -table mailboxes alice -to host-2:4711 -wait 2m",
+	}, func(ctx context.Context, ids []string) error {
+		if wait < 0 {
+			return usagef("-wait is %v; want 0 or more", wait)
 		}
 		c, err := a.openFor(ctx, "yield", ids)
 		if err != nil {
@@ -46,14 +33,24 @@ func yield(a *app, flags *flag.FlagSet) action {
 		y := &yielding{
 			client: c,
 			app:    a,
-			to:     *to,
-			waits:  *wait > 0,
-			until:  time.Now().Add(*wait),
+			to:     to,
+			waits:  wait > 0,
+			until:  time.Now().Add(wait),
 			few:    make(chan struct{}, 16),
 		}
 		return y.run(ctx, ids)
-	}
+	})
+	c.Flags().StringVar(&to, "to", "", "it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
+	c.Flags().DurationVar(&wait, "wait", time.Minute, "wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
+		"stands until the lease would end, so the holder will see it")
+	return c
 }
+
+const yieldHelp = `Asks the holder of an item to finish its work and give the item up. It learns
+of that with its next renewal, and nothing happens by force: a worker that
+heeds no wishes keeps the item. Then it waits until somebody else has the
+item, or nobody, and says who. If the holder still has it then, the exit
+status is 1.`
 
 // yielding asks for items.
 type yielding struct {

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
+
+	"github.com/intercom/lease"
+)
+
+// How the commands are written, and what they say of themselves.
+
+// command returns a command of lease that does something to a table.
+func (a *app) command(c cobra.Command, act action) *cobra.Command {
+	c.DisableFlagsInUseLine = true
+	c.RunE = func(c *cobra.Command, args []string) error {
+		lease.SetLogger(nil)
+		if a.verbose {
+			lease.SetLogger(logger{})
+		}
+		return act(c.Context(), args)
+	}
+	return &c
+}
+
+// noCommand is what "lease" does without a command, or with one that isn't there.
+func noCommand(root *cobra.Command, args []string) error {
+	const seeList = `"lease -h" has a list`
+	if len(args) == 0 {
+		return usagef("no command; " + seeList)
+	}
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("no command %q: is it %s? %s", args[0], strings.Join(near, ", or "), seeList)
+	}
+	return usagef("no command %q; %s", args[0], seeList)
+}
+
+// helpCommand shows the help of a command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "what a command does",
+		Hidden: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			of, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noCommand(c.Root(), args)
+			}
+			return of.Help()
+		},
+	}
+}
+
+// dress has errors be this program's, and helps be short.
+func dress(root *cobra.Command) {
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.SuggestionsMinimumDistance = 2
+	root.DisableAutoGenTag = true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef(`%v; see "%s -h"`, oneDash(err), c.CommandPath())
+	})
+	cobra.AddTemplateFunc("flagsOf", flagsOf)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetVersionTemplate("{{.Version}}\n")
+}
+
+const helpTemplate = `Usage: {{.UseLine}}
+
+{{or .Long .Short}}
+{{if .HasAvailableSubCommands}}
+{{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name .NamePadding}} {{.Short}}
+{{end}}{{end}}{{end}}{{with flagsOf .LocalFlags}}
+{{.}}{{end}}{{if .HasInheritedFlags}}
+  -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
+{{end}}{{with .Example}}
+Example: {{.}}
+{{end}}`
+
+// flagsOf lists flags, with what they are for.
+func flagsOf(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, usage := pflag.UnquoteUsage(f)
+		if f.Hidden || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		name := strings.TrimSpace("-" + cmp.Or(f.Shorthand, f.Name) + " " + value)
+		fmt.Fprintf(w, "  %s\t%s\n", name, strings.ReplaceAll(usage, "\n", "\n\t"))
+	})
+	w.Flush()
+	return b.String()
+}
+
+// withTwoDashes returns arguments as cobra takes them: -table, as documents and scripts have it, is
+// --table. What follows on "--" is left alone; so is what follows on the first argument of a
+// command that runs another one.
+func withTwoDashes(root *cobra.Command, args []string) []string {
+	args = slices.Clone(args)
+	c := root
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		name, isFlag := strings.CutPrefix(args[i], "-")
+		if !isFlag {
+			if sub := subcommand(c, args[i]); sub != nil {
+				c = sub
+				continue
+			}
+			if isVerbatim(c) {
+				break
+			}
+			continue
+		}
+		name = strings.TrimPrefix(name, "-")
+		name, _, hasValue := strings.Cut(name, "=")
+		if len(name) < 2 {
+			continue
+		}
+		args[i] = "--" + strings.TrimLeft(args[i], "-")
+		f := lookup(c, name)
+		takesNext := f != nil && !hasValue && f.NoOptDefVal == ""
+		if takesNext {
+			i++
+		}
+	}
+	return args
+}
+
+func subcommand(c *cobra.Command, name string) *cobra.Command {
+	i := slices.IndexFunc(c.Commands(), func(sub *cobra.Command) bool { return sub.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return c.Commands()[i]
+}
+
+func lookup(c *cobra.Command, name string) *pflag.Flag {
+	return cmp.Or(c.Flags().Lookup(name), c.PersistentFlags().Lookup(name), c.Root().PersistentFlags().Lookup(name))
+}
+
+const verbatim = "verbatim"
+
+// isVerbatim tells of a command after whose first argument no flag is its own.
+func isVerbatim(c *cobra.Command) bool { return c.Annotations[verbatim] != "" }
+
+// oneDash writes flags in an error as documents and scripts have them.
+func oneDash(err error) string {
+	text := strings.NewReplacer(`"--`, `"-`, ` --`, ` -`).Replace(err.Error())
+	if strings.Contains(text, "missing unit in duration") {
+		text += ": want 30s, or 5m"
+	}
+	return text
+}
+
+// isGiven tells whether a flag was given, be it empty.
+func isGiven(c *cobra.Command, name string) bool { return c.Flags().Changed(name) }
+
+// version is that of this program's module, and its commit where it is known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && !strings.Contains(text, s.Value[:min(12, len(s.Value))]) {
+			text += " " + s.Value
+		}
+	}
+	return text + " " + info.GoVersion
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Hidden:  true,
+		Short:   "which version this is",
+		Example: "lease version",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return say("%s\n", version()) },
+	}
+}
+
+// manCommand writes manual pages, of the commands themselves.
+func manCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "man [COMMAND]",
+		Hidden:  true,
+		Short:   "a manual page",
+		Long:    "Writes the manual page of a command, or of all together.",
+		Example: "lease man hold | man -l -",
+		RunE: func(c *cobra.Command, args []string) error {
+			of, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noCommand(c.Root(), args)
+			}
+			return doc.GenMan(of, &doc.GenManHeader{Section: "1", Source: version()}, os.Stdout)
+		},
+	}
+}
