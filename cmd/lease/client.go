@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -26,6 +28,7 @@ type client struct {
 	ddb        *dynamodb.DynamoDB
 	table, key string
 	failed     atomic.Value // string: the operation that failed last
+	attempt    atomic.Value // attempted: what the last attempt at a request came to
 }
 
 // How often the SDK may repeat a request. Where somebody waits for an answer, it is not to go on
@@ -70,8 +73,9 @@ func (a *app) connect(retries int) (*client, error) {
 	}
 	c := &client{ddb: dynamodb.New(s), table: a.table, key: a.key}
 	c.ddb.Handlers.Complete.PushBack(c.noteFailure)
+	c.ddb.Handlers.CompleteAttempt.PushBack(c.noteAttempt)
 	a.endpoint = c.ddb.Endpoint
-	a.client = c
+	a.client.Store(c)
 	return c, nil
 }
 
@@ -137,6 +141,30 @@ func (c *client) noteFailure(r *request.Request) {
 	if r.Error != nil {
 		c.failed.Store(r.Operation.Name)
 	}
+}
+
+// attempted is what an attempt at a request came to.
+type attempted struct{ err error }
+
+// noteAttempt remembers what the last attempt came to. The SDK repeats what fails, for long, and
+// says nothing meanwhile.
+func (c *client) noteAttempt(r *request.Request) {
+	c.failed.Store(r.Operation.Name)
+	err := r.Error
+	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
+		err = nil // That is an answer.
+	}
+	var sdk awserr.Error
+	isCutOff := errors.As(err, &sdk) && sdk.Code() == request.CanceledErrorCode
+	if !isCutOff { // Why it took so long the attempt before says.
+		c.attempt.Store(attempted{err})
+	}
+}
+
+// lastFailure is why the last attempt at a request has failed; nil if it hasn't.
+func (c *client) lastFailure() error {
+	last, _ := c.attempt.Load().(attempted)
+	return last.err
 }
 
 // askKey asks the table for its hash key's name.

@@ -24,12 +24,12 @@ func (a *app) explain(err error) string {
 		code:     sdk.Code(),
 		message:  sdk.Message(),
 		table:    a.table,
+		key:      a.key,
 		endpoint: a.endpoint,
 		profile:  os.Getenv("AWS_PROFILE"),
 	}
-	if a.client != nil {
-		f.key = a.client.key
-		f.operation, _ = a.client.failed.Load().(string)
+	if c := a.client.Load(); c != nil {
+		f.operation, _ = c.failed.Load().(string)
 	}
 	return f.explain()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +28,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if socket := os.Getenv("NOTIFY_SOCKET"); socket != "" && len(os.Args) > 1 { // as systemd-notify
+		conn, err := net.Dial("unixgram", socket)
+		if err != nil {
+			panic(err)
+		}
+		conn.Write([]byte(os.Args[1]))
+		os.Exit(0)
+	}
 	lease.SetLogger(nil)
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 		if signal.Ignored(sig) { // as under nohup: the commands are not to inherit that

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -65,7 +66,7 @@ func waitOwn(cmd *exec.Cmd) {
 
 // start starts the command for an item, in a process group of its own, when the guard knows of
 // it. The calling thread must outlive it.
-func (h *holder) start(l *lease.Lease) (*group, error) {
+func (h *holder) start(l *lease.Lease, notices *notices) (*group, error) {
 	self, err := ownBinary()
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 	}
 	defer gate.close()
 	g := &group{
-		cmd:    h.command(self, gate, l),
+		cmd:    h.command(self, gate, l, notices),
 		exited: make(chan struct{}),
 		kill:   syscall.Kill,
 		item:   l.LeaseID,
@@ -102,8 +103,11 @@ func (h *holder) start(l *lease.Lease) (*group, error) {
 	return g, nil
 }
 
+// longestVariable is less than Linux takes for one variable of an environment.
+const longestVariable = 100_000
+
 // command returns the stub that waits at the gate, and becomes the command.
-func (h *holder) command(self string, gate *gate, l *lease.Lease) *exec.Cmd {
+func (h *holder) command(self string, gate *gate, l *lease.Lease, notices *notices) *exec.Cmd {
 	cmd := exec.Command(self)
 	cmd.Args = slices.Concat([]string{stubName}, gate.numbers(), []string{h.path}, h.args)
 	cmd.Env = append(os.Environ(),
@@ -111,6 +115,17 @@ func (h *holder) command(self string, gate *gate, l *lease.Lease) *exec.Cmd {
 		"LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10),
 		"LEASE_LESSEE="+h.as.name,
 	)
+	if attributes := h.client.Load().usersAttributes(l.AttributeValues); len(attributes) <= longestVariable {
+		cmd.Env = append(cmd.Env, "LEASE_ATTRIBUTES="+attributes)
+	} else {
+		warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set", show(l.LeaseID))
+	}
+	if notices != nil {
+		cmd.Env = append(cmd.Env,
+			"NOTIFY_SOCKET="+notices.path,
+			fmt.Sprint("WATCHDOG_USEC=", h.watchdog.Microseconds()),
+		)
+	}
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

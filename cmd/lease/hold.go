@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,75 +26,118 @@ import (
 // holding is what the flags of hold say.
 type holding struct {
 	as       string
-	share    bool // -most was given
+	item     string // that one; "": any
+	share    bool   // -most was given
 	most     int
+	items    string // of the share: a pattern
+	capacity float64
 	duration time.Duration
+	waits    bool // for as long as is given, no longer
+	wait     time.Duration
+	try      bool
+	linger   time.Duration
+	watchdog time.Duration
+	patience time.Duration
+	json     bool
 }
 
 func (a *app) hold() *cobra.Command {
 	var f holding
 	var c *cobra.Command
 	c = a.command(cobra.Command{
-		Use:         "hold -as LESSEE [-most N] [-duration 30s] [--] COMMAND...",
+		Use:         "hold [-item NAME | -most N] [-try | -wait D] [--] COMMAND...",
 		Short:       "run a command while it holds an item, or many",
 		Long:        holdHelp,
-		Example:     "lease hold -as $HOSTNAME:$$:$RANDOM -table boxes -- ./deliver.sh",
+		Example:     "lease hold -table jobs -item nightly -try -linger 10m -- ./backup.sh",
 		Annotations: map[string]string{verbatim: "true"},
 	}, func(ctx context.Context, args []string) error {
 		f.share = isGiven(c, "most")
+		f.waits = f.try || isGiven(c, "wait")
 		if err := f.check(args); err != nil {
 			return err
 		}
-		path, err := exec.LookPath(args[0])
+		program, err := exec.LookPath(args[0])
 		if err != nil {
 			return cantRun(args[0], err)
 		}
 		h := &holder{
-			app:   a,
-			as:    lessee{f.as, f.duration},
-			path:  path,
-			args:  args,
-			share: f.share,
+			app:     a,
+			holding: f,
+			as:      lessee{cmp.Or(f.as, lease.UniqueLesseeID()), f.duration},
+			path:    program,
+			args:    args,
 		}
-		if err := h.prepare(ctx); err != nil {
-			return err
-		}
-		if f.share {
-			return h.runShare(ctx, f.most)
-		}
-		return h.runOne(ctx)
+		return h.run(ctx)
 	})
 	flags := c.Flags()
 	flags.SetInterspersed(false)
-	flags.StringVar(&f.as, "as", "", "the worker's name is `LESSEE`; no other live one may have it")
-	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), with\n"+
-		"a command for each, side by side and without stdin")
+	flags.StringVar(&f.item, "item", "", "hold the item `NAME`, and no other")
+	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), and run\n"+
+		"a command for each. -items PATTERN, -capacity C: of those only,\nand so much load next to other workers, who count 1")
+	flags.StringVar(&f.items, "items", "*", "`PATTERN`")
+	flags.Float64Var(&f.capacity, "capacity", 1, "`C`")
+	flags.Lookup("items").Hidden = true
+	flags.Lookup("capacity").Hidden = true
+	flags.BoolVar(&f.try, "try", false, "exit with 75 if none is to be had at once; -wait D: in that time")
+	flags.DurationVar(&f.wait, "wait", 0, "`D`")
+	flags.Lookup("wait").Hidden = true
+	flags.DurationVar(&f.linger, "linger", 0, "keep the item leased for `D` after the command's success")
+	flags.DurationVar(&f.watchdog, "watchdog", 0, "end a command that hasn't sent WATCHDOG=1 to $NOTIFY_SOCKET for\n`D`, as under systemd")
+	flags.DurationVar(&f.patience, "patience", 0, "kill it if it goes on for `D` after SIGTERM")
 	flags.DurationVar(&f.duration, "duration", 30*time.Second, "the lease outlives this program for `D`; else 30s")
+	flags.StringVar(&f.as, "as", "", "be the worker `LESSEE`, as no other live one is; else any name")
+	flags.BoolVar(&f.json, "json", false, "log in JSON")
 	return c
 }
 
-const holdHelp = `Waits for a free item, holds it, and runs the command meanwhile, with
-LEASE_ID, LEASE_TOKEN and LEASE_LESSEE in its environment. If the item is
-wanted elsewhere, or on SIGINT or SIGTERM, the command's process group gets
-SIGTERM; the item is handed over, or released, when all of it has ended. A
-second signal kills it. When the lease is lost, or about to be, it gets
-SIGTERM, and SIGKILL at the end of the tenure. Daemons are beyond its reach.
-
-Exit status: that of the command (128 + n for signal n); 75 if the lease was
-lost; 125 none to be had, 126, 127 no such command. -most: 0 if told to stop.`
+const holdHelp = `Waits for a free item, and runs the command while it holds it, with LEASE_ID,
+LEASE_TOKEN, LEASE_LESSEE and LEASE_ATTRIBUTES (JSON) in its environment. When
+the item is wanted elsewhere, or at SIGTERM, the command's process group gets
+SIGTERM; at a second one SIGKILL, and when the tenure ends. The exit status is
+the command's; 75: lease lost, or not to be had; 125: no table, say.`
 
 func (f *holding) check(args []string) error {
-	if f.as == "" {
-		return usagef(`who holds it? Give -as LESSEE, a name that no other live worker has`)
-	}
 	if f.share && f.most < 0 {
 		return usagef("-most is %d; want the number of items to hold, or 0 for no limit", f.most)
 	}
 	if f.duration < time.Second {
 		return usagef("-duration is %v; want 1s or more, and rather 20s or more", f.duration)
 	}
+	for name, d := range map[string]time.Duration{
+		"wait": f.wait, "linger": f.linger, "watchdog": f.watchdog, "patience": f.patience,
+	} {
+		if d < 0 {
+			return usagef("-%s is %v; want a time", name, d)
+		}
+	}
+	if f.try && f.wait > 0 {
+		return usagef("give -try, or -wait: the one waits for nothing")
+	}
+	if _, err := path.Match(f.items, ""); err != nil {
+		return usagef("-items is %q, which is no pattern: want box-*, say", f.items)
+	}
+	if f.capacity <= 0 {
+		return usagef("-capacity is %v; want how much load it carries next to others, 1 or 2.5 say", f.capacity)
+	}
+	if err := f.checkShare(); err != nil {
+		return err
+	}
 	if len(args) == 0 {
 		return usagef(`no command to run while it is held; see "lease hold -h"`)
+	}
+	return nil
+}
+
+// checkShare tells which flags are not for a share, or for one only.
+func (f *holding) checkShare() error {
+	if f.share {
+		if f.item != "" || f.waits || f.linger > 0 {
+			return usagef("-most is for a share of the items, which never ends: -item, -try, -wait and -linger are for one item")
+		}
+		return nil
+	}
+	if f.items != "*" || f.capacity != 1 {
+		return usagef("-items and -capacity are for a share of the items: give -most too")
 	}
 	return nil
 }
@@ -119,17 +163,48 @@ func cantRun(name string, err error) exitStatus {
 // holder runs commands under leases.
 type holder struct {
 	*app
+	holding
 	as     lessee
 	path   string
 	args   []string
-	share  bool
 	locker *lease.Locker
 	guard  *guard
 
-	began  atomic.Bool  // a command was started
+	opened atomic.Bool  // the table has answered
+	phase  atomic.Int32 // of the wait for an item
 	status atomic.Int64 // of the command that ended last
 	gaveUp atomic.Bool  // a command was ended as its lease was lost, or about to be
 	ctrlC  atomic.Bool  // a command was ended at the terminal
+
+	lingers bool // the item stays leased; it is set before Hold returns
+}
+
+// The phases of the wait for an item. It is over with the first that is had.
+const (
+	waiting int32 = iota
+	working       // a command was started
+	waitedEnough
+)
+
+func (h *holder) began() bool { return h.phase.Load() == working }
+
+// run holds what it is to hold, and returns the command's exit status.
+func (h *holder) run(ctx context.Context) error {
+	log.timed = true
+	log.json = h.json
+	news := h.tellWhileItWaits(ctx)
+	defer news()
+	if err := h.prepare(ctx); err != nil {
+		return err
+	}
+	holdCtx, deny := context.WithCancelCause(ctx)
+	defer deny(nil)
+	lease.SetLogger(&holdLogger{holder: h, deny: deny})
+	h.locker.Observe(h.observer(deny))
+	if h.share {
+		return h.runShare(ctx, holdCtx)
+	}
+	return h.runOne(ctx, holdCtx)
 }
 
 // prepare makes sure of what no waiting would make good.
@@ -139,6 +214,7 @@ func (h *holder) prepare(ctx context.Context) error {
 		h.guard, err = startGuard()
 	}
 	if err == nil {
+		h.opened.Store(true)
 		h.locker = lease.NewLocker(c.LockStore)
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // A closed stderr is not to end it.
 		return nil
@@ -155,22 +231,26 @@ func (h *holder) cantHold(err error) error {
 	return exitStatus(statusCantHold)
 }
 
-// runOne holds one item, and returns the command's exit status.
-func (h *holder) runOne(ctx context.Context) error {
-	holdCtx, deny := context.WithCancelCause(ctx)
-	defer deny(nil)
-	lease.SetLogger(&holdLogger{holder: h, deny: deny})
-	patience := time.AfterFunc(2*time.Second, h.tellThatItWaits)
-	err := h.locker.Hold(holdCtx, h.as, h.work)
-	patience.Stop()
+// runOne holds one item. holdCtx ends with ctx, or when there is no use in waiting.
+func (h *holder) runOne(ctx, holdCtx context.Context) error {
+	var err error
+	if h.item == "" {
+		err = h.locker.Hold(holdCtx, h.as, h.work)
+	} else {
+		err = h.locker.HoldItem(holdCtx, h.item, h.as, h.work)
+	}
 	if h.gaveUp.Load() {
 		return exitStatus(statusLost)
 	}
-	if h.began.Load() {
+	if h.began() {
 		return h.afterCommand(err)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if h.phase.Load() == waitedEnough {
+		warn("%s", h.situation(ctx))
+		return exitStatus(statusLost)
 	}
 	if denied := denial(holdCtx); denied != nil {
 		return h.cantHold(denied)
@@ -178,16 +258,10 @@ func (h *holder) runOne(ctx context.Context) error {
 	return h.cantHold(err)
 }
 
-func (h *holder) tellThatItWaits() {
-	if !h.began.Load() && isTerminal(os.Stderr) {
-		warn("waiting for a free item")
-	}
-}
-
 // afterCommand returns the exit status when the command has ended by itself, or as it was told
 // to. err is what Hold has returned.
 func (h *holder) afterCommand(err error) error {
-	if errors.Is(err, lease.LeaseLostError) {
+	if errors.Is(err, lease.LeaseLostError) && !h.lingers {
 		warn("the lease was lost when the command had just ended")
 		return exitStatus(statusLost)
 	}
@@ -206,11 +280,9 @@ func interruptGroup() {
 }
 
 // runShare holds a share of all items until it is told to stop.
-func (h *holder) runShare(ctx context.Context, most int) error {
-	holdCtx, deny := context.WithCancelCause(ctx)
-	defer deny(nil)
-	lease.SetLogger(&holdLogger{holder: h, deny: deny})
-	err := h.locker.HoldShare(holdCtx, h.as, most, h.work)
+func (h *holder) runShare(ctx, holdCtx context.Context) error {
+	options := lease.ShareOptions{Most: h.most, Capacity: h.capacity, Items: h.isOfShare}
+	err := h.locker.HoldShareWith(holdCtx, h.as, options, h.work)
 	if denied := denial(holdCtx); denied != nil {
 		return h.cantHold(denied)
 	}
@@ -224,21 +296,54 @@ func (h *holder) runShare(ctx context.Context, most int) error {
 	return exitStatus(statusFailed)
 }
 
+func (h *holder) isOfShare(id string) bool {
+	is, _ := path.Match(h.items, id) // It is a pattern.
+	return is
+}
+
 // work runs the command for one item. It returns when all processes of the command's group have
 // ended.
 func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
 	defer runtime.UnlockOSThread()
+	if !h.phase.CompareAndSwap(waiting, working) && !h.began() {
+		return errors.New("it came too late")
+	}
 	if strings.Contains(l.LeaseID, "\x00") {
 		return h.badName(l)
 	}
-	g, err := h.start(l)
+	var said *notices
+	var err error
+	if h.watchdog > 0 {
+		if said, err = newNotices(); err != nil {
+			return h.notStarted(l, err)
+		}
+		defer said.close()
+	}
+	g, err := h.start(l, said)
 	if err != nil {
 		return h.notStarted(l, err)
 	}
-	h.began.Store(true)
 	defer g.close()
-	return h.tend(ctx, l, g)
+	if err := h.tend(ctx, l, g, said); err != nil || h.linger == 0 {
+		return err
+	}
+	return h.keep(l)
+}
+
+// keep leases the item anew, for as long as it is to linger. What Hold releases then is the tenure
+// before, which is over.
+func (h *holder) keep(l *lease.Lease) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.Remaining())
+	defer cancel()
+	request := lessee{h.as.name, h.linger}
+	_, err := h.client.Load().LeaseWithContext(ctx, l.LeaseID, request, time.Now().Add(h.linger))
+	if err != nil {
+		warn("%s is released, as it can't be leased for longer: %s", show(l.LeaseID), h.explain(err))
+		return err
+	}
+	h.lingers = true
+	return nil
 }
 
 // badName is for an item that no command can be told of.
@@ -246,7 +351,6 @@ func (h *holder) badName(l *lease.Lease) error {
 	warn("no command can be run for the item %s: an environment can't have its name",
 		show(l.LeaseID))
 	h.status.Store(statusCantHold)
-	h.began.Store(true)
 	return errors.New("the item has a NUL byte in its name")
 }
 
@@ -258,7 +362,6 @@ func (h *holder) notStarted(l *lease.Lease, err error) error {
 		return err
 	}
 	h.status.Store(int64(cantRun(h.args[0], err)))
-	h.began.Store(true)
 	return err
 }
 
@@ -294,7 +397,7 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	}
 	values := valuesByKey(keyvals)
 	code := values["Code"]
-	if strings.HasPrefix(code, "AccessDenied") && !l.began.Load() {
+	if strings.HasPrefix(code, "AccessDenied") && !l.began() {
 		text := denied(operation(values), l.table, code, values["AWSMessage"])
 		l.deny(&deniedError{text})
 		return
@@ -303,8 +406,6 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 		return
 	}
 	switch message {
-	case "AWS Error":
-		l.tell(awsErrorText(values))
 	case "Clock Corrected", "Lease Item Skipped", "Panic":
 		l.tell(eventLine(message, keyvals))
 	}
@@ -333,15 +434,4 @@ func valuesByKey(keyvals []any) map[string]string {
 // operation returns what an event of the library is about. It says so of all but its writes.
 func operation(values map[string]string) string {
 	return cmp.Or(values["operation"], "UpdateItem")
-}
-
-func awsErrorText(values map[string]string) string {
-	text := values["error"]
-	if code := values["Code"]; code != "" {
-		text = "dynamodb:" + operation(values) + " failed: " + code + ": " + values["AWSMessage"]
-	}
-	if id := values["lease_id"]; id != "" {
-		text = show(id) + ": " + strings.TrimPrefix(text, "lease: ")
-	}
-	return text
 }

@@ -2,16 +2,20 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -73,7 +77,9 @@ func TestHoldWaitsForAnItemAndCanBeStoppedMeanwhile(t *testing.T) {
 	require.NoError(t, stopped.Process.Signal(syscall.SIGTERM))
 	assert.Equal(t, result{status: 128 + 15}, stopped.wait())
 	require.NoError(t, f.ReleaseLease(l))
-	assert.Equal(t, result{stdout: "w3: at last\n"}, waits.wait())
+	r := waits.wait()
+	assert.Equal(t, 0, r.status)
+	assert.Equal(t, "w3: at last\n", r.stdout)
 }
 
 func TestHoldToldToStopWaitsForTheWholeGroupAndThenReleases(t *testing.T) {
@@ -131,7 +137,7 @@ func TestHoldEndsItsCommandWhenItsLeaseIsTakenAway(t *testing.T) {
 	f.lease("a", "thief", time.Hour)
 	r = p.wait()
 	assert.Equal(t, 75, r.status)
-	assert.Contains(t, r.stderr, "lease: the lease of a was lost, and its command was ended\n")
+	assert.Contains(t, r.stderr, " lease: the lease of a was lost, and its command was ended\n")
 	assert.Equal(t, "thief", f.item("a").LesseeID)
 	if late() < 50*time.Millisecond { // It has a second.
 		assert.Contains(t, r.stdout, "w1: TERM\n", "it could clean up")
@@ -179,6 +185,126 @@ func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
 		}
 		return left == 0 && len(children(p.Process.Pid)) == 2
 	})
+}
+
+func TestHoldOfOneItemTellsItsAttributes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put(row{"id": str("a")})
+	f.put(row{"id": str("b"), "Server": str("imap"), "Port": number(993), "Old": {BOOL: aws.Bool(false)}, "None": {NULL: aws.Bool(true)},
+		"Tags": {SS: aws.StringSlice([]string{"x"})}, "Sizes": {NS: aws.StringSlice([]string{"12345678901234567890"})},
+		"More": {M: row{"Empty": {L: []*dynamodb.AttributeValue{}}}}, "Bytes": {B: []byte("hi")}, "LeaseWeight": number(2)})
+	r := f.run("hold", "-item", "b", "sh", "-c", `echo "$LEASE_ID $LEASE_ATTRIBUTES"`)
+	assert.Equal(t, result{stdout: `b {"Bytes":"aGk=","More":{"Empty":[]},"None":null,"Old":false,"Port":993,` +
+		`"Server":"imap","Sizes":[12345678901234567890],"Tags":["x"]}` + "\n"}, r)
+	assertOneLine(t, f.run("hold", "-item", "c", "true"), 125, `"c"`)
+}
+
+func TestHoldOfWhatIsNotToBeHad(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	f.lease("a", "w1", time.Hour)
+	assertOneLine(t, f.run("hold", "-item", "a", "-try", "true"), 75, "a is held by w1")
+	assertOneLine(t, f.run("hold", "-item", "a", "-wait", "1500ms", "true"), 75, "a is held by w1")
+	assert.Equal(t, result{stdout: "b\n"}, f.run("hold", "-try", "sh", "-c", "echo $LEASE_ID"), "any other")
+	assert.Equal(t, result{stdout: "b\n"}, f.run("hold", "-item", "b", "-try", "sh", "-c", "sleep 2; echo $LEASE_ID"))
+	f.lease("b", "w2", time.Hour)
+	assertOneLine(t, f.run("hold", "-try", "true"), 75, "2 items: 2 held")
+}
+
+func TestHoldLingersAfterSuccess(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	assert.Equal(t, 3, f.run("hold", "-item", "a", "-linger", "1h", "sh", "-c", "exit 3").status)
+	assert.Empty(t, f.item("a").LesseeID, "after a failure it is free")
+	assert.Equal(t, result{}, f.run("hold", "-as", "host-1", "-item", "a", "-linger", "1h", "true"))
+	assert.Equal(t, "host-1", f.item("a").LesseeID)
+	assert.Greater(t, time.Until(f.item("a").Until), 50*time.Minute)
+	assertOneLine(t, f.run("hold", "-item", "a", "-linger", "1h", "-try", "true"), 75, "held by host-1")
+}
+
+func TestHoldSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	f.lease("a", "w1", time.Hour)
+	f.lease("b", "w1", time.Hour)
+	any, one, none := f.start("hold", "true"), f.start("hold", "-json", "-item", "b", "true"), newFixture(t).start("hold", "true")
+	any.stderr.await(t, "lease: waiting: 2 items: 2 held, 0 reserved, 0 free")
+	one.stderr.await(t, `"message":"waiting: b is held by w1 with the token`)
+	none.stderr.await(t, "has no items: register some")
+	assert.Regexp(t, `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d lease: waiting`, any.stderr.String())
+	for _, p := range []*process{any, one, none} {
+		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+		assert.Equal(t, 128+15, p.wait().status)
+	}
+}
+
+func TestHoldSaysWhyItWaitsInAnOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	f.env = f.through(func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("X-Amzn-Requestid", "1")
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"out of order"}`)
+		return true
+	}, nil)
+	p := f.start("hold", "-as", "w1", "true")
+	p.stderr.await(t, "lease: waiting: dynamodb:DescribeTable on table")
+	p.stderr.await(t, "out of order")
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 128+15, p.wait().status)
+}
+
+func TestHoldSaysWhenRenewalsFailWhyAndWhenThatIsOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	var refused atomic.Bool
+	f.env = f.through(func(w http.ResponseWriter, r *http.Request) bool {
+		if refused.Load() {
+			w.Header().Set("X-Amzn-Requestid", "1")
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ExpiredTokenException","message":"The security token is expired"}`)
+		}
+		return refused.Load()
+	}, nil)
+	p := f.hold("w1", "-duration", "30s", "sh", "-c", `echo "w1: runs"; while :; do sleep 0.05; done`)
+	refused.Store(true)
+	p.stderr.await(t, "the renewal of a fails: AWS refuses the credentials: renew them")
+	refused.Store(false)
+	p.stderr.await(t, "the renewal of a works again, after ")
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 128+15, p.wait().status)
+	assert.NotContains(t, p.stderr.String(), "lost")
+}
+
+func TestHoldEndsACommandWhoseWatchdogIsSilent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	began := time.Now()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	r := f.run("hold", "-watchdog", "3s", "sh", "-c", `trap 'echo TERM; exit 0' TERM
+		for i in 1 2 3 4; do "$0" WATCHDOG=1; sleep 1; done; echo "$WATCHDOG_USEC"; while :; do sleep 0.05; done`, self)
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, "3000000\nTERM\n", r.stdout)
+	assert.Contains(t, r.stderr, "the command for a has not said for 3s that it goes on, and is ended")
+	assert.Greater(t, time.Since(began), 6*time.Second)
+	assert.Empty(t, f.item("a").LesseeID)
+
+	r = f.run("hold", "-watchdog", "1s", "-patience", "100ms", "sh", "-c", `trap '' TERM; while :; do sleep 0.05; done`)
+	assert.Equal(t, 128+9, r.status)
+	r = f.run("hold", "-watchdog", "1h", "sh", "-c", `"$0" WATCHDOG=trigger; sleep 100`, self)
+	assert.Equal(t, 128+15, r.status)
+}
+
+func TestHoldMostTakesPartInSomeItems(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a-1", "a-2", "b-1")
+	p := f.start("hold", "-most", "0", "-items", "a-*", "-capacity", "2", "sh", "-c", `echo "$LEASE_ID"; sleep 100`)
+	await(t, "it has two", func() bool { return strings.Count(p.stdout.String(), "a-") == 2 })
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 0, p.wait().status)
+	assert.NotContains(t, p.stdout.String(), "b-1")
 }
 
 func TestHoldMostRunsACommandForEachItemOfItsShare(t *testing.T) {

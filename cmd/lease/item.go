@@ -24,13 +24,15 @@ func number(n int64) *dynamodb.AttributeValue {
 // released.
 const firstTokenAttribute = "FirstToken"
 
-// shownAttributes are those that an item is made of, beside its key.
+// shownAttributes are those that an item is made of, beside its key: the library's own.
 var shownAttributes = []string{
 	"ProcessID",
 	"LeaseUntil",
 	"FencingToken",
 	"WantedBy",
 	"WantedUntil",
+	"LeaseWeight",
+	"LeaseCapacity",
 	firstTokenAttribute,
 }
 

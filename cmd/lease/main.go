@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode"
@@ -48,7 +50,7 @@ const (
 type app struct {
 	table, key, region, endpoint string
 	verbose                      bool
-	client                       *client
+	client                       atomic.Pointer[client]
 	again                        chan struct{} // closed by the second signal
 }
 
@@ -204,14 +206,30 @@ func say(format string, args ...any) error {
 // complain writes an error to stderr, as one line.
 func (a *app) complain(err error) { warn("%s", a.explain(err)) }
 
-var warning sync.Mutex
+// log is how lines are written to stderr.
+var log struct {
+	sync.Mutex
+	timed, json bool // of "lease hold", which runs for long
+}
 
 // warn writes a line to stderr.
 func warn(format string, args ...any) {
-	warning.Lock()
-	defer warning.Unlock()
-	line := strings.TrimPrefix(oneLine(fmt.Sprintf(format, args...)), "lease: ")
-	fmt.Fprintln(os.Stderr, "lease: "+line)
+	log.Lock()
+	defer log.Unlock()
+	text := strings.TrimPrefix(oneLine(fmt.Sprintf(format, args...)), "lease: ")
+	now := time.Now().UTC()
+	switch {
+	case log.json:
+		line, _ := json.Marshal(struct {
+			Time    time.Time `json:"time"`
+			Message string    `json:"message"`
+		}{now.Truncate(time.Millisecond), text})
+		fmt.Fprintf(os.Stderr, "%s\n", line)
+	case log.timed:
+		fmt.Fprintln(os.Stderr, now.Format(time.DateTime), "lease:", text)
+	default:
+		fmt.Fprintln(os.Stderr, "lease:", text)
+	}
 }
 
 // breaks are what a text of several lines has between its lines.

@@ -80,7 +80,8 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list alice", "no arguments"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
 		{"yield", "yield -h"}, {"yield a -wait -1s", "-wait"}, {"release a", "-token"}, {"release a b -token 1", "one item"},
-		{"release a -token 1", "-yes"}, {"hold -- true", "-as"}, {"hold -as w", "no command"}, {"hold -as w -most -1 true", "-most"},
+		{"release a -token 1", "-yes"}, {"hold", "no command"}, {"hold -try -wait 1s true", "-try"}, {"hold -most 1 -item a true", "-most"},
+		{"hold -items a* true", "-most"}, {"hold -most 1 -items [ true", "pattern"}, {"hold -linger -1s true", "-linger"}, {"hold -duration 30 true", "want 30s"}, {"hold -as w -most -1 true", "-most"},
 		{"hold -as w -duration 1ms true", "-duration"}, {"list -endpoint localhost:8000", "http://"},
 	} {
 		r := runWith(t, env, strings.Fields(test.args)...)

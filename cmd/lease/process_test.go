@@ -153,7 +153,7 @@ func (o *output) await(tb testing.TB, text string) {
 func assertOneLine(t *testing.T, r result, status int, words ...string) {
 	t.Helper()
 	assert.Equal(t, status, r.status)
-	assert.Regexp(t, `\Alease: [^\n]+\n\z`, r.stderr)
+	assert.Regexp(t, `\A([\d-]+ [\d:]+ )?lease: [^\n]+\n\z`, r.stderr)
 	for _, word := range words {
 		assert.Contains(t, r.stderr, word)
 	}

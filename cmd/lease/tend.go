@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,13 @@ const (
 
 // tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't
 // outlive the tenure.
-func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group) error {
+func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group, said *notices) error {
 	t := h.newTending(l, g)
+	if said != nil {
+		t.goesOn = said.goesOn
+		t.stops = said.stops
+		t.silent = time.After(h.watchdog)
+	}
 	t.run(ctx)
 	h.guard.drop(g.id)
 	return t.outcome(ctx)
@@ -42,7 +48,11 @@ type tending struct {
 	group *group
 	lead  time.Duration
 
+	goesOn, stops <-chan struct{}  // what the command says of itself
+	silent        <-chan time.Time // it has said nothing for too long
+
 	told bool             // the group was told to stop
+	hung bool             // as it was silent
 	lost bool             // its lease is lost, or about to be
 	kill <-chan time.Time // it is to be killed
 
@@ -70,6 +80,12 @@ func (t *tending) run(ctx context.Context) {
 		case <-over:
 			over = nil
 			t.lose()
+		case <-t.goesOn:
+			t.silent = time.After(t.watchdog)
+		case <-t.stops:
+			t.endHung("says that it hangs")
+		case <-t.silent:
+			t.endHung("has not said for " + short(t.watchdog) + " that it goes on")
 		case <-t.ended:
 			t.endTenure()
 		case <-again:
@@ -123,9 +139,25 @@ func (t *tending) endLeftovers() {
 
 // stop is for an item that is wanted, or a holder that is to stop: there is time to finish.
 func (t *tending) stop() {
-	if t.lease.Context().Err() == nil {
-		t.tell()
+	if t.lease.Context().Err() != nil {
+		return
 	}
+	t.tell()
+	if t.patience > 0 && t.kill == nil {
+		t.killAfter(t.patience)
+	}
+}
+
+// endHung is for a command that hangs: it is ended, and then the item is given up as after any
+// other end.
+func (t *tending) endHung(why string) {
+	if t.told {
+		return
+	}
+	t.hung = true
+	warn("the command for %s %s, and is ended", show(t.lease.LeaseID), why)
+	t.tell()
+	t.killAfter(cmp.Or(t.patience, leftoverGrace))
 }
 
 // lose is for a lease that is over: the item may be another's. What was told to stop has had its
@@ -171,6 +203,9 @@ var errAboutToBeLost = errors.New("the lease could not be renewed, and the comma
 // outcome notes how the command has ended, and returns what Hold is to hear of it.
 func (t *tending) outcome(ctx context.Context) error {
 	status := t.group.status()
+	if t.hung {
+		status = cmp.Or(status, statusFailed)
+	}
 	t.status.Store(int64(status))
 	t.ctrlC.Store(t.group.interrupted() && !t.told)
 
@@ -193,10 +228,15 @@ func (t *tending) outcome(ctx context.Context) error {
 }
 
 func (t *tending) warnOfLoss() {
-	name := show(t.lease.LeaseID)
-	if t.group.foreign {
-		warn("the lease of %s was lost, and its command has ended by itself", name)
-		return
+	what := "could not be renewed in time"
+	cause := context.Cause(t.lease.Context())
+	isLost := errors.Is(cause, lease.LeaseLostError) && !errors.Is(cause, lease.LeaseExpiredError)
+	if isLost {
+		what = "was lost"
 	}
-	warn("the lease of %s was lost, and its command was ended", name)
+	end := "was ended"
+	if t.group.foreign {
+		end = "has ended by itself"
+	}
+	warn("the lease of %s %s, and its command %s", show(t.lease.LeaseID), what, end)
 }
