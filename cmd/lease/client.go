@@ -27,6 +27,7 @@ type client struct {
 	*lease.LockStore
 	ddb        *dynamodb.DynamoDB
 	table, key string
+	wide       bool         // items have their own attributes too
 	failed     atomic.Value // string: the operation that failed last
 	attempt    atomic.Value // attempted: what the last attempt at a request came to
 }
@@ -221,7 +222,7 @@ func (c *client) scan(ctx context.Context, consistent bool, each eachPage) (cost
 	projection, names := c.projection()
 	input := &dynamodb.ScanInput{
 		TableName:                &c.table,
-		ProjectionExpression:     &projection,
+		ProjectionExpression:     projection,
 		ExpressionAttributeNames: names,
 		ConsistentRead:           &consistent,
 		Limit:                    aws.Int64(pageRows),
@@ -260,7 +261,7 @@ func (c *client) get(ctx context.Context, id string) (i item, found bool, err er
 	out, err := c.ddb.GetItemWithContext(ctx, &dynamodb.GetItemInput{
 		TableName:                &c.table,
 		Key:                      row{c.key: {S: &id}},
-		ProjectionExpression:     &projection,
+		ProjectionExpression:     projection,
 		ExpressionAttributeNames: names,
 		ConsistentRead:           aws.Bool(true),
 	})

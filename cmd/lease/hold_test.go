@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -400,4 +403,35 @@ func TestHoldInAPipelineLeavesTheTerminalToOthers(t *testing.T) {
 	x.press("hello\r")
 	assert.Equal(t, 0, x.end())
 	x.shown.await(t, "pager got <one> <hello>")
+}
+
+var rounds = flag.Int("rounds", 3, "of TestHoldOfManyHostsCronRunsAJobOnce")
+
+// TestHoldOfManyHostsCronRunsAJobOnce: three hosts start the same job, up to 2 s apart.
+func TestHoldOfManyHostsCronRunsAJobOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "job")
+	file := filepath.Join(t.TempDir(), "runs")
+	for round := range *rounds {
+		late := measureLateness(t)
+		var hosts []*process
+		for host := range 3 {
+			if host > 0 {
+				time.Sleep(rand.N(time.Second))
+			}
+			hosts = append(hosts, f.start("hold", "-item", "job", "-try", "-linger", "5s", "sh", "-c", "echo >>"+file))
+		}
+		statuses := make(map[int]int)
+		for _, p := range hosts {
+			statuses[p.wait().status]++
+		}
+		runs, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if late() < time.Second { // Else they may have been more than the 5 s apart.
+			assert.Len(t, runs, round+1)
+			assert.Equal(t, map[int]int{0: 1, 75: 2}, statuses)
+		}
+		require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("\n"), round+1), 0o600))
+		await(t, "it is free", func() bool { return !f.item("job").Until.After(time.Now()) })
+	}
 }

@@ -43,10 +43,14 @@ type item struct {
 	tokenless bool   // there is no FencingToken
 	unleased  bool   // for sure nobody has ever leased it
 	maybe     bool   // nobody has, or it was released
+	users     string // its own attributes, as JSON, if they were asked for
 }
 
 // projection asks for what an item is made of: the expression, and its names.
-func (c *client) projection() (string, map[string]*string) {
+func (c *client) projection() (*string, map[string]*string) {
+	if c.wide {
+		return nil, nil
+	}
 	projection := "#key"
 	names := map[string]*string{"#key": &c.key}
 	for n, name := range shownAttributes {
@@ -57,7 +61,7 @@ func (c *client) projection() (string, map[string]*string) {
 		projection += ", " + placeholder
 		names[placeholder] = aws.String(name)
 	}
-	return projection, names
+	return &projection, names
 }
 
 func (c *client) parse(attributes row) item {
@@ -65,6 +69,9 @@ func (c *client) parse(attributes row) item {
 	i := item{
 		LeaseItem: found,
 		tokenless: attributes["FencingToken"] == nil,
+	}
+	if c.wide {
+		i.users = c.usersAttributes(attributes)
 	}
 	if err != nil {
 		i.why = whyUnusable(err)

@@ -5,116 +5,184 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
-// filter says which items are listed.
-type filter struct {
+// listing is what the flags of list say.
+type listing struct {
 	held, free bool
+	states     []string
 	byHolder   bool
 	holder     string
-}
-
-func (f filter) check() error {
-	given := 0
-	for _, is := range []bool{f.held, f.free, f.byHolder} {
-		if is {
-			given++
-		}
-	}
-	if given > 1 {
-		return usagef("give one of -held, -free and -holder")
-	}
-	return nil
-}
-
-func (f filter) wants(i item, now time.Time) bool {
-	live := i.live(now)
-	switch {
-	case f.held:
-		return live
-	case f.free:
-		return !live && i.why == ""
-	case f.byHolder:
-		return live && i.LesseeID == f.holder
-	}
-	return true
-}
-
-// of returns those items that are listed. It overwrites the page.
-func (f filter) of(page []item, now time.Time) []item {
-	unwanted := func(i item) bool { return !f.wants(i, now) }
-	return slices.DeleteFunc(page, unwanted)
+	sort       string
+	wide, json bool
+	names      []string // items, or patterns
 }
 
 func (a *app) list() *cobra.Command {
-	var f filter
-	var asJSON bool
+	var l listing
 	var c *cobra.Command
 	c = a.command(cobra.Command{
-		Use:     "list [-held | -free | -holder LESSEE] [-json]",
+		Use:     "list [ITEM | PATTERN]... [-state S,S] [-holder LESSEE] [-wide]",
 		Short:   "who holds what",
 		Long:    listHelp,
-		Example: "lease list -table mailboxes -holder host-1:4711",
-	}, func(ctx context.Context, args []string) error {
-		if len(args) > 0 {
-			return usagef("list takes no arguments, and got %q", args)
-		}
-		f.byHolder = isGiven(c, "holder")
-		if err := f.check(); err != nil {
+		Example: "lease list -table mailboxes 'box-1*' -state free,unusable -wide",
+	}, func(ctx context.Context, names []string) error {
+		l.names = names
+		l.byHolder = isGiven(c, "holder")
+		if err := l.check(); err != nil {
 			return err
 		}
 		client, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
-		stdout := bufio.NewWriter(os.Stdout)
-		if asJSON {
-			return client.list(ctx, f, stdout, newJSONLister(stdout))
-		}
-		return client.list(ctx, f, stdout, &textLister{w: stdout})
+		return a.show(ctx, client, l)
 	})
 	flags := c.Flags()
-	flags.BoolVar(&f.held, "held", false, "only items that are held or reserved")
-	flags.BoolVar(&f.free, "free", false, "only items that are free, never leased too")
-	flags.StringVar(&f.holder, "holder", "", "only what `LESSEE` holds, or is reserved for it")
-	flags.BoolVar(&asJSON, "json", false, "one object a line; the last line has the counts")
+	flags.BoolVar(&l.held, "held", false, "only items that are held or reserved")
+	flags.BoolVar(&l.free, "free", false, "only items that are free, never leased too")
+	flags.StringSliceVar(&l.states, "state", nil, "only items in these states, `S`: held, reserved, free,\n"+
+		"never_leased, unusable")
+	flags.StringVar(&l.holder, "holder", "", "only what `LESSEE` holds, or is reserved for it")
+	flags.StringVar(&l.sort, "sort", "name", "sort by `COLUMN`: name, state, holder, ends, token or weight")
+	flags.BoolVar(&l.wide, "wide", false, "weights, capacities and the items' own attributes too")
+	flags.BoolVar(&l.json, "json", false, "one object a line; the last line has the counts")
 	return c
 }
 
-const listHelp = `Shows all items of a table: state (held, free, reserved, never leased,
-unusable and why), holder, when the lease ends, the fencing token, and who
-wants it. At the end it counts the items of each holder. It reads the whole
-table once: half a read unit for each 4 KB.
+const listHelp = `Shows items: state, holder, when the lease ends, the fencing token, who wants
+it; of free ones whose lease ended and when, of unusable ones why. At the end
+it counts the items of each holder. It reads the whole table, at half a read
+unit for each 4 KB, unless all arguments are items.
 
-Reserved: handed over, and not yet taken by whom it was handed to.
-"free (never leased?)": it was released, or nobody has leased it yet.`
+Reserved: handed over, and not yet taken by whom it was handed to.`
 
-// list writes the items page by page, and forgets them.
-func (c *client) list(ctx context.Context, f filter, stdout *bufio.Writer, out lister) error {
-	sum := newCounts()
-	cost, err := c.scan(ctx, false, func(page []item) error {
-		now := time.Now()
-		listed := f.of(page, now)
-		sum.add(listed, now)
-		out.page(listed, now)
-		return stdout.Flush()
-	})
-	if err != nil {
-		return err
+func (l *listing) check() error {
+	given := 0
+	for _, is := range []bool{l.held, l.free, len(l.states) > 0} {
+		if is {
+			given++
+		}
 	}
+	if given > 1 {
+		return usagef("give one of -held, -free and -state")
+	}
+	if l.held {
+		l.states = []string{string(held), string(reserved)}
+	}
+	if l.free {
+		l.states = []string{string(free), oneWord(neverLeased)}
+	}
+	for _, s := range l.states {
+		if !slices.Contains([]string{"held", "reserved", "free", "never_leased", "unusable"}, s) {
+			return usagef("-state is %q; want held, reserved, free, never_leased or unusable", s)
+		}
+	}
+	for _, name := range l.names {
+		if _, err := path.Match(name, ""); err != nil {
+			return usagef("%q is no pattern: want box-*, say", name)
+		}
+	}
+	if orders[l.sort] == nil {
+		return usagef("-sort is %q; want name, state, holder, ends, token or weight", l.sort)
+	}
+	return nil
+}
+
+func (l *listing) wants(i item, now time.Time) bool {
+	if l.byHolder && (!i.live(now) || i.LesseeID != l.holder) {
+		return false
+	}
+	if len(l.states) > 0 && !slices.Contains(l.states, oneWord(i.state(now))) {
+		return false
+	}
+	return len(l.names) == 0 || slices.ContainsFunc(l.names, i.isCalled)
+}
+
+// isCalled tells whether an item has a name, or one of a pattern.
+func (i item) isCalled(name string) bool {
+	is, _ := path.Match(name, i.LeaseID)
+	return is || i.LeaseID == name
+}
+
+// orders are what items can be sorted by; those that are equal are by name.
+var orders = map[string]func(a, b item) int{
+	"name":   func(a, b item) int { return 0 },
+	"state":  func(a, b item) int { return cmp.Compare(a.state(time.Now()), b.state(time.Now())) },
+	"holder": func(a, b item) int { return cmp.Compare(a.LesseeID, b.LesseeID) },
+	"ends":   func(a, b item) int { return cmp.Compare(a.LeaseUntil, b.LeaseUntil) },
+	"token":  func(a, b item) int { return cmp.Compare(a.FencingToken, b.FencingToken) },
+	"weight": func(a, b item) int { return cmp.Compare(b.Weight, a.Weight) },
+}
+
+// show shows the items that are asked for.
+func (a *app) show(ctx context.Context, c *client, l listing) error {
+	listed, cost, missing := a.read(ctx, c, l)
+	if cost.pages == 0 && missing != nil {
+		return missing
+	}
+	now := time.Now()
+	slices.SortFunc(listed, func(a, b item) int {
+		return cmp.Or(orders[l.sort](a, b), cmp.Compare(a.LeaseID, b.LeaseID))
+	})
+	sum := newCounts()
+	sum.add(listed, now)
 	sum.Pages = cost.pages
 	sum.ReadUnits = cost.units
-	out.end(sum)
-	return stdout.Flush()
+	stdout := bufio.NewWriter(os.Stdout)
+	if l.json {
+		writeJSON(stdout, listed, sum, now)
+	} else {
+		writeText(stdout, listed, sum, l.wide, now)
+	}
+	return errors.Join(stdout.Flush(), missing)
+}
+
+// read reads the items that are asked for: each alone, if all are named. Of those it reports which
+// aren't there.
+func (a *app) read(ctx context.Context, c *client, l listing) (listed []item, sum cost, err error) {
+	see := func(page []item) error {
+		for _, i := range page {
+			if l.wants(i, time.Now()) {
+				listed = append(listed, i)
+			}
+		}
+		return nil
+	}
+	c.wide = l.wide
+	if !l.namesItems() {
+		sum, err = c.scan(ctx, false, see)
+		return listed, sum, err
+	}
+	err = a.each(ctx, l.names, func(id string) error {
+		i, err := c.find(ctx, id)
+		if err == nil {
+			see([]item{i})
+		}
+		return err
+	})
+	return listed, cost{pages: len(l.names), units: float64(len(l.names))}, err
+}
+
+// namesItems tells that items are named, and nothing else asked for.
+func (l *listing) namesItems() bool {
+	isPattern := func(name string) bool { return strings.ContainsAny(name, `*?[\`) }
+	return len(l.names) > 0 && !slices.ContainsFunc(l.names, isPattern)
 }
 
 // counts are those of the items that were listed.
@@ -178,12 +246,6 @@ func (c *counts) ranking() []string {
 	})
 }
 
-// lister writes the pages as they come.
-type lister interface {
-	page(items []item, now time.Time)
-	end(sum *counts)
-}
-
 // columns lays out lines. A column is as wide as what it has had so far, within reason: there is no
 // other page to look at.
 type columns struct{ widths []int }
@@ -244,41 +306,73 @@ func (c *columns) line(cells []string) string {
 	return b.String()
 }
 
-type textLister struct {
-	w *bufio.Writer
-	columns
-	begun bool
+// cells returns the cells of an item's line.
+func (i item) cells(wide bool, now time.Time) []string {
+	cells := i.columns(now)[:len(header)]
+	if !isTerminal(os.Stdout) {
+		cells[1] = oneWord(i.state(now)) // for awk
+	}
+	if wide {
+		cells = append(cells, fmt.Sprint(i.Weight), fmt.Sprint(i.Capacity), i.users)
+	}
+	return append(cells, i.note(now))
 }
 
-func (t *textLister) page(items []item, now time.Time) {
-	if len(items) == 0 {
-		return
+// oneWord is a state in one word.
+func oneWord(s state) string { return strings.ReplaceAll(string(s), " ", "_") }
+
+// note says why nobody works on an item, as far as its row tells.
+func (i item) note(now time.Time) string {
+	if i.why != "" {
+		return oneLine(i.why)
 	}
-	var lines [][]string
-	if !t.begun {
-		t.begun = true
-		lines = append(lines, header)
+	isEnded := !i.live(now) && i.LesseeID != ""
+	if isEnded {
+		return fmt.Sprintf("the lease of %s ended %s ago", show(i.LesseeID), short(now.Sub(i.Until)))
 	}
-	for _, i := range items {
-		lines = append(lines, i.columns(now))
-	}
-	t.fit(lines...)
-	for _, cells := range lines {
-		fmt.Fprintln(t.w, t.line(cells))
-	}
+	return ""
 }
 
-func (t *textLister) end(sum *counts) {
-	if len(sum.Holders) > 0 {
-		fmt.Fprintln(t.w, "\nITEMS  HOLDER")
-		for _, name := range sum.ranking() {
-			fmt.Fprintf(t.w, "%5d  %s\n", sum.Holders[name], show(name))
+func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time) {
+	if len(items) > 0 {
+		headers := slices.Clone(header)
+		if wide {
+			headers = append(headers, "WEIGHT", "CAPACITY", "ATTRIBUTES")
 		}
+		t := newTable(append(headers, "")...)
+		for _, i := range items {
+			t.Row(i.cells(wide, now)...)
+		}
+		writeTable(w, t)
+		fmt.Fprintln(w)
 	}
-	if t.begun {
-		fmt.Fprintln(t.w)
+	if len(sum.Holders) > 0 {
+		fmt.Fprintln(w, "ITEMS  HOLDER")
+		for _, name := range sum.ranking() {
+			fmt.Fprintf(w, "%5d  %s\n", sum.Holders[name], show(name))
+		}
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(t.w, "%s (%.1f read units)\n", sum, sum.ReadUnits)
+	fmt.Fprintf(w, "%s (%.1f read units)\n", sum, sum.ReadUnits)
+}
+
+// newTable returns a table of columns with two spaces between them. On a terminal it is as wide as
+// that at most.
+func newTable(headers ...string) *table.Table {
+	return table.New().Headers(headers...).Border(lipgloss.Border{}).
+		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
+		BorderColumn(false).BorderHeader(false).Wrap(false).
+		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(2) })
+}
+
+func writeTable(w io.Writer, t *table.Table) {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err == nil && lipgloss.Width(t.String()) > width {
+		t.Width(width)
+	}
+	for line := range strings.Lines(t.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 }
 
 // jsonItem is a line of "lease list -json".
@@ -291,10 +385,14 @@ type jsonItem struct {
 	Token       *int64   `json:"token,omitempty"`        // not of a row without one
 	WantedBy    *string  `json:"wanted_by,omitempty"`    // "" for whoever comes
 	WantedUntil string   `json:"wanted_until,omitempty"` // by the database's clock
+	Weight      float64  `json:"weight,omitempty"`       // where it isn't 1
+	Capacity    float64  `json:"capacity,omitempty"`     // likewise
 	LastHolder  string   `json:"last_holder,omitempty"`  // whose lease has ended; none if released
 	Ended       string   `json:"ended,omitempty"`        // when that was
 	Uncertain   bool     `json:"maybe_never_leased,omitempty"`
 	Why         string   `json:"why,omitempty"` // why it is unusable
+
+	Attributes json.RawMessage `json:"attributes,omitempty"` // the item's own, with -wide
 }
 
 func (i item) json(now time.Time) jsonItem {
@@ -304,8 +402,17 @@ func (i item) json(now time.Time) jsonItem {
 		Why:       i.why,
 		Uncertain: i.maybe,
 	}
+	if i.users != "" {
+		j.Attributes = json.RawMessage(i.users)
+	}
 	if i.why != "" {
 		return j
+	}
+	if i.Weight != 1 {
+		j.Weight = i.Weight
+	}
+	if i.Capacity != 1 {
+		j.Capacity = i.Capacity
 	}
 	if !i.tokenless {
 		j.Token = &i.FencingToken
@@ -326,18 +433,11 @@ func (i item) json(now time.Time) jsonItem {
 	return j
 }
 
-type jsonLister struct{ *json.Encoder }
-
-func newJSONLister(w *bufio.Writer) jsonLister {
+func writeJSON(w io.Writer, items []item, sum *counts, now time.Time) {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	return jsonLister{e}
-}
-
-func (j jsonLister) page(items []item, now time.Time) {
 	for _, i := range items {
-		j.Encode(i.json(now))
+		e.Encode(i.json(now))
 	}
+	e.Encode(sum)
 }
-
-func (j jsonLister) end(sum *counts) { j.Encode(sum) }

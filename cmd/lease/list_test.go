@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,9 +35,9 @@ func TestListShowsEveryStateAndCountsTheHolders(t *testing.T) {
 	shown := lines(r.stdout)
 	for name, want := range map[string]string{
 		"ITEM": `^STATE HOLDER ENDS IN TOKEN WANTED BY$`, "held": `^held w1 (1h0m|\d\dm)\d+s \d+ -$`, "wanted": `^held w1 \S+ \d+ w2$`,
-		"reserved": `^reserved w2 \d+m\d+s \d+ -$`, "released": `^free \(never leased\?\) - - \d+ -$`, "ended": `^free - - 3 -$`,
-		"bare": `^never leased - - - -$`, "spoiled": `^unusable - - - - LeaseUntil "" is not a number$`,
-		"to free": `^held w2 \S+ 4 \(anyone\)$`, "new": `^never leased - - \d+ -$`,
+		"reserved": `^reserved w2 \d+m\d+s \d+ -$`, "released": `^free - - \d+ -$`, "ended": `^free - - 3 - the lease of w9 ended 1m\S+ ago$`,
+		"bare": `^never_leased - - - -$`, "spoiled": `^unusable - - - - LeaseUntil "" is not a number$`,
+		"to free": `^held w2 \S+ 4 \(anyone\)$`, "new": `^never_leased - - \d+ -$`,
 	} {
 		assert.Regexp(t, want, shown[name], name)
 	}
@@ -51,6 +52,8 @@ func TestListFilters(t *testing.T) {
 	for flags, want := range map[string][]string{
 		"-held": {"held", "wanted", "reserved", "to free"}, "-free": {"released", "ended", "bare", "new"},
 		"-holder w1": {"held", "wanted"}, "-holder w9": nil, "-holder ": nil,
+		"-state reserved,unusable": {"reserved", "spoiled"}, "-state never_leased": {"bare", "new"},
+		"*d": {"held", "wanted", "reserved", "released", "ended", "spoiled"}, "new": {"new"}, "-held w*": {"wanted"},
 	} {
 		args := append([]string{"list", "-json"}, strings.SplitN(flags, " ", 2)...)
 		r := f.run(args...)
@@ -67,6 +70,46 @@ func TestListFilters(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(all[len(all)-1]), &sum))
 		assert.Equal(t, len(want), sum.Items, flags)
 	}
+}
+
+func TestListOfNamedItemsReadsThemOnly(t *testing.T) {
+	t.Parallel()
+	f := everyState(t)
+	r := f.run("list", "held", "no such", "ended")
+	assert.Equal(t, 1, r.status)
+	assert.Regexp(t, `\Alease: there is no item no such in table \S+\n\z`, r.stderr)
+	assert.Regexp(t, `(?s)\AITEM .*\nended .*\nheld .*2 items: 1 held, 0 reserved, 1 free`, r.stdout)
+}
+
+func TestListSorts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put(row{"id": str("b"), "FencingToken": number(2), "LeaseWeight": number(3), "Server": str("imap")})
+	f.put(row{"id": str("a"), "FencingToken": number(3)})
+	f.put(row{"id": str("c"), "FencingToken": number(1), "LeaseWeight": number(2)})
+	for column, want := range map[string]string{"name": "abc", "token": "cba", "weight": "bca", "holder": "abc"} {
+		var got string
+		for _, line := range strings.Split(f.run("list", "-sort", column).stdout, "\n")[1:4] {
+			got += line[:1]
+		}
+		assert.Equal(t, want, got, column)
+	}
+	shown := lines(f.run("list", "-wide").stdout)
+	assert.Equal(t, "STATE HOLDER ENDS IN TOKEN WANTED BY WEIGHT CAPACITY ATTRIBUTES", shown["ITEM"])
+	assert.Equal(t, `never_leased - - 2 - 3 1 {"Server":"imap"}`, shown["b"])
+	assert.Contains(t, f.run("list", "-wide", "-json", "b").stdout, `"weight":3,"attributes":{"Server":"imap"}`)
+}
+
+func TestListOnATerminalFitsIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, strings.Repeat("long", 50), "日本")
+	x := f.onTerminal(80, 24, "list")
+	assert.Equal(t, 0, x.end())
+	x.shown.await(t, "2 items")
+	for _, line := range strings.Split(x.shown.String(), "\r\n") {
+		assert.LessOrEqual(t, lipgloss.Width(line), 80, line)
+	}
+	assert.Contains(t, x.shown.String(), "…")
 }
 
 func TestListAsJSON(t *testing.T) {

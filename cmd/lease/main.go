@@ -78,6 +78,7 @@ func (a *app) commands() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
 	root.AddCommand(
 		a.list(), a.watch(), a.add(), a.retire(), a.initialize(), a.yield(), a.release(), a.hold(),
+		a.cost(),
 		versionCommand(), manCommand(),
 	)
 	dress(root)

@@ -77,7 +77,7 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	t.Parallel()
 	env := environment("LEASE_TABLE=unused")
 	for _, test := range []struct{ args, words string }{
-		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list alice", "no arguments"}, {"list -held -free", "one of"},
+		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list [", "pattern"}, {"list -sort x", "-sort"}, {"list -state x", "-state"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
 		{"yield", "yield -h"}, {"yield a -wait -1s", "-wait"}, {"release a", "-token"}, {"release a b -token 1", "one item"},
 		{"release a -token 1", "-yes"}, {"hold", "no command"}, {"hold -try -wait 1s true", "-try"}, {"hold -most 1 -item a true", "-most"},
