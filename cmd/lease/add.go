@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/spf13/cobra"
@@ -37,6 +36,9 @@ func (s settings) Set(text string) error {
 	if s[name] != nil {
 		return fmt.Errorf("%s is set twice", name)
 	}
+	if name == weightAttribute {
+		return errors.New("give -weight")
+	}
 	if name == firstTokenAttribute || name == "FencingToken" {
 		return fmt.Errorf("%s is not to be set", name)
 	}
@@ -46,8 +48,9 @@ func (s settings) Set(text string) error {
 
 func (a *app) add() *cobra.Command {
 	set := make(settings)
+	var w weight
 	c := a.command(cobra.Command{
-		Use:   "add ITEM... [-set NAME=VALUE]...",
+		Use:   "add ITEM... [-weight W] [-set NAME=VALUE]...",
 		Short: "register items",
 		Long:  addHelp,
 		Example: "lease add -table mailboxes alice bob -set Server=imap.example.com\n" +
@@ -57,15 +60,20 @@ func (a *app) add() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.each(ctx, ids, func(id string) error { return c.add(ctx, id, set) })
+		attributes := row(set)
+		if w > 0 {
+			attributes[weightAttribute] = w.value()
+		}
+		return a.each(ctx, ids, func(id string) error { return c.add(ctx, id, attributes) })
 	})
 	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever\n"+
 		"leases an item finds it there. May be repeated")
+	c.Flags().Var(&w, "weight", "how much load each is for a worker, next to items that\nweigh 1, as those without a weight do")
 	return c
 }
 
-func (c *client) add(ctx context.Context, id string, set settings) error {
-	attributes := maps.Clone(row(set))
+func (c *client) add(ctx context.Context, id string, given row) error {
+	attributes := maps.Clone(given)
 	token := number(c.now().UnixMilli()) // as the library would choose it
 	attributes["FencingToken"] = token
 	if c.key != firstTokenAttribute {
@@ -107,55 +115,6 @@ func (a *app) each(ctx context.Context, ids []string, f func(id string) error) e
 		failed = exitStatus(statusFailed)
 	}
 	return failed
-}
-
-func (a *app) retire() *cobra.Command {
-	return a.command(cobra.Command{
-		Use:     "retire ITEM...",
-		Short:   "delete items",
-		Long:    retireHelp,
-		Example: "lease retire -table mailboxes alice bob",
-	}, func(ctx context.Context, ids []string) error {
-		c, err := a.openFor(ctx, "retire", ids)
-		if err != nil {
-			return err
-		}
-		return a.each(ctx, ids, func(id string) error { return c.retire(ctx, id) })
-	})
-}
-
-const retireHelp = `Deletes items that nobody holds, with all their attributes. One that is held
-stays, and the exit status is 1: stop its holder, or ask for it by
-"lease yield", and try again.`
-
-func (c *client) retire(ctx context.Context, id string) error {
-	i, err := c.find(ctx, id)
-	if err != nil {
-		return err
-	}
-	err = c.RemoveLeaseIDWithContext(ctx, id)
-	if errors.Is(err, lease.LeaseHeldError) {
-		return c.heldError(ctx, id)
-	}
-	if err != nil && i.why != "" {
-		return fmt.Errorf("%s stays, as its row doesn't tell whether it is held (%s): "+
-			"mend the row, or delete it by other means", show(id), i.why)
-	}
-	if err != nil {
-		return err
-	}
-	return say("%s: retired\n", show(id))
-}
-
-// heldError says who holds an item that was to be retired.
-func (c *client) heldError(ctx context.Context, id string) error {
-	state := "is held"
-	i, err := c.find(ctx, id)
-	if err == nil {
-		state = i.describe(time.Now())
-	}
-	return fmt.Errorf(`%s %s: stop its holder, or ask for it by "lease yield", and try again`,
-		show(id), state)
 }
 
 func (a *app) initialize() *cobra.Command {

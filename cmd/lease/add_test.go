@@ -42,6 +42,7 @@ func TestAddAndRetireGoOnAfterOneFails(t *testing.T) {
 	assert.Equal(t, number(0), added["LeaseUntil"])
 	assert.Equal(t, added["FencingToken"], added["FirstToken"])
 	assertOneLine(t, f.run("add", "d", "-set", "ProcessID=me"), 1, "ProcessID")
+	assertOneLine(t, f.run("add", "d", "-set", "LeaseWeight=2"), 2, "give -weight")
 	assertOneLine(t, f.run("add", ""), 1, "empty")
 
 	f.lease("a", "w1", time.Hour)
@@ -49,8 +50,8 @@ func TestAddAndRetireGoOnAfterOneFails(t *testing.T) {
 	r = f.run("retire", "a", "missing", "bad", "c")
 	assert.Equal(t, 1, r.status)
 	assert.Equal(t, "c: retired\n", r.stdout)
-	assert.Regexp(t, `\Alease: a is held by w1 with the token \d+, for another \S+: stop its holder, or ask for it by "lease yield", and try again\n`+
-		`lease: there is no item missing in table "\S+"\nlease: bad stays, [^\n]*LeaseUntil "" is not a number\): [^\n]*\n\z`, r.stderr)
+	assert.Regexp(t, `\Alease: a is held by w1 with the token \d+, for another \S+: "lease retire ITEM -yield" asks for it, and deletes it then\n`+
+		`lease: there is no item missing in table "\S+"\nlease: bad stays, [^\n]*LeaseUntil "soon" is not a number\): [^\n]*\n\z`, r.stderr)
 	assert.Nil(t, f.row("c"))
 	assert.NotNil(t, f.row("a"))
 }

@@ -16,7 +16,12 @@ func (c *client) usersAttributes(r row) string {
 	for _, name := range shownAttributes {
 		delete(users, name)
 	}
-	text, _ := json.Marshal(plain(&dynamodb.AttributeValue{M: users})) // It has nothing that JSON hasn't.
+	return textOf(&dynamodb.AttributeValue{M: users}) // It has nothing that JSON hasn't.
+}
+
+// textOf is a value as JSON has it.
+func textOf(v *dynamodb.AttributeValue) string {
+	text, _ := json.Marshal(plain(v))
 	return string(text)
 }
 

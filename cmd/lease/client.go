@@ -30,6 +30,7 @@ type client struct {
 	wide       bool         // items have their own attributes too
 	failed     atomic.Value // string: the operation that failed last
 	attempt    atomic.Value // attempted: what the last attempt at a request came to
+	skew       atomic.Int64 // a time.Duration: by how much this host's clock was ahead of the last reply's
 }
 
 // How often the SDK may repeat a request. Where somebody waits for an answer, it is not to go on
@@ -39,21 +40,26 @@ const (
 	sdkRetries = -1 // as many as is its own default
 )
 
-// open returns the client of a table that is there. It has had a reply, so it knows the database's
-// clock.
+// open returns the client of a table that is there.
 func (a *app) open(ctx context.Context, retries int) (*client, error) {
 	c, err := a.connect(retries)
 	if err != nil {
 		return nil, err
 	}
+	return c, c.reach(ctx)
+}
+
+// reach makes sure that the table is there. After a reply the database's clock is known.
+func (c *client) reach(ctx context.Context) error {
 	if c.key == "" {
-		c.key, err = c.askKey(ctx)
-	}
-	if err != nil {
-		return nil, err
+		key, err := c.askKey(ctx)
+		if err != nil {
+			return err
+		}
+		c.key = key
 	}
 	c.LockStore = lease.NewLockStore(c.ddb, c.table, c.key)
-	return c, c.learnClock(ctx)
+	return c.learnClock(ctx)
 }
 
 // connect returns a client that has sent nothing. Its key may be missing.
@@ -151,6 +157,7 @@ type attempted struct{ err error }
 // says nothing meanwhile.
 func (c *client) noteAttempt(r *request.Request) {
 	c.failed.Store(r.Operation.Name)
+	c.noteSkew(r.HTTPResponse)
 	err := r.Error
 	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
 		err = nil // That is an answer.
@@ -159,6 +166,17 @@ func (c *client) noteAttempt(r *request.Request) {
 	isCutOff := errors.As(err, &sdk) && sdk.Code() == request.CanceledErrorCode
 	if !isCutOff { // Why it took so long the attempt before says.
 		c.attempt.Store(attempted{err})
+	}
+}
+
+// noteSkew remembers how this host's clock differs from what a reply says.
+func (c *client) noteSkew(reply *http.Response) {
+	if reply == nil {
+		return
+	}
+	date, err := http.ParseTime(reply.Header.Get("Date"))
+	if err == nil {
+		c.skew.Store(int64(time.Since(date)))
 	}
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -30,6 +32,7 @@ func (a *app) explain(err error) string {
 	}
 	if c := a.client.Load(); c != nil {
 		f.operation, _ = c.failed.Load().(string)
+		f.skew = time.Duration(c.skew.Load())
 	}
 	return f.explain()
 }
@@ -43,6 +46,7 @@ type failure struct {
 	table, key    string
 	endpoint      string
 	profile       string
+	skew          time.Duration // by how much this host's clock is ahead of the service's
 }
 
 // explanations are what there is to say about a failure: the first counts whose kind it is of.
@@ -54,6 +58,7 @@ var explanations = []struct {
 	{failure.isNoCredentials, failure.sayNoCredentials},
 	{failure.isNoRegion, failure.sayNoRegion},
 	{failure.isDenied, failure.sayDenied},
+	{failure.isWrongClock, failure.sayWrongClock},
 	{failure.isBadCredentials, failure.sayBadCredentials},
 	{failure.isNoAnswer, failure.sayNoAnswer},
 	{failure.isGivenUp, failure.sayGivenUp},
@@ -104,7 +109,11 @@ func (f failure) isDenied() bool {
 }
 
 func (f failure) sayDenied() string {
-	return denied(f.operation, f.table, f.code, f.message)
+	text := denied(f.operation, f.table, f.code, f.message)
+	if f.operation == "DescribeTable" && f.key == "" {
+		text += "; or give -key NAME, the name of the table's hash key"
+	}
+	return text
 }
 
 // denied says that an action isn't allowed.
@@ -131,6 +140,24 @@ func (f failure) isBadCredentials() bool { return slices.Contains(badCredentials
 func (f failure) sayBadCredentials() string {
 	return fmt.Sprintf("AWS refuses the credentials: "+
 		"renew them, or check AWS_PROFILE and the region (%s: %s)", f.code, f.message)
+}
+
+// isWrongClock tells of credentials that are refused for their time, by a service whose clock
+// says otherwise than this host's.
+func (f failure) isWrongClock() bool {
+	const most = 5 * time.Minute // AWS takes what differs by less.
+	text := strings.ToLower(f.code + f.message)
+	isOfTime := strings.Contains(text, "expired") || strings.Contains(text, "not yet current")
+	return f.isBadCredentials() && isOfTime && f.skew.Abs() > most
+}
+
+func (f failure) sayWrongClock() string {
+	wrong := "ahead of"
+	if f.skew < 0 {
+		wrong = "behind"
+	}
+	return fmt.Sprintf("AWS refuses the credentials, as this host's clock is wrong: "+
+		"it is %s %s AWS's; set it (%s: %s)", short(f.skew.Abs()), wrong, f.code, f.message)
 }
 
 func (f failure) isNoAnswer() bool {
@@ -186,6 +213,20 @@ func (f failure) isOfOperation() bool { return f.operation != "" }
 func (f failure) sayOperation() string {
 	return fmt.Sprintf("dynamodb:%s on table %q failed: %s: %s",
 		f.operation, f.table, f.code, f.message)
+}
+
+// mayPass tells of a failure that is an outage, which may be over soon.
+func mayPass(err error) bool {
+	var sdk awserr.Error
+	if !errors.As(err, &sdk) {
+		return false
+	}
+	var reply awserr.RequestFailure
+	if errors.As(err, &reply) && reply.StatusCode() >= http.StatusInternalServerError {
+		return true
+	}
+	f := failure{sdk: sdk, code: sdk.Code()}
+	return f.isNoAnswer() || f.isThrottled()
 }
 
 // innermost is the error that the SDK has wrapped in its own.

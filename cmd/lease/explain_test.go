@@ -65,7 +65,7 @@ func TestExplainNamesADeniedAction(t *testing.T) {
 		r := runWith(t, env, strings.Fields(test.args)...)
 		assert.Equal(t, test.status, r.status, test.args)
 		last := strings.Split(strings.TrimSpace(r.stderr), "\n")
-		assert.Regexp(t, "^lease: no permission for dynamodb:"+test.action+` on table "`+f.table, last[len(last)-1], test.args)
+		assert.Regexp(t, `^([\d-]+ [\d:]+ )?lease: `+"no permission for dynamodb:"+test.action+` on table "`+f.table, last[len(last)-1], test.args)
 	}
 }
 
@@ -116,4 +116,59 @@ func TestExplainKnowsEachKindOfFailure(t *testing.T) {
 	}
 	sdk := awserr.New("Other", "oops", nil)
 	assert.Equal(t, "Other: oops", failure{whole: sdk, sdk: sdk, code: "Other"}.explain(), "of no operation")
+}
+
+func TestExplainSaysThatThisHostsClockIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		code, message string
+		skew          time.Duration
+		want          string
+	}{
+		{"ExpiredToken", "old", time.Hour, "AWS refuses the credentials, as this host's clock is wrong: it is 1h0m0s ahead of AWS's; set it (ExpiredToken: old)"},
+		{"InvalidSignatureException", "Signature expired: 1", -6 * time.Minute, "AWS refuses the credentials, as this host's clock is wrong: it is 6m0s behind AWS's; set it (InvalidSignatureException: Signature expired: 1)"},
+		{"InvalidSignatureException", "Signature not yet current", 6 * time.Minute, "AWS refuses the credentials, as this host's clock is wrong: it is 6m0s ahead of AWS's; set it (InvalidSignatureException: Signature not yet current)"},
+		{"ExpiredToken", "old", 5 * time.Minute, "AWS refuses the credentials: renew them, or check AWS_PROFILE and the region (ExpiredToken: old)"},
+		{"UnrecognizedClientException", "who", time.Hour, "AWS refuses the credentials: renew them, or check AWS_PROFILE and the region (UnrecognizedClientException: who)"},
+	} {
+		f := failure{sdk: awserr.New(test.code, test.message, nil), code: test.code, message: test.message, skew: test.skew}
+		assert.Equal(t, test.want, f.explain())
+	}
+}
+
+func TestExplainHearsOfAWrongClockFromTheReply(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	env := f.through(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}`)
+		return true
+	}, nil)
+	assertOneLine(t, runWith(t, env, "list"), 1, "this host's clock is wrong: it is 1h", "ahead of AWS's")
+}
+
+func TestExplainNamesTheFlagThatNeedsNoDescribeTable(t *testing.T) {
+	t.Parallel()
+	sdk := awserr.New("AccessDeniedException", "no", nil)
+	f := failure{sdk: sdk, code: sdk.Code(), message: "no", operation: "DescribeTable", table: "boxes"}
+	assert.Equal(t, `no permission for dynamodb:DescribeTable on table "boxes": have that action allowed for these credentials `+
+		`(AccessDeniedException: no); or give -key NAME, the name of the table's hash key`, f.explain())
+	f.key = "box"
+	assert.NotContains(t, f.explain(), "-key")
+}
+
+func TestOutageMayPassAndARefusalDoesNot(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"RequestError": true, "ResponseTimeout": true, "ThrottlingException": true, "ProvisionedThroughputExceededException": true,
+		"AccessDeniedException": false, "ExpiredTokenException": false, "ResourceNotFoundException": false, "ValidationException": false,
+		"NoCredentialProviders": false, "RequestCanceled": false,
+	} {
+		assert.Equal(t, want, mayPass(fmt.Errorf("wrapped: %w", awserr.New(code, "", nil))), code)
+	}
+	assert.True(t, mayPass(awserr.NewRequestFailure(awserr.New("Internal", "", nil), 503, "")))
+	assert.False(t, mayPass(awserr.NewRequestFailure(awserr.New("Internal", "", nil), 400, "")))
+	assert.False(t, mayPass(errors.New("no")))
+	assert.False(t, mayPass(nil))
 }

@@ -24,6 +24,9 @@ func number(n int64) *dynamodb.AttributeValue {
 // released.
 const firstTokenAttribute = "FirstToken"
 
+// weightAttribute is how much of a worker's load an item is.
+const weightAttribute = "LeaseWeight"
+
 // shownAttributes are those that an item is made of, beside its key: the library's own.
 var shownAttributes = []string{
 	"ProcessID",
@@ -31,7 +34,7 @@ var shownAttributes = []string{
 	"FencingToken",
 	"WantedBy",
 	"WantedUntil",
-	"LeaseWeight",
+	weightAttribute,
 	"LeaseCapacity",
 	firstTokenAttribute,
 }
@@ -74,7 +77,7 @@ func (c *client) parse(attributes row) item {
 		i.users = c.usersAttributes(attributes)
 	}
 	if err != nil {
-		i.why = whyUnusable(err)
+		i.why = whyUnusable(err, attributes)
 		return i
 	}
 	released := found.LesseeID == "" && found.LeaseUntil == 0
@@ -84,13 +87,32 @@ func (c *client) parse(attributes row) item {
 	return i
 }
 
-// whyUnusable is the reason in the library's error, without the item's name.
-func whyUnusable(err error) string {
+// whyUnusable is the reason in the library's error, without the item's name, and with the value
+// that it is about.
+func whyUnusable(err error, attributes row) string {
 	_, why, ok := strings.Cut(err.Error(), "can't be leased: ")
 	if !ok {
 		return err.Error()
 	}
-	return why
+	name, _, _ := strings.Cut(why, " ")
+	value := attributes[name]
+	_, reason, isOfValue := strings.Cut(why, " is ")
+	if value == nil || !isOfValue {
+		return why
+	}
+	const most = 40 // characters
+	return fmt.Sprintf("%s %s is %s", name, cutMiddle(textOf(value), most), reason)
+}
+
+// cutMiddle leaves out what is in the middle of a text that is longer.
+func cutMiddle(text string, most int) string {
+	letters := []rune(text)
+	if len(letters) <= most {
+		return text
+	}
+	head := most / 2
+	tail := most - head - 1
+	return string(letters[:head]) + "…" + string(letters[len(letters)-tail:])
 }
 
 // aTime is more than any count of tenures: FencingTokens that count from the time of registration

@@ -68,6 +68,26 @@ func TestItemTellsFromItsRowWhetherItWasEverLeased(t *testing.T) {
 	}
 }
 
+func TestItemSaysWhichValueMakesItUnusable(t *testing.T) {
+	t.Parallel()
+	ddb := ddblocal.NewClient("http://localhost:1") // nothing is sent
+	c := &client{LockStore: lease.NewLockStore(ddb, "boxes", "id"), key: "id"}
+	for _, test := range []struct {
+		row  row
+		want string
+	}{
+		{row{"LeaseUntil": str("soon")}, `LeaseUntil "soon" is not a number`},
+		{row{"FencingToken": number(-5)}, `FencingToken -5 is no number that a count of tenures reaches`},
+		{row{"ProcessID": number(7)}, `ProcessID 7 is not a string`},
+		{row{"ProcessID": {M: row{"host": str("web")}}}, `ProcessID {"host":"web"} is not a string`},
+		{row{"LeaseUntil": str("2026-11-28 10:00:00.123456 in the morning, UTC")},
+			`LeaseUntil "2026-11-28 10:00:00…n the morning, UTC" is not a number`},
+	} {
+		test.row["id"] = str("a")
+		assert.Equal(t, test.want, c.parse(test.row).why)
+	}
+}
+
 func TestShowQuotesWhatMisleads(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -36,7 +36,7 @@ func TestListShowsEveryStateAndCountsTheHolders(t *testing.T) {
 	for name, want := range map[string]string{
 		"ITEM": `^STATE HOLDER ENDS IN TOKEN WANTED BY$`, "held": `^held w1 (1h0m|\d\dm)\d+s \d+ -$`, "wanted": `^held w1 \S+ \d+ w2$`,
 		"reserved": `^reserved w2 \d+m\d+s \d+ -$`, "released": `^free - - \d+ -$`, "ended": `^free - - 3 - the lease of w9 ended 1m\S+ ago$`,
-		"bare": `^never_leased - - - -$`, "spoiled": `^unusable - - - - LeaseUntil "" is not a number$`,
+		"bare": `^never_leased - - - -$`, "spoiled": `^unusable - - - - LeaseUntil "soon" is not a number$`,
 		"to free": `^held w2 \S+ 4 \(anyone\)$`, "new": `^never_leased - - \d+ -$`,
 	} {
 		assert.Regexp(t, want, shown[name], name)
@@ -137,7 +137,7 @@ func TestListAsJSON(t *testing.T) {
 	assert.Equal(t, jsonItem{Item: "wanted", State: held, Holder: "w1", Ends: databaseTime(row.LeaseUntil), Token: &row.FencingToken,
 		WantedBy: aws.String("w2"), WantedUntil: databaseTime(row.WantedUntil)}, wanted)
 	assert.Equal(t, "", *items["to free"].WantedBy)
-	assert.Equal(t, jsonItem{Item: "spoiled", State: unusable, Why: `LeaseUntil "" is not a number`}, items["spoiled"])
+	assert.Equal(t, jsonItem{Item: "spoiled", State: unusable, Why: `LeaseUntil "soon" is not a number`}, items["spoiled"])
 	assert.Equal(t, jsonItem{Item: "bare", State: neverLeased}, items["bare"])
 	assert.Equal(t, "w9", items["ended"].LastHolder)
 	assert.Equal(t, free, items["released"].State)

@@ -6,7 +6,7 @@
 //
 //   - main.go (what the commands have in common) → flags.go (how they are written) → client.go (the
 //     table) → explain.go (its errors) → item.go (what a row is)
-//   - list.go, add.go, yield.go and verdict.go, release.go
+//   - list.go, add.go, weigh.go, yield.go and verdict.go, retire.go, release.go
 //   - watch: changes.go, event.go → watch.go → view.go, screen.go
 //   - hold: hold.go → tend.go → group.go, stub.go → guard.go
 //
@@ -77,8 +77,8 @@ func (a *app) commands() *cobra.Command {
 		"AWS_ENDPOINT_URL_DYNAMODB or DYNAMODB_ENDPOINT")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
 	root.AddCommand(
-		a.list(), a.watch(), a.add(), a.retire(), a.initialize(), a.yield(), a.release(), a.hold(),
-		a.cost(),
+		a.list(), a.watch(), a.cost(), a.add(), a.weigh(), a.retire(), a.initialize(),
+		a.yield(), a.release(), a.hold(),
 		versionCommand(), manCommand(),
 	)
 	dress(root)

@@ -134,12 +134,7 @@ func (r *releasing) confirm(ctx context.Context) error {
 
 // release frees the item in the tenure that was seen. Where it has changed, the error says how.
 func (r *releasing) release(ctx context.Context, c *client, seen item) error {
-	bare := &lease.Lease{
-		LeaseID:         seen.LeaseID,
-		Request:         lessee{seen.LesseeID, time.Second},
-		AttributeValues: row{"FencingToken": number(r.token)},
-	}
-	err := c.ReleaseLeaseWithContext(ctx, bare)
+	err := c.ReleaseLeaseWithContext(ctx, leaseOf(seen.LeaseItem))
 	if !errors.Is(err, lease.LeaseLostError) {
 		return err
 	}
@@ -153,6 +148,15 @@ func (r *releasing) release(ctx context.Context, c *client, seen item) error {
 	}
 	return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s",
 		name, is.describe(time.Now()))
+}
+
+// leaseOf is the lease that an item shows: what is done by it is bound to its holder and token.
+func leaseOf(i lease.LeaseItem) *lease.Lease {
+	return &lease.Lease{
+		LeaseID:         i.LeaseID,
+		Request:         lessee{i.LesseeID, time.Second},
+		AttributeValues: row{"FencingToken": number(i.FencingToken)},
+	}
 }
 
 // lessee is a lease.LeaseRequest.

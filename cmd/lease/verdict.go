@@ -28,6 +28,7 @@ type step int
 const (
 	stepWait   step = iota // for what comes: look again
 	stepAsk                // the holder is to be asked
+	stepTake               // the item is to be had
 	stepAsked              // the holder has been asked
 	stepDone               // there is an outcome
 	stepFailed             // there is one, and it isn't what was wanted
@@ -37,8 +38,6 @@ type verdict struct {
 	step step
 	text string // of an outcome; that of stepFailed names the item
 }
-
-func (v verdict) isOutcome() bool { return v.step == stepDone || v.step == stepFailed }
 
 func done(text string) verdict { return verdict{step: stepDone, text: text} }
 
@@ -72,11 +71,16 @@ func (q *asking) judgeHolder(s sight) verdict {
 	if s.LesseeID == q.to {
 		return q.judgeReceiver(s)
 	}
-	lasts := !s.wishUntil().Before(s.Until)
-	if lasts && q.isWished(s) {
+	if q.stands(s) {
 		return verdict{step: stepAsked}
 	}
 	return verdict{step: stepAsk}
+}
+
+// stands tells that a wish that does what is asked for stands till the lease's end.
+func (q *asking) stands(s sight) bool {
+	lasts := !s.wishUntil().Before(s.Until)
+	return lasts && q.isWished(s)
 }
 
 func (q *asking) judgeNobody(s sight) verdict {
@@ -250,4 +254,26 @@ func (q *asking) judgeTaken(s sight) verdict {
 		return donef("%s gave it up, and has it again, with the token %d", holder, s.FencingToken)
 	}
 	return donef("%s has it, with the token %d", holder, s.FencingToken)
+}
+
+// judgeRetirement decides how who asks is to have an item itself, to delete it.
+func (q *asking) judgeRetirement(s sight) verdict {
+	if !s.found {
+		return done("was retired")
+	}
+	if s.why != "" {
+		return verdict{step: stepFailed, text: s.unreadable()}
+	}
+	isToHave := !s.live(s.now) || s.LesseeID == q.to
+	if isToHave {
+		return verdict{step: stepTake}
+	}
+	if s.late {
+		return failedf("%s stays, and is asked for no longer: it %s; "+
+			"work may take longer, or the holder heeds no wishes", show(q.id), s.describe(s.now))
+	}
+	if s.hasHolder(s.now) && !q.stands(s) {
+		return verdict{step: stepAsk}
+	}
+	return verdict{step: stepWait}
 }

@@ -191,3 +191,41 @@ func TestWishLastsAsLongAsTheLease(t *testing.T) {
 	s.Until = noon.Add(time.Second)
 	assert.Equal(t, noon.Add(5*time.Second), s.endOfWish(), "the holder may still renew")
 }
+
+func TestAskingJudgesHowToHaveAnItemThatIsToBeRetired(t *testing.T) {
+	t.Parallel()
+	waits := verdict{step: stepWait}
+	asks := verdict{step: stepAsk}
+	takes := verdict{step: stepTake}
+	stays := failedf("a stays, and is asked for no longer: it is held by w1 with the token 5, for another 20s; " +
+		"work may take longer, or the holder heeds no wishes")
+	reserved := failedf("a stays, and is asked for no longer: it is reserved for w2, for another 20s; " +
+		"work may take longer, or the holder heeds no wishes")
+	unreadable := failedf("a stays, as its row doesn't tell whether it is held (odd): mend the row, or delete it by other means")
+	for _, test := range []struct {
+		name string
+		is   item
+		want verdict // while there is time
+		late verdict // when there is none left
+	}{
+		{"free", freeItem(5), takes, takes},
+		{"handed over", reservedItem("me", 5), takes, takes},
+		{"leased, and not deleted", heldItem("me", 5), takes, takes},
+		{"held", heldItem("w1", 5), asks, stays},
+		{"asked for", wishedItem("w1", 5, "me", 20*time.Second), waits, stays},
+		{"asked for, but not for long", wishedItem("w1", 5, "me", 19*time.Second), asks, stays},
+		{"asked for by another", wishedItem("w1", 5, "w2", 20*time.Second), asks, stays},
+		{"handed over to another", reservedItem("w2", 5), asks, reserved},
+		{"kept from all", heldItem("", 5), waits, failedf("a stays, and is asked for no longer: it %s; "+
+			"work may take longer, or the holder heeds no wishes", heldItem("", 5).describe(noon))},
+		{"unusable", unusableItem(), unreadable, unreadable},
+	} {
+		q := &asking{id: "a", to: "me"}
+		s := seenAtNoon(test.is)
+		assert.Equal(t, test.want, q.judgeRetirement(s), test.name)
+		s.late = true
+		assert.Equal(t, test.late, q.judgeRetirement(s), "%s, late", test.name)
+	}
+	q := &asking{id: "a", to: "me"}
+	assert.Equal(t, done("was retired"), q.judgeRetirement(sight{now: noon}))
+}

@@ -43,14 +43,9 @@ func (h *holder) tellWhileItWaits(ctx context.Context) (stop func()) {
 // situation says why no item is to be had, as it is now.
 func (h *holder) situation(ctx context.Context) string {
 	c := h.client.Load()
-	if c == nil {
-		return "for the AWS configuration"
-	}
-	if err := c.lastFailure(); err != nil {
-		return h.explain(err)
-	}
-	if !h.opened.Load() {
-		return "for an answer from " + h.endpoint
+	isAnswered := c != nil && h.opened.Load() && c.lastFailure() == nil
+	if !isAnswered {
+		return h.unanswered()
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -59,6 +54,18 @@ func (h *holder) situation(ctx context.Context) string {
 		return h.explain(err)
 	}
 	return text
+}
+
+// unanswered says why there is no answer.
+func (a *app) unanswered() string {
+	c := a.client.Load()
+	if c == nil {
+		return "for the AWS configuration"
+	}
+	if err := c.lastFailure(); err != nil {
+		return a.explain(err)
+	}
+	return "for an answer from " + a.endpoint
 }
 
 func (h *holder) situationIn(ctx context.Context, c *client) (string, error) {

@@ -3,45 +3,55 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/spf13/cobra"
 
 	"github.com/intercom/lease"
 )
 
+// wanting is what the flags of yield say.
+type wanting struct {
+	holder string // of all items that are asked for; "": they are named
+	to     string // who is to have them; "" is whoever comes
+	force  bool   // whoever that is
+	wait   time.Duration
+}
+
 func (a *app) yield() *cobra.Command {
-	var to string
-	var wait time.Duration
+	var f wanting
 	c := a.command(cobra.Command{
-		Use:     "yield ITEM... [-to LESSEE] [-wait 1m]",
+		Use:     "yield ITEM... | -holder X [-to LESSEE [-force]] [-wait 1m]",
 		Short:   "ask a holder to give it up",
 		Long:    yieldHelp,
 		Example: "lease yield -table mailboxes alice -to host-2:4711 -wait 2m",
 	}, func(ctx context.Context, ids []string) error {
-		if wait < 0 {
-			return usagef("-wait is %v; want 0 or more", wait)
+		if err := f.check(ids); err != nil {
+			return err
 		}
-		c, err := a.openFor(ctx, "yield", ids)
+		y, err := a.newYielding(f.wait)
 		if err != nil {
 			return err
 		}
-		y := &yielding{
-			client: c,
-			app:    a,
-			to:     to,
-			waits:  wait > 0,
-			until:  time.Now().Add(wait),
-			few:    make(chan struct{}, 16),
+		y.to = f.to
+		err = y.patiently(ctx, func(ctx context.Context) error {
+			ids, err = f.survey(ctx, y.client, ids)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return y.run(ctx, ids)
+		return y.run(ctx, ids, y.runOne)
 	})
-	c.Flags().StringVar(&to, "to", "", "it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
-	c.Flags().DurationVar(&wait, "wait", time.Minute, "wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
+	flags := c.Flags()
+	flags.StringVar(&f.holder, "holder", "", "instead of ITEM: all that `X` holds")
+	flags.StringVar(&f.to, "to", "", "it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
+	flags.BoolVar(&f.force, "force", false, "also where no live worker of that name is seen")
+	flags.DurationVar(&f.wait, "wait", time.Minute, "wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
 		"stands until the lease would end, so the holder will see it")
 	return c
 }
@@ -50,25 +60,109 @@ const yieldHelp = `Asks the holder of an item to finish its work and give the it
 of that with its next renewal, and nothing happens by force: a worker that
 heeds no wishes keeps the item. Then it waits until somebody else has the
 item, or nobody, and says who. If the holder still has it then, the exit
-status is 1.`
+status is 1. A worker that goes on takes a fair share again: to drain it, stop
+it instead.`
+
+func (f wanting) check(ids []string) error {
+	isNamed := len(ids) > 0
+	if isNamed && f.holder != "" {
+		return usagef("give items, or -holder: not both")
+	}
+	if !isNamed && f.holder == "" {
+		return usagef(`yield what? see "lease yield -h"`)
+	}
+	if f.holder != "" && f.holder == f.to {
+		return usagef("-holder and -to are the same worker: there is nothing to ask it for")
+	}
+	if f.wait < 0 {
+		return usagef("-wait is %v; want 0 or more", f.wait)
+	}
+	return nil
+}
+
+// survey looks who is there, where that matters, and returns the items to ask for.
+func (f wanting) survey(ctx context.Context, c *client, ids []string) ([]string, error) {
+	if err := c.reach(ctx); err != nil {
+		return nil, err
+	}
+	checksTo := f.to != "" && !f.force
+	if f.holder == "" && !checksTo {
+		return ids, nil
+	}
+	seen := newCensus()
+	_, err := c.scan(ctx, true, func(page []item) error {
+		seen.add(page, time.Now())
+		return nil
+	})
+	if err == nil && checksTo {
+		err = seen.refuse(f.to)
+	}
+	if err != nil || f.holder == "" {
+		return ids, err
+	}
+	ids = seen.items[f.holder]
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("%s holds nothing in table %q", show(f.holder), c.table)
+	}
+	warn("%s has %s. If it goes on it takes a fair share of all items again: "+
+		"stop it to drain it.", show(f.holder), items(len(ids)))
+	return ids, nil
+}
 
 // yielding asks for items.
 type yielding struct {
 	*client
-	app   *app
-	to    string // who is to have them; "" is whoever comes
-	waits bool   // until they are given up
-	until time.Time
-	few   chan struct{} // so many looks at once
+	app     *app
+	to      string // who is to have them; "" is whoever comes
+	waits   bool   // until they are given up
+	until   time.Time
+	longest time.Duration // from one look at an item to the next
+	few     chan struct{} // so many looks at once
+}
+
+// newYielding returns what asks for items, and waits for them so long. It has sent nothing.
+func (a *app) newYielding(wait time.Duration) (*yielding, error) {
+	c, err := a.connect(fewRetries)
+	if err != nil {
+		return nil, err
+	}
+	return &yielding{
+		client:  c,
+		app:     a,
+		waits:   wait > 0,
+		until:   time.Now().Add(wait),
+		longest: time.Second,
+		few:     make(chan struct{}, 16),
+	}, nil
+}
+
+// patiently does what comes before all looks, again after an outage, while there is time. If that
+// takes long it says what it waits for.
+func (y *yielding) patiently(ctx context.Context, do func(context.Context) error) error {
+	const long = 3 * time.Second
+	told := time.AfterFunc(long, func() { warn("waiting: %s", y.app.unanswered()) })
+	defer told.Stop()
+	for {
+		err := do(ctx)
+		isOver := !mayPass(err) || !time.Now().Before(y.until)
+		if err == nil || isOver {
+			return err
+		}
+		if aws.SleepWithContext(ctx, y.longest) != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // run asks for the items side by side: each has the whole time.
-func (y *yielding) run(ctx context.Context, ids []string) error {
+func (y *yielding) run(
+	ctx context.Context, ids []string, runOne func(ctx context.Context, id string) error,
+) error {
 	var all sync.WaitGroup
 	var failed atomic.Bool
 	for _, id := range ids {
 		all.Go(func() {
-			err := y.runOne(ctx, id)
+			err := runOne(ctx, id)
 			if err != nil && ctx.Err() == nil {
 				y.app.complain(err)
 				failed.Store(true)
@@ -88,7 +182,7 @@ func (y *yielding) run(ctx context.Context, ids []string) error {
 // runOne asks for an item, waits until somebody else has it, and says what became of it.
 func (y *yielding) runOne(ctx context.Context, id string) error {
 	q := &asking{id: id, to: y.to}
-	v, err := y.ask(ctx, q)
+	v, err := y.await(ctx, q, y.ask)
 	if err != nil {
 		return err
 	}
@@ -99,7 +193,7 @@ func (y *yielding) runOne(ctx context.Context, id string) error {
 		if err := say("%s: %s\n", show(id), v.text); err != nil {
 			return err
 		}
-		v, err = y.await(ctx, q)
+		v, err = y.await(ctx, q, y.look)
 		if err != nil {
 			return err
 		}
@@ -144,49 +238,55 @@ func (y *yielding) ask(ctx context.Context, q *asking) (verdict, error) {
 
 // The time from one look at an item to the next: it grows with each.
 const (
-	firstPause   = 200 * time.Millisecond
-	pauseGrowth  = 50 * time.Millisecond
-	longestPause = time.Second
+	firstPause  = 200 * time.Millisecond
+	pauseGrowth = 50 * time.Millisecond
 )
 
-// await looks again and again until there is an outcome.
-func (y *yielding) await(ctx context.Context, q *asking) (verdict, error) {
+// await looks again and again, while there is nothing but to wait. What goes wrong is waited out.
+func (y *yielding) await(
+	ctx context.Context, q *asking, look func(context.Context, *asking) (verdict, error),
+) (verdict, error) {
 	pause := firstPause
 	for {
+		v, err := look(ctx, q)
+		if err != nil {
+			err = y.waitOut(ctx, q, err)
+			v = verdict{step: stepWait}
+		}
+		if err != nil || v.step != stepWait {
+			return v, err
+		}
 		left := max(0, time.Until(y.until))
 		if aws.SleepWithContext(ctx, min(pause, left)) != nil {
 			return verdict{}, context.Cause(ctx)
 		}
-		pause = min(longestPause, pause+pauseGrowth)
-		v, err := y.look(ctx, q)
-		if err != nil || v.isOutcome() {
-			return v, err
-		}
+		pause = min(y.longest, pause+pauseGrowth)
 	}
 }
 
-// look looks once, and asks again where nobody asks any more. What goes wrong is waited out.
+// look looks once, and asks again where nobody asks any more.
 func (y *yielding) look(ctx context.Context, q *asking) (verdict, error) {
 	s, err := y.see(ctx, q.id)
 	if err != nil {
-		return verdict{}, y.waitOut(ctx, q, s, err)
+		return verdict{}, err
 	}
 	q.noteFreed(s)
 	v := q.judge(s)
-	if v.step != stepAsk {
-		return v, nil
+	if v.step == stepAsk {
+		v, err = y.ask(ctx, q)
 	}
-	v, err = y.ask(ctx, q)
-	if errors.As(err, new(awserr.Error)) {
-		return verdict{step: stepWait}, nil
+	if v.step == stepAsked {
+		v.step = stepWait
 	}
 	return v, err
 }
 
 // waitOut returns the error of a look if there is no time left, or nil after it has told of the
-// first.
-func (y *yielding) waitOut(ctx context.Context, q *asking, s sight, err error) error {
-	if s.late || ctx.Err() != nil {
+// first. Before a holder is asked, only an outage is waited out.
+func (y *yielding) waitOut(ctx context.Context, q *asking, err error) error {
+	isOver := ctx.Err() != nil || !time.Now().Before(y.until)
+	isHopeless := q.askedAt.IsZero() && !mayPass(err)
+	if isOver || isHopeless {
 		return err
 	}
 	if !q.troubled {

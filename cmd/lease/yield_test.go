@@ -18,7 +18,7 @@ func TestYieldHandsAnItemOverAndSaysWhoHasItThen(t *testing.T) {
 	first := f.hold("w1", append([]string{"-duration", "20s", "--"}, work(ticks)...)...)
 	token := f.item("a").FencingToken
 	second := f.start(append([]string{"hold", "-as", "w2", "-duration", "20s", "--"}, work(ticks)...)...)
-	r := f.run("yield", "a", "-to", "w2", "-wait", "5m")
+	r := f.run("yield", "a", "-to", "w2", "-force", "-wait", "5m")
 	assert.Equal(t, result{stdout: fmt.Sprintf("a: asked w1 to hand it over to w2\na: w2 has it, with the token %d\n", token+1)}, r)
 	assert.Equal(t, 7, first.wait().status)
 	second.stdout.await(t, fmt.Sprintf("w2: a %d\n", token+1))
@@ -55,7 +55,7 @@ func TestYieldOfAHolderThatHeedsNoWishesFails(t *testing.T) {
 	wish := f.item("a")
 	assert.Empty(t, wish.WantedBy)
 	assert.Equal(t, wish.WantedUntil, wish.LeaseUntil, "its next renewal shows it")
-	assert.Equal(t, result{stdout: "a: asked w1 to hand it over to w2\n"}, f.run("yield", "-wait", "0", "a", "-to", "w2"))
+	assert.Equal(t, result{stdout: "a: asked w1 to hand it over to w2\n"}, f.run("yield", "-wait", "0", "a", "-to", "w2", "-force"))
 	assert.Equal(t, "w2", f.item("a").WantedBy)
 }
 
@@ -103,7 +103,7 @@ func TestYieldSaysWhenTheWrongOneHasIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
-	p := f.start("yield", "a", "-to", "w2", "-wait", "5m")
+	p := f.start("yield", "a", "-to", "w2", "-force", "-wait", "5m")
 	p.stdout.await(t, "asked w1")
 	require.NoError(t, f.ReleaseLease(l))
 	f.lease("a", "w3", time.Hour)
@@ -114,4 +114,48 @@ func TestYieldSaysWhenTheWrongOneHasIt(t *testing.T) {
 	require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(10*time.Minute)))
 	assert.Equal(t, result{stdout: "a: is reserved for w4 already\n"}, f.run("yield", "a", "-to", "w4", "-wait", "0s"))
 	assertOneLine(t, f.run("yield", "a", "-to", "w4", "-wait", "1ms"), 1, "a is reserved for w4, which has not taken it yet")
+}
+
+func TestYieldToANameThatNobodyHasIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b")
+	f.lease("a", "host-1:4711", time.Hour)
+	f.lease("b", "host-2:4711", time.Hour)
+	assertOneLine(t, f.run("yield", "a", "-to", "host-2:4712"), 1, "no live worker host-2:4712", "is it host-2:4711?", "-force")
+	assert.Zero(t, f.item("a").WantedUntil)
+	assert.Equal(t, result{stdout: "a: asked host-1:4711 to hand it over to host-2:4711\n"}, f.run("yield", "a", "-to", "host-2:4711", "-wait", "0"))
+}
+
+func TestYieldOfAHolderAsksForAllThatItHas(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a", "b", "c", "d")
+	f.lease("a", "w1", time.Hour)
+	f.lease("b", "w1", time.Hour)
+	f.lease("c", "w2", time.Hour)
+	r := f.run("yield", "-holder", "w1", "-wait", "0")
+	assert.Equal(t, 0, r.status)
+	assert.Equal(t, "lease: w1 has 2 items. If it goes on it takes a fair share of all items again: stop it to drain it.\n", r.stderr)
+	assert.Contains(t, r.stdout, "a: asked w1 to give it up, for whoever comes\n")
+	assert.Contains(t, r.stdout, "b: asked w1 to give it up, for whoever comes\n")
+	assert.NotZero(t, f.item("a").WantedUntil)
+	assert.Zero(t, f.item("c").WantedUntil)
+	assertOneLine(t, f.run("yield", "-holder", "w3"), 1, `w3 holds nothing in table "`)
+}
+
+func TestYieldThatBeginsInAnOutageWaitsItOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	f.lease("a", "w1", time.Hour)
+	down := f.outage()
+	down.Store(true)
+	p := f.start("yield", "-holder", "w1", "-wait", "5m")
+	p.stderr.await(t, "lease: waiting: no answer from http://")
+	down.Store(false)
+	p.stdout.await(t, "a: asked w1")
+	f.delete("a")
+	r := p.wait()
+	assert.Equal(t, 0, r.status, r.stderr)
+	assert.Contains(t, r.stdout, "a: was retired\n")
+	down.Store(true)
+	assertOneLine(t, f.run("yield", "a", "-wait", "0"), 1, "no answer from http://")
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/spf13/cobra"
+)
+
+// weight is how much of a worker's load an item is to be; 0: none was given.
+type weight float64
+
+func (w weight) String() string { return strconv.FormatFloat(float64(w), 'g', -1, 64) }
+
+func (weight) Type() string { return "W" }
+
+func (w *weight) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	isWeight := err == nil && n > 0 && !math.IsInf(n, 1) // NaN is not above 0.
+	if !isWeight {
+		return errors.New("want a number above 0, 1 or 2.5 say")
+	}
+	*w = weight(n)
+	return nil
+}
+
+func (w weight) value() *dynamodb.AttributeValue {
+	return &dynamodb.AttributeValue{N: aws.String(w.String())}
+}
+
+func (a *app) weigh() *cobra.Command {
+	return a.command(cobra.Command{
+		Use:     "weigh ITEM W",
+		Short:   "say how much load an item is",
+		Long:    weighHelp,
+		Example: "lease weigh -table mailboxes alice 2.5",
+	}, func(ctx context.Context, args []string) error {
+		if len(args) != 2 {
+			return usagef(`weigh what, and how much? see "lease weigh -h"`)
+		}
+		var w weight
+		if err := w.Set(args[1]); err != nil {
+			return usagef("the weight is %q; %v", args[1], err)
+		}
+		c, err := a.open(ctx, fewRetries)
+		if err != nil {
+			return err
+		}
+		return c.weigh(ctx, args[0], w)
+	})
+}
+
+const weighHelp = `Sets the weight of an item that is registered, whoever holds it, and says what
+it was before: how much of a worker's load it is, next to items that weigh 1,
+as those without a weight do. Workers that hold a share of all items heed it
+with their next look. One that measures its work sets the weight anew.`
+
+func (c *client) weigh(ctx context.Context, id string, w weight) error {
+	if id == "" {
+		return usagef("the item's name is empty")
+	}
+	out, err := c.ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName:           &c.table,
+		Key:                 row{c.key: {S: &id}},
+		ConditionExpression: aws.String("attribute_exists(#key)"),
+		UpdateExpression:    aws.String("SET #weight = :weight"),
+		ExpressionAttributeNames: map[string]*string{
+			"#key":    &c.key,
+			"#weight": aws.String(weightAttribute),
+		},
+		ExpressionAttributeValues: row{":weight": w.value()},
+		ReturnValues:              aws.String(dynamodb.ReturnValueUpdatedOld),
+	})
+	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
+		return c.missing(id)
+	}
+	if err != nil {
+		return err
+	}
+	before := "it had no weight, which counts as 1"
+	if was := out.Attributes[weightAttribute]; was != nil {
+		before = "it was " + textOf(was)
+	}
+	return say("%s: weighs %v now; %s\n", show(id), w, before)
+}
