@@ -56,7 +56,10 @@ func (a *app) add() *cobra.Command {
 		Example: "lease add -table mailboxes alice bob -set Server=imap.example.com\n" +
 			"         xargs lease add -table mailboxes -- <names",
 	}, func(ctx context.Context, ids []string) error {
-		c, err := a.openFor(ctx, "add", ids)
+		if len(ids) == 0 {
+			return usagef(`add what? see "lease add -h"`)
+		}
+		c, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
@@ -68,7 +71,8 @@ func (a *app) add() *cobra.Command {
 	})
 	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever\n"+
 		"leases an item finds it there. May be repeated")
-	c.Flags().Var(&w, "weight", "how much load each is for a worker, next to items that\nweigh 1, as those without a weight do")
+	c.Flags().Var(&w, "weight", "how much load each is for a worker, next to items that\n"+
+		"weigh 1, as those without a weight do")
 	return c
 }
 
@@ -87,14 +91,6 @@ func (c *client) add(ctx context.Context, id string, given row) error {
 		return err
 	}
 	return say("%s: added\n", show(id))
-}
-
-// openFor is open for a command that needs items to work on.
-func (a *app) openFor(ctx context.Context, command string, ids []string) (*client, error) {
-	if len(ids) == 0 {
-		return nil, usagef(`%s what? see "lease %s -h"`, command, command)
-	}
-	return a.open(ctx, fewRetries)
 }
 
 // each calls f for each item in turn. After an error it goes on with the next; all are reported.

@@ -30,7 +30,7 @@ type client struct {
 	wide       bool         // items have their own attributes too
 	failed     atomic.Value // string: the operation that failed last
 	attempt    atomic.Value // attempted: what the last attempt at a request came to
-	skew       atomic.Int64 // a time.Duration: by how much this host's clock was ahead of the last reply's
+	skew       atomic.Int64 // a time.Duration: how far this host's clock is ahead, by the last reply
 }
 
 // How often the SDK may repeat a request. Where somebody waits for an answer, it is not to go on

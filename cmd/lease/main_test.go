@@ -79,7 +79,7 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	for _, test := range []struct{ args, words string }{
 		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list [", "pattern"}, {"list -sort x", "-sort"}, {"list -state x", "-state"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
-		{"retire a -wait 1s", "-yield"}, {"retire a -yield -wait -1s", "-wait"}, {"weigh a", "weigh -h"}, {"weigh a 0", "above 0"},
+		{"retire a -wait 1s", "-yield"}, {"retire a -yield -wait 0", "-wait"}, {"weigh a", "weigh -h"}, {"weigh a 0", "above 0"},
 		{"add a -weight inf", "above 0"}, {"yield a -holder w", "not both"}, {"yield -holder w -to w", "-to"}, {"yield", "yield -h"}, {"yield a -wait -1s", "-wait"}, {"release a", "-token"}, {"release a b -token 1", "one item"},
 		{"release a -token 1", "-yes"}, {"hold", "no command"}, {"hold -try -wait 1s true", "-try"}, {"hold -most 1 -item a true", "-most"},
 		{"hold -items a* true", "-most"}, {"hold -most 1 -items [ true", "pattern"}, {"hold -linger -1s true", "-linger"}, {"hold -duration 30 true", "want 30s"}, {"hold -as w -most -1 true", "-most"},

@@ -24,8 +24,8 @@ func (a *app) retire() *cobra.Command {
 		if len(ids) == 0 {
 			return usagef(`retire what? see "lease retire -h"`)
 		}
-		if wait < 0 {
-			return usagef("-wait is %v; want 0 or more", wait)
+		if wait <= 0 {
+			return usagef("-wait is %v; want a time to wait for", wait)
 		}
 		if yields {
 			return a.takeAndRetire(ctx, ids, wait)
@@ -39,10 +39,12 @@ func (a *app) retire() *cobra.Command {
 		}
 		return a.each(ctx, ids, func(id string) error { return c.retire(ctx, id) })
 	})
-	c.Flags().BoolVar(&yields, "yield", false, "ask the holder to finish and hand the item over, and then\n"+
-		"delete it, so that nobody else comes first")
-	c.Flags().DurationVar(&wait, "wait", time.Minute, "with -yield: wait for `D` at most, else 1m. An item that isn't\n"+
-		"given up in that time stays, and is asked for no longer")
+	c.Flags().BoolVar(&yields, "yield", false,
+		"ask the holder to finish and hand the item over, and then\n"+
+			"delete it, so that nobody else comes first")
+	c.Flags().DurationVar(&wait, "wait", time.Minute,
+		"with -yield: wait for `D` at most, else 1m. An item that isn't\n"+
+			"given up in that time stays, and is asked for no longer")
 	return c
 }
 
@@ -174,9 +176,9 @@ func (r *retirement) take(ctx context.Context, q *asking) (verdict, error) {
 	return done("retired"), err
 }
 
-// withdraw takes the wish back, and returns the outcome, which is the given one unless that comes
-// too late, as the item was just handed over. Then it is retired all the same, but if a signal came:
-// then it is released.
+// withdraw takes the wish back, and returns the outcome: the given one, unless that comes too
+// late, as the item was just handed over. Then it is retired all the same; or released, if a
+// signal came.
 func (r *retirement) withdraw(
 	ctx context.Context, q *asking, v verdict, failed error,
 ) (verdict, error) {

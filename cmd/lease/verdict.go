@@ -268,12 +268,14 @@ func (q *asking) judgeRetirement(s sight) verdict {
 	if isToHave {
 		return verdict{step: stepTake}
 	}
+	isToAsk := s.hasHolder(s.now) && !q.stands(s)
+	mayAsk := !s.late || q.askedAt.IsZero()
+	if isToAsk && mayAsk {
+		return verdict{step: stepAsk}
+	}
 	if s.late {
 		return failedf("%s stays, and is asked for no longer: it %s; "+
 			"work may take longer, or the holder heeds no wishes", show(q.id), s.describe(s.now))
-	}
-	if s.hasHolder(s.now) && !q.stands(s) {
-		return verdict{step: stepAsk}
 	}
 	return verdict{step: stepWait}
 }

@@ -223,9 +223,14 @@ func TestAskingJudgesHowToHaveAnItemThatIsToBeRetired(t *testing.T) {
 		q := &asking{id: "a", to: "me"}
 		s := seenAtNoon(test.is)
 		assert.Equal(t, test.want, q.judgeRetirement(s), test.name)
+		q.noteAsked(s)
+		assert.Equal(t, test.want, q.judgeRetirement(s), "%s, asked", test.name)
 		s.late = true
 		assert.Equal(t, test.late, q.judgeRetirement(s), "%s, late", test.name)
 	}
+	late := seenAtNoon(heldItem("w1", 5))
+	late.late = true
 	q := &asking{id: "a", to: "me"}
+	assert.Equal(t, asks, q.judgeRetirement(late), "it asks once, however late")
 	assert.Equal(t, done("was retired"), q.judgeRetirement(sight{now: noon}))
 }

@@ -49,10 +49,12 @@ func (a *app) yield() *cobra.Command {
 	})
 	flags := c.Flags()
 	flags.StringVar(&f.holder, "holder", "", "instead of ITEM: all that `X` holds")
-	flags.StringVar(&f.to, "to", "", "it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
+	flags.StringVar(&f.to, "to", "",
+		"it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
 	flags.BoolVar(&f.force, "force", false, "also where no live worker of that name is seen")
-	flags.DurationVar(&f.wait, "wait", time.Minute, "wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
-		"stands until the lease would end, so the holder will see it")
+	flags.DurationVar(&f.wait, "wait", time.Minute,
+		"wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
+			"stands until the lease would end, so the holder will see it")
 	return c
 }
 
@@ -144,8 +146,8 @@ func (y *yielding) patiently(ctx context.Context, do func(context.Context) error
 	defer told.Stop()
 	for {
 		err := do(ctx)
-		isOver := !mayPass(err) || !time.Now().Before(y.until)
-		if err == nil || isOver {
+		isLate := !time.Now().Before(y.until)
+		if !mayPass(err) || isLate {
 			return err
 		}
 		if aws.SleepWithContext(ctx, y.longest) != nil {
