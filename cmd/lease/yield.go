@@ -39,7 +39,10 @@ func (a *app) yield() *cobra.Command {
 		}
 		y.to = f.to
 		err = y.patiently(ctx, func(ctx context.Context) error {
-			ids, err = f.survey(ctx, y.client, ids)
+			wanted, err := f.survey(ctx, y.client, ids)
+			if err == nil {
+				ids = wanted
+			}
 			return err
 		})
 		if err != nil {

@@ -148,14 +148,22 @@ func TestYieldThatBeginsInAnOutageWaitsItOut(t *testing.T) {
 	f.lease("a", "w1", time.Hour)
 	down := f.outage()
 	down.Store(true)
-	p := f.start("yield", "-holder", "w1", "-wait", "5m")
-	p.stderr.await(t, "lease: waiting: no answer from http://")
+	var running []*process
+	for _, what := range [][]string{{"yield", "a"}, {"yield", "-holder", "w1"}, {"retire", "-yield", "a"}} {
+		p := f.start(append(what, "-wait", "5m")...)
+		p.stderr.await(t, "lease: waiting: no answer from http://")
+		running = append(running, p)
+	}
 	down.Store(false)
-	p.stdout.await(t, "a: asked w1")
+	for _, p := range running {
+		p.stdout.await(t, "a: ") // Who comes second says that it is asked for already.
+	}
 	f.delete("a")
-	r := p.wait()
-	assert.Equal(t, 0, r.status, r.stderr)
-	assert.Contains(t, r.stdout, "a: was retired\n")
+	for _, p := range running {
+		r := p.wait()
+		assert.Equal(t, 0, r.status, r.stderr)
+		assert.Contains(t, r.stdout, "a: was retired\n")
+	}
 	down.Store(true)
 	assertOneLine(t, f.run("yield", "a", "-wait", "0"), 1, "no answer from http://")
 }
