@@ -58,7 +58,7 @@ func TestGuardLetsNobodyWorkAfterTheTenuresEnd(t *testing.T) {
 			syscall.Kill(-p.Process.Pid, syscall.SIGCONT)
 			r := p.wait()
 			assert.Equal(t, 75, r.status)
-			assert.Regexp(t, `(?m)^lease: the lease of a was lost, and its command was ended$`, r.stderr)
+			assert.Regexp(t, `(?m) lease: the lease of a could not be renewed in time, and its command was ended$`, r.stderr)
 		})
 	}
 }

@@ -85,9 +85,8 @@ func (a *app) commands() *cobra.Command {
 	return root
 }
 
-const rootHelp = `Shows and moves the leases of a DynamoDB table. "lease COMMAND -h" says more.
-Exit status: 0 fine, 1 failed, 2 wrong usage. And there are "lease version",
-"lease man [COMMAND]" and "lease completion bash", or zsh or fish.`
+const rootHelp = `Shows and moves the leases of a DynamoDB table. Exit status: 0 fine, 1 failed,
+2 wrong usage. More: "lease COMMAND -h", "completion bash", "man", "version".`
 
 // usageError is a wrong use of a command: the exit status is 2.
 type usageError struct{ text string }
