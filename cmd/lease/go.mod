@@ -5,7 +5,9 @@ go 1.25.0
 replace github.com/intercom/lease => ../..
 
 require (
+	charm.land/lipgloss/v2 v2.0.4
 	github.com/aws/aws-sdk-go v1.55.8
+	github.com/charmbracelet/x/ansi v0.11.7
 	github.com/creack/pty v1.1.24
 	github.com/intercom/lease v0.0.0
 	github.com/spf13/cobra v1.10.2
@@ -16,10 +18,8 @@ require (
 )
 
 require (
-	charm.land/lipgloss/v2 v2.0.4 // indirect
 	github.com/charmbracelet/colorprofile v0.4.3 // indirect
 	github.com/charmbracelet/ultraviolet v0.0.0-20251205161215-1948445e3318 // indirect
-	github.com/charmbracelet/x/ansi v0.11.7 // indirect
 	github.com/charmbracelet/x/term v0.2.2 // indirect
 	github.com/charmbracelet/x/termios v0.1.1 // indirect
 	github.com/charmbracelet/x/windows v0.2.2 // indirect

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -165,6 +167,7 @@ func (a *app) read(ctx context.Context, c *client, l listing) (listed []item, su
 		return nil
 	}
 	c.wide = l.wide
+	debug.SetGCPercent(30) // It has all items in memory, to sort them.
 	if !l.namesItems() {
 		sum, err = c.scan(ctx, false, see)
 		return listed, sum, err
@@ -339,11 +342,8 @@ func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time)
 		if wide {
 			headers = append(headers, "WEIGHT", "CAPACITY", "ATTRIBUTES")
 		}
-		t := newTable(append(headers, "")...)
-		for _, i := range items {
-			t.Row(i.cells(wide, now)...)
-		}
-		writeTable(w, t)
+		cells := func(n int) []string { return items[n].cells(wide, now) }
+		writeTable(w, append(headers, ""), len(items), cells)
 		fmt.Fprintln(w)
 	}
 	if len(sum.Holders) > 0 {
@@ -356,23 +356,69 @@ func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time)
 	fmt.Fprintf(w, "%s (%.1f read units)\n", sum, sum.ReadUnits)
 }
 
-// newTable returns a table of columns with two spaces between them. On a terminal it is as wide as
-// that at most.
-func newTable(headers ...string) *table.Table {
-	return table.New().Headers(headers...).Border(lipgloss.Border{}).
-		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
-		BorderColumn(false).BorderHeader(false).Wrap(false).
-		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(2) })
+// writeTable writes rows of cells under their headers, as wide as a terminal at most. Rows are laid
+// out by the thousand: it takes some memory.
+func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []string) {
+	const atOnce = 1000
+	widths := make([]int, len(headers))
+	fit := func(cells []string) {
+		for n, cell := range cells {
+			widths[n] = max(widths[n], lipgloss.Width(cell))
+		}
+	}
+	fit(headers)
+	for row := range rows {
+		fit(cells(row))
+	}
+	fitTerminal(widths)
+	for first := 0; first < rows; first += atOnce {
+		t := newTable(widths)
+		if first == 0 {
+			t.Headers(headers...)
+		}
+		for row := first; row < min(first+atOnce, rows); row++ {
+			t.Row(cut(cells(row), widths)...)
+		}
+		for line := range strings.Lines(t.String()) {
+			fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+		}
+	}
 }
 
-func writeTable(w io.Writer, t *table.Table) {
-	width, _, err := term.GetSize(int(os.Stdout.Fd()))
-	if err == nil && lipgloss.Width(t.String()) > width {
-		t.Width(width)
+const gap = 2 // between two columns
+
+// fitTerminal makes the widest columns narrower, until all fit on the terminal, if there is one.
+func fitTerminal(widths []int) {
+	terminal, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return
 	}
-	for line := range strings.Lines(t.String()) {
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	const narrowest = 8
+	whole := gap * (len(widths) - 1)
+	for _, width := range widths {
+		whole += width
 	}
+	for widest := slices.Max(widths); whole > terminal && widest > narrowest; widest = slices.Max(widths) {
+		widths[slices.Index(widths, widest)]--
+		whole--
+	}
+}
+
+// cut shortens cells that are too wide.
+func cut(cells []string, widths []int) []string {
+	for n, cell := range cells {
+		cells[n] = ansi.Truncate(cell, widths[n], "…")
+	}
+	return cells
+}
+
+func newTable(widths []int) *table.Table {
+	return table.New().Border(lipgloss.Border{}).
+		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
+		BorderColumn(false).BorderHeader(false).Wrap(false).
+		StyleFunc(func(_, column int) lipgloss.Style {
+			return lipgloss.NewStyle().PaddingRight(gap).Width(widths[column] + gap)
+		})
 }
 
 // jsonItem is a line of "lease list -json".
