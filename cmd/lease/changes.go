@@ -96,7 +96,7 @@ func (c change) toNewTenure() []event {
 
 	// The holder came and went between the two looks.
 	if c.is.LesseeID == "" {
-		return []event{c.is.event(released, event{Token: &c.is.FencingToken})}
+		return []event{c.is.event(c.givenUp(c.is), event{Token: &c.is.FencingToken})}
 	}
 
 	// Who handed it over came and went, too.
@@ -133,7 +133,16 @@ func (c change) freed() []event {
 	if !c.was.live {
 		return nil
 	}
-	return []event{c.is.event(released, event{Holder: c.was.LesseeID, Token: &c.is.FencingToken})}
+	e := event{Holder: c.was.LesseeID, Token: &c.is.FencingToken}
+	return []event{c.is.event(c.givenUp(c.is), e)}
+}
+
+// givenUp tells how a tenure was over in time: whether an operator has ended it.
+func (c change) givenUp(tenure item) kind {
+	if c.is.forced != nil && *c.is.forced == tenure.FencingToken {
+		return freed
+	}
+	return released
 }
 
 // taken is for a tenure that began since: how the one before was over, and whose the item is now. A
@@ -156,7 +165,7 @@ func (c change) over() []event {
 	}
 	e := event{Holder: c.was.LesseeID, Token: &c.was.FencingToken}
 	if c.inTime() {
-		return []event{c.is.event(released, e)}
+		return []event{c.is.event(c.givenUp(c.was.item), e)}
 	}
 	return []event{c.is.event(ended, e)}
 }

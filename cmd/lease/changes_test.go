@@ -32,6 +32,10 @@ func TestChangesAreEvents(t *testing.T) {
 		i.unleased = true
 		return i
 	}
+	forced := func(i item, token int64) item {
+		i.forced = &token
+		return i
+	}
 	bad := unusableItem()
 	const left, over = 20 * time.Second, -time.Millisecond
 	for _, test := range []struct {
@@ -48,6 +52,11 @@ func TestChangesAreEvents(t *testing.T) {
 		{"a lease after a release", ptr(freed(5)), at("w1", 6, left), "obtained by w1 6"},
 		{"a renewal", ptr(at("w1", 5, left)), at("w1", 5, left+time.Second), "renewed by w1 5"},
 		{"a release", ptr(at("w1", 5, left)), freed(5), "released by w1 5"},
+		{"a release by force", ptr(at("w1", 5, left)), forced(freed(5), 5), "freed by w1 5"},
+		{"a release by force and a lease", ptr(at("w1", 5, left)), forced(at("w2", 6, left), 5), "freed by w1 5; obtained by w2 from w1 6"},
+		{"a release by force between two looks", ptr(freed(5)), forced(freed(6), 6), "freed 6"},
+		{"a release after one by force", ptr(forced(at("w2", 6, left), 5)), forced(freed(6), 5), "released by w2 6"},
+		{"the end after a mark that came too late", ptr(at("w1", 5, over)), forced(at("w2", 6, left), 5), "ended by w1 5; obtained by w2 from w1 6"},
 		{"the end", ptr(at("w1", 5, over)), at("w1", 5, over), "ended by w1 5"},
 		{"long after the end", ptr(at("w1", 5, -time.Hour)), at("w1", 5, -time.Hour), ""},
 		{"a takeover", ptr(at("w1", 5, over)), at("w2", 6, left), "ended by w1 5; obtained by w2 from w1 6"},
@@ -58,12 +67,12 @@ func TestChangesAreEvents(t *testing.T) {
 		{"an operator's wish", ptr(at("w1", 5, left)), wish(at("w1", 5, left), ""), "wanted by w1 5 for "},
 		{"another's wish", ptr(wish(at("w1", 5, left), "w2")), wish(at("w1", 5, left), "w3"), "wanted by w1 5 for w3"},
 		{"the same wish", ptr(wish(at("w1", 5, left), "w2")), wish(at("w1", 5, left), "w2"), ""},
-		{"a handover", ptr(wish(at("w1", 5, left), "w2")), wish(at("w2", 5, left), "w2"), "handed over by w2 from w1 5"},
+		{"a handover", ptr(wish(at("w1", 5, left), "w2")), wish(at("w2", 5, left), "w2"), "handed_over by w2 from w1 5"},
 		{"what follows a handover", ptr(wish(at("w2", 5, left), "w2")), at("w2", 6, left), "obtained by w2 6"},
 		{"a handover and what follows", ptr(wish(at("w1", 5, left), "w2")), at("w2", 6, left),
-			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
+			"handed_over by w2 from w1 5; obtained by w2 from w1 6"},
 		{"a handover to who wished a moment ago, and what follows", ptr(wishFor(at("w1", 5, left), "w2", -30*time.Second)), at("w2", 6, left),
-			"handed over by w2 from w1 5; obtained by w2 from w1 6"},
+			"handed_over by w2 from w1 5; obtained by w2 from w1 6"},
 		{"a release and a lease by who wished long ago", ptr(wishFor(at("w1", 5, left), "w2", -time.Hour)), at("w2", 6, left),
 			"released by w1 5; obtained by w2 from w1 6"},
 		{"a release and a later lease by who wished", ptr(wish(at("w1", 5, left), "w2")), at("w2", 7, left),
@@ -71,7 +80,7 @@ func TestChangesAreEvents(t *testing.T) {
 		{"a lease by who wished, after the end", ptr(wish(at("w1", 5, over), "w2")), at("w2", 6, left),
 			"ended by w1 5; obtained by w2 from w1 6"},
 		{"a reservation that ends", ptr(wish(at("w2", 5, over), "w2")), wish(at("w2", 5, over), "w2"), "ended by w2 5 for w2"},
-		{"a release and then a handover", ptr(freed(5)), wish(at("w2", 6, left), "w2"), "handed over by w2 6"},
+		{"a release and then a handover", ptr(freed(5)), wish(at("w2", 6, left), "w2"), "handed_over by w2 6"},
 		{"a tenure between two looks", ptr(freed(5)), freed(6), "released 6"},
 		{"a short tenure between two looks", ptr(freed(5)), at("w1", 6, over), "obtained by w1 6; ended by w1 6"},
 		{"retired and registered anew", ptr(at("w1", 5, left)), fresh(900), "retired; registered"},
@@ -104,7 +113,7 @@ func TestChangesAreEvents(t *testing.T) {
 					s += " for " + *e.WantedBy
 				}
 				got = append(got, s)
-				assert.NotPanics(t, func() { _ = e.String() })
+				assert.NotPanics(t, func() { _ = e.line(time.UTC) })
 			}
 			assert.Equal(t, test.events, strings.Join(got, "; "))
 		})

@@ -19,6 +19,18 @@ func number(n int64) *dynamodb.AttributeValue {
 	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(n, 10))}
 }
 
+// integer reads a number; nil if it is none.
+func integer(v *dynamodb.AttributeValue) *int64 {
+	if v == nil || v.N == nil {
+		return nil
+	}
+	n, err := strconv.ParseInt(*v.N, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
+}
+
 // firstTokenAttribute is what "lease add" writes beside the library's own attributes: the
 // FencingToken of the registration. Without it a row that was never leased looks like one that was
 // released.
@@ -26,6 +38,10 @@ const firstTokenAttribute = "FirstToken"
 
 // weightAttribute is how much of a worker's load an item is.
 const weightAttribute = "LeaseWeight"
+
+// forcedAttribute is what "lease release" leaves in a row: the FencingToken of the tenure that it
+// ends by force. Without it that looks like the holder's own release.
+const forcedAttribute = "ForcedToken"
 
 // shownAttributes are those that an item is made of, beside its key: the library's own.
 var shownAttributes = []string{
@@ -37,6 +53,7 @@ var shownAttributes = []string{
 	weightAttribute,
 	"LeaseCapacity",
 	firstTokenAttribute,
+	forcedAttribute,
 }
 
 // item is what a row shows.
@@ -47,6 +64,7 @@ type item struct {
 	unleased  bool   // for sure nobody has ever leased it
 	maybe     bool   // nobody has, or it was released
 	users     string // its own attributes, as JSON, if they were asked for
+	forced    *int64 // the tenure that an operator ended last, by its token
 }
 
 // projection asks for what an item is made of: the expression, and its names.
@@ -72,6 +90,7 @@ func (c *client) parse(attributes row) item {
 	i := item{
 		LeaseItem: found,
 		tokenless: attributes["FencingToken"] == nil,
+		forced:    integer(attributes[forcedAttribute]),
 	}
 	if c.wide {
 		i.users = c.usersAttributes(attributes)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/spf13/cobra"
 
 	"github.com/intercom/lease"
@@ -134,6 +136,9 @@ func (r *releasing) confirm(ctx context.Context) error {
 
 // release frees the item in the tenure that was seen. Where it has changed, the error says how.
 func (r *releasing) release(ctx context.Context, c *client, seen item) error {
+	if err := c.markForced(ctx, seen); err != nil {
+		return err
+	}
 	err := c.ReleaseLeaseWithContext(ctx, leaseOf(seen.LeaseItem))
 	if !errors.Is(err, lease.LeaseLostError) {
 		return err
@@ -157,6 +162,30 @@ func leaseOf(i lease.LeaseItem) *lease.Lease {
 		Request:         lessee{i.LesseeID, time.Second},
 		AttributeValues: row{"FencingToken": number(i.FencingToken)},
 	}
+}
+
+// markForced leaves in the row whose tenure is to end by force: the release says nothing of that.
+// A row that is another's by now has no mark, and the release sees that.
+func (c *client) markForced(ctx context.Context, seen item) error {
+	_, err := c.ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+		TableName:           &c.table,
+		Key:                 row{c.key: {S: &seen.LeaseID}},
+		ConditionExpression: aws.String("#holder = :holder AND #token = :token"),
+		UpdateExpression:    aws.String("SET #forced = :token"),
+		ExpressionAttributeNames: map[string]*string{
+			"#holder": aws.String("ProcessID"),
+			"#token":  aws.String("FencingToken"),
+			"#forced": aws.String(forcedAttribute),
+		},
+		ExpressionAttributeValues: row{
+			":holder": {S: &seen.LesseeID},
+			":token":  number(seen.FencingToken),
+		},
+	})
+	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
+		return nil
+	}
+	return err
 }
 
 // lessee is a lease.LeaseRequest.

@@ -1,159 +1,435 @@
 package main
 
 import (
-	"io"
+	"cmp"
+	"context"
+	"maps"
+	"math"
 	"os"
-	"os/signal"
+	"slices"
 	"strings"
-	"sync"
-	"syscall"
+	"time"
 
-	"golang.org/x/term"
+	"charm.land/bubbles/v2/key"
+	"charm.land/bubbles/v2/textinput"
+	tea "charm.land/bubbletea/v2"
+	"github.com/aws/aws-sdk-go/aws"
+	"golang.org/x/sys/unix"
 )
 
-// screen is a terminal that shows lines in place of what was on it, until it is closed.
-type screen struct {
-	in, out *os.File
-	before  *term.State // of the input, nil if that is no terminal
-	keys    <-chan string
-	resized chan os.Signal
-	resumed chan os.Signal // after a stop, in which others may have used the terminal
-	close   func()
+// watchScreen shows the looks on the terminal until ctx is done or somebody wants to leave, and
+// leaves the terminal as it was.
+func (a *app) watchScreen(ctx context.Context, w *watcher, f watching) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := newScreen(f)
+	s.verbose = a.verbose
+	s.explain = func(err error) string { return oneLine(a.explanation(err)) }
+	s.where = strings.Join([]string{
+		show(a.table),
+		show(aws.StringValue(w.ddb.Config.Region)),
+		show(a.endpoint),
+	}, "  ")
+	s = s.take(w.found())
+	options := []tea.ProgramOption{tea.WithoutSignalHandler()}
+	if !isTerminal(os.Stdin) { // There is nobody to press a key.
+		options = append(options, tea.WithInput(nil))
+	}
+	p := tea.NewProgram(s, options...)
+	go sendLooks(ctx, w.start(ctx, f.every), p)
+	last, err := p.Run()
+	if err != nil {
+		return err
+	}
+	return last.(screen).fatal
 }
 
-type line struct {
-	text string
-	bold bool
-}
-
-// The alternate screen, no cursor, and lines that are cut at the margin; and the way back.
-const (
-	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
-	leaveScreen = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
-)
-
-func openScreen(in, out *os.File) (*screen, error) {
-	s := &screen{
-		in:      in,
-		out:     out,
-		resized: make(chan os.Signal, 1),
-		resumed: make(chan os.Signal, 1),
-	}
-	s.close = sync.OnceFunc(s.leave)
-	if err := s.enter(); err != nil {
-		s.close()
-		return nil, err
-	}
-	signal.Notify(s.resized, syscall.SIGWINCH)
-	signal.Notify(s.resumed, syscall.SIGCONT)
-	if s.before != nil {
-		keys := make(chan string)
-		s.keys = keys
-		go readKeys(in, keys)
-	}
-	return s, nil
-}
-
-// leave gives the terminal back as it was.
-func (s *screen) leave() {
-	signal.Stop(s.resized)
-	signal.Stop(s.resumed)
-	io.WriteString(s.out, leaveScreen)
-	if s.before != nil {
-		term.Restore(int(s.in.Fd()), s.before)
-	}
-}
-
-// enter takes the terminal: keys come one by one, and aren't shown.
-func (s *screen) enter() error {
-	if isTerminal(s.in) {
-		state, err := term.MakeRaw(int(s.in.Fd()))
-		if err != nil {
-			return err
-		}
-		if s.before == nil {
-			s.before = state
-		}
-	}
-	_, err := io.WriteString(s.out, enterScreen)
-	return err
-}
-
-// readKeys sends the keys that are pressed. One that moves comes as several bytes, all at once.
-func readKeys(in *os.File, keys chan<- string) {
-	defer close(keys)
-	for buffer := make([]byte, 64); ; {
-		n, err := in.Read(buffer)
-		if err != nil {
+func sendLooks(ctx context.Context, looks <-chan look, p *tea.Program) {
+	for {
+		select {
+		case l := <-looks:
+			p.Send(l)
+		case <-ctx.Done():
+			p.Quit()
 			return
 		}
-		for text := buffer[:n]; len(text) > 0; {
-			length := keyLength(text)
-			keys <- string(text[:length])
-			text = text[length:]
-		}
 	}
 }
 
-// keyLength tells how long the first key is: one byte, or ESC [ or ESC O, numbers, and a letter
-// or ~.
-func keyLength(text []byte) int {
-	if !isSequence(text) {
+// screen is what "lease watch" shows on a terminal. It is a value: Update returns the next one, and
+// View lays it out.
+type screen struct {
+	watching
+	where   string        // table, region and endpoint
+	mark    time.Duration // for how long a change is marked
+	verbose bool
+	explain func(error) string
+
+	// What the looks have shown.
+	items   []item               // by name
+	at      time.Time            // of the last look that succeeded
+	units   float64              // of that one
+	failure string               // of the last look; "" if it succeeded
+	fatal   error                // there are no more looks
+	changed map[string]time.Time // the last change of those that have changed
+	events  []event              // the latest ones, oldest first
+	sum     *counts              // of all items
+	now     time.Time
+
+	// What the operator wants to see of it.
+	width, height int
+	order         int             // of orders
+	filter        textinput.Model // is focused while somebody writes
+	inEvents      bool            // keys are for the events
+	byHolder      bool            // holders are listed, not items
+	moreEvents    bool
+	help          bool
+
+	// What is listed of it, and where in the lists one is.
+	listed                       []*item
+	listedSum                    *counts
+	itemsAt, holdersAt, eventsAt scroll
+}
+
+// mostEvents are kept.
+const mostEvents = 1000
+
+func newScreen(f watching) screen {
+	filter := textinput.New()
+	filter.Prompt = "filter: "
+	filter.KeyMap.Paste.SetEnabled(false) // It would run a program.
+	styles := filter.Styles()
+	styles.Cursor.Blink = false
+	filter.SetStyles(styles)
+	return screen{
+		watching:  f,
+		mark:      max(5*time.Second, 2*f.every),
+		sum:       newCounts(),
+		filter:    filter,
+		listedSum: newCounts(),
+	}
+}
+
+// second tells that time goes by: until leases end, say.
+type second time.Time
+
+func nextSecond() tea.Cmd {
+	return tea.Tick(time.Second, func(now time.Time) tea.Msg { return second(now) })
+}
+
+func (s screen) Init() tea.Cmd { return nextSecond() }
+
+func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var next tea.Cmd
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		s.width = msg.Width
+		s.height = msg.Height
+	case second:
+		s.now = time.Time(msg)
+		s = s.list()
+		next = nextSecond()
+	case look:
+		if end, over := msg.err.(fatal); over {
+			s.fatal = end
+			return s, tea.Quit
+		}
+		s = s.take(msg)
+	case tea.KeyPressMsg:
+		s, next = s.press(msg)
+	default:
+		s.filter, next = s.filter.Update(msg)
+	}
+	return s.arrange(), next
+}
+
+// take takes what a look has found.
+func (s screen) take(l look) screen {
+	s.now = l.at
+	s.items = l.items
+	s.failure = ""
+	if l.err != nil {
+		s.failure = s.explain(l.err)
+	} else {
+		s.at = l.at
+		s.units = l.units
+	}
+	s.changed = maps.Clone(s.changed)
+	if s.changed == nil {
+		s.changed = make(map[string]time.Time)
+	}
+	atEnd := s.eventsAt.at >= len(s.events)-1
+	s.events = slices.Clip(s.events)
+	for _, e := range l.events {
+		if e.isShown(s.verbose) {
+			s.changed[e.Item] = l.at
+			s.events = append(s.events, e)
+		}
+	}
+	dropped := max(0, len(s.events)-mostEvents)
+	s.events = s.events[dropped:]
+	s.eventsAt = s.eventsAt.move(-dropped, len(s.events))
+	if atEnd {
+		s.eventsAt.at = len(s.events) - 1
+	}
+	return s.list()
+}
+
+// isOld tells whether what is shown may be so no longer.
+func (s screen) isOld() bool { return s.failure != "" || s.now.Sub(s.at) > s.mark }
+
+// shownAt is the time that is shown: what was held at an old look may be held still.
+func (s screen) shownAt() time.Time {
+	if s.isOld() {
+		return s.at
+	}
+	return s.now
+}
+
+func (s screen) isMarked(i *item) bool {
+	at, changed := s.changed[i.LeaseID]
+	return changed && s.now.Sub(at) < s.mark
+}
+
+// orders are by what items are sorted; those that are equal by name.
+var orders = []struct {
+	name string
+	key  func(s screen, i *item) sortKey
+}{
+	{"name", func(screen, *item) sortKey { return sortKey{} }},
+	{"holder", screen.holderKey},
+	{"state", screen.stateKey},
+	{"end", screen.endKey},
+	{"token", func(_ screen, i *item) sortKey { return sortKey{number: i.FencingToken} }},
+	{"last change", screen.changeKey},
+}
+
+type sortKey struct {
+	none   bool // to the end
+	text   string
+	number int64
+}
+
+func (k sortKey) compare(other sortKey) int {
+	if k.none != other.none {
+		return cmp.Compare(k.rank(), other.rank())
+	}
+	return cmp.Or(cmp.Compare(k.text, other.text), cmp.Compare(k.number, other.number))
+}
+
+func (k sortKey) rank() int {
+	if k.none {
 		return 1
 	}
-	const start = 2
-	for n, c := range text[start:] {
-		if c >= '@' && c <= '~' {
-			return start + n + 1
+	return 0
+}
+
+func (s screen) holderKey(i *item) sortKey {
+	return sortKey{text: i.LesseeID, none: !i.hasHolder(s.shownAt())}
+}
+
+// stateKey has first what somebody may have to look after.
+func (s screen) stateKey(i *item) sortKey {
+	rank := slices.Index([]state{unusable, reserved, held, free, neverLeased}, i.state(s.shownAt()))
+	return sortKey{number: int64(rank)}
+}
+
+func (s screen) endKey(i *item) sortKey {
+	return sortKey{number: i.LeaseUntil, none: !i.live(s.shownAt())}
+}
+
+func (s screen) changeKey(i *item) sortKey {
+	at, changed := s.changed[i.LeaseID]
+	return sortKey{number: math.MaxInt64 - at.UnixNano(), none: !changed}
+}
+
+// list sorts, filters and counts the items. The cursor stays on its item, or at the top.
+func (s screen) list() screen {
+	under := ""
+	if s.itemsAt.at > 0 && s.itemsAt.at < len(s.listed) {
+		under = s.listed[s.itemsAt.at].LeaseID
+	}
+	now := s.shownAt()
+	s.sum = newCounts()
+	s.sum.add(s.items, now)
+	s.listedSum = s.sum
+	s.listed = s.sorted(s.filtered())
+	if len(s.listed) < len(s.items) {
+		s.listedSum = newCounts()
+		for _, i := range s.listed {
+			s.listedSum.add([]item{*i}, now)
 		}
 	}
-	return len(text)
-}
-
-// isSequence tells whether a text begins with a key of several bytes.
-func isSequence(text []byte) bool {
-	if len(text) < 3 || text[0] != '\x1b' {
-		return false
+	at := slices.IndexFunc(s.listed, func(i *item) bool { return i.LeaseID == under })
+	if at >= 0 {
+		s.itemsAt.at = at
 	}
-	return text[1] == '[' || text[1] == 'O'
+	return s
 }
 
-// draw shows the lines that are laid out for the screen's height, as far as they fit.
-func (s *screen) draw(layout func(height int) []line) {
-	width, height := s.size()
-	lines := layout(height)
-	shown := lines[:min(height, len(lines))]
-	var b strings.Builder
-	b.WriteString("\x1b[H")
-	for n, l := range shown {
-		if n > 0 {
-			b.WriteString("\r\n")
+func (s screen) filtered() []*item {
+	listed := make([]*item, 0, len(s.items))
+	text := strings.ToLower(s.filter.Value())
+	for n := range s.items {
+		if s.matches(&s.items[n], text) {
+			listed = append(listed, &s.items[n])
 		}
-
-		// Before it: after a full line the cursor is still on its last character.
-		b.WriteString("\x1b[2K")
-		b.WriteString(l.cut(width))
 	}
-	if len(lines) < height {
-		b.WriteString("\r\n\x1b[J")
-	}
-	io.WriteString(s.out, b.String())
+	return listed
 }
 
-func (s *screen) size() (width, height int) {
-	width, height, err := term.GetSize(int(s.out.Fd()))
-	if err != nil || width <= 0 || height <= 0 {
-		return 80, 24
+// matches tells whether an item's name, its state, or who has or wants it has that text.
+func (s screen) matches(i *item, text string) bool {
+	if text == "" {
+		return true
 	}
-	return width, height
+	now := s.shownAt()
+	has := func(word string) bool { return strings.Contains(strings.ToLower(word), text) }
+	if has(i.LeaseID) || has(string(i.state(now))) {
+		return true
+	}
+	if i.hasHolder(now) && has(i.LesseeID) {
+		return true
+	}
+	return has(i.wanter(now))
 }
 
-// cut returns a line as it is written to a screen of that width.
-func (l line) cut(width int) string {
-	text := []rune(l.text)
-	shown := string(text[:min(len(text), width)])
-	if l.bold {
-		return "\x1b[1m" + shown + "\x1b[0m"
+func (s screen) sorted(listed []*item) []*item {
+	if s.order == 0 { // They are.
+		return listed
 	}
-	return shown
+	type sortable struct {
+		*item
+		key sortKey
+	}
+	all := make([]sortable, len(listed))
+	for n, i := range listed {
+		all[n] = sortable{i, orders[s.order].key(s, i)}
+	}
+	slices.SortStableFunc(all, func(a, b sortable) int { return a.key.compare(b.key) })
+	for n, i := range all {
+		listed[n] = i.item
+	}
+	return listed
+}
+
+// press does what a key is for.
+func (s screen) press(k tea.KeyPressMsg) (screen, tea.Cmd) {
+	if key.Matches(k, keys.interrupt) {
+		return s, tea.Quit
+	}
+	if s.filter.Focused() {
+		return s.write(k)
+	}
+	switch {
+	case key.Matches(k, keys.quit):
+		return s, tea.Quit
+	case key.Matches(k, keys.suspend):
+		return s, suspend()
+	case key.Matches(k, keys.filter):
+		s.help = false
+		return s, s.filter.Focus()
+	}
+	for _, c := range choices {
+		if key.Matches(k, c.key) {
+			return c.take(s), nil
+		}
+	}
+	return s.scroll(k), nil
+}
+
+// suspend gives the terminal back to the shell, if there is one that can resume this program: else
+// nobody would.
+func suspend() tea.Cmd {
+	parent := os.Getppid()
+	session, err := unix.Getsid(parent)
+	own, _ := unix.Getsid(0)
+	group, _ := unix.Getpgid(parent)
+	if err != nil || session != own || group == unix.Getpgrp() {
+		return nil
+	}
+	return tea.Suspend
+}
+
+// write changes the filter.
+func (s screen) write(k tea.KeyPressMsg) (screen, tea.Cmd) {
+	var next tea.Cmd
+	switch {
+	case key.Matches(k, keys.clear):
+		s.filter.Blur()
+		s.filter.Reset()
+	case key.Matches(k, keys.enter):
+		s.filter.Blur()
+	default:
+		s.filter, next = s.filter.Update(k)
+	}
+	return s.list(), next
+}
+
+// choices are keys that change what is shown.
+var choices = []struct {
+	key  key.Binding
+	take func(s screen) screen
+}{
+	{keys.clear, screen.back},
+	{keys.sort, screen.nextOrder},
+	{keys.changed, screen.toChanged},
+	{keys.holders, func(s screen) screen { s.byHolder = !s.byHolder; return s }},
+	{keys.events, func(s screen) screen { s.moreEvents = !s.moreEvents; return s }},
+	{keys.other, func(s screen) screen { s.inEvents = !s.inEvents; return s }},
+	{keys.help, func(s screen) screen { s.help = !s.help; return s }},
+}
+
+// back leaves the help, or clears the filter.
+func (s screen) back() screen {
+	if s.help {
+		s.help = false
+		return s
+	}
+	s.filter.Reset()
+	return s.list()
+}
+
+func (s screen) nextOrder() screen {
+	s.order = (s.order + 1) % len(orders)
+	s.itemsAt = scroll{}
+	return s.list()
+}
+
+// toChanged moves the cursor to the next item that is marked; where none is, to the one that has
+// changed last.
+func (s screen) toChanged() screen {
+	s.inEvents = false
+	s.byHolder = false
+	count := len(s.listed)
+	last := -1
+	for n := range count {
+		at := (s.itemsAt.at + 1 + n) % count
+		i := s.listed[at]
+		if s.isMarked(i) {
+			s.itemsAt.at = at
+			return s
+		}
+		_, changed := s.changed[i.LeaseID]
+		if changed && (last < 0 || s.changed[i.LeaseID].After(s.changed[s.listed[last].LeaseID])) {
+			last = at
+		}
+	}
+	if last >= 0 {
+		s.itemsAt.at = last
+	}
+	return s
+}
+
+// scroll moves in the list that keys are for.
+func (s screen) scroll(k tea.KeyPressMsg) screen {
+	switch {
+	case s.inEvents:
+		s.eventsAt = s.eventPane().press(k, s.width)
+	case s.byHolder:
+		s.holdersAt = s.holderPane().press(k, s.width)
+	default:
+		s.itemsAt = s.itemPane().press(k, s.width)
+	}
+	return s
 }

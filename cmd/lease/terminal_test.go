@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"reflect"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,7 +24,8 @@ type terminal struct {
 	*process
 	us, theirs *os.File
 	before     *term.State
-	shown      output // all that was written to it
+	shown      output           // all that was written to it
+	emulator   *vt.SafeEmulator // what it shows
 }
 
 // onTerminal runs the command on a terminal of that size.
@@ -34,17 +38,19 @@ func (f *fixture) startOnTerminal(columns, rows uint16, p *process) *terminal {
 	f.tb.Helper()
 	us, theirs, err := pty.Open()
 	require.NoError(f.tb, err)
-	x := &terminal{process: p, us: us, theirs: theirs}
+	x := &terminal{process: p, us: us, theirs: theirs, emulator: vt.NewSafeEmulator(int(columns), int(rows))}
 	x.resize(columns, rows)
 	x.before, err = term.GetState(int(theirs.Fd()))
 	require.NoError(f.tb, err)
 	x.Stdin, x.Cmd.Stdout, x.Cmd.Stderr = theirs, theirs, theirs
 	x.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	x.begin()
+	go io.Copy(us, x.emulator) // Its answers to what it is asked.
 	go func() {
 		buffer := make([]byte, 4096)
 		for {
 			n, err := us.Read(buffer)
+			x.emulator.Write(buffer[:n])
 			x.shown.Write(buffer[:n])
 			if err != nil {
 				return
@@ -57,11 +63,13 @@ func (f *fixture) startOnTerminal(columns, rows uint16, p *process) *terminal {
 		}
 		theirs.Close()
 		us.Close()
+		x.emulator.Close()
 	})
 	return x
 }
 
 func (x *terminal) resize(columns, rows uint16) {
+	x.emulator.Resize(int(columns), int(rows))
 	require.NoError(x.tb, pty.Setsize(x.us, &pty.Winsize{Cols: columns, Rows: rows}))
 }
 
@@ -81,60 +89,30 @@ func (x *terminal) end() int {
 	return status
 }
 
-var control = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
-
-// frames returns what was drawn so far, but for the last one, which may not be whole yet.
-func (x *terminal) frames() []string {
-	frames := strings.Split(x.shown.String(), "\x1b[H")
-	return frames[1:max(1, len(frames)-1)]
-}
-
-// screen returns the lines of the screen that was drawn last, and which of them are marked.
-func (x *terminal) screen() (lines []string, marked map[string]bool) {
-	frames := x.frames()
-	if len(frames) == 0 {
-		return nil, nil
+// screen returns the lines that it shows.
+func (x *terminal) screen() []string {
+	lines := strings.Split(ansi.Strip(x.emulator.Render()), "\n")
+	for n, line := range lines {
+		lines[n] = strings.TrimRight(line, " \r")
 	}
-	return parseFrame(frames[len(frames)-1])
+	return lines
 }
 
-func parseFrame(frame string) (lines []string, marked map[string]bool) {
-	marked = make(map[string]bool)
-	for _, line := range strings.Split(frame, "\r\n") {
-		text := control.ReplaceAllString(line, "")
-		lines = append(lines, text)
-		marked[text] = strings.Contains(line, "\x1b[1m")
-	}
-	return lines, marked
-}
-
-// awaitMarked waits until a line like that has been marked. It may be no longer.
-func (x *terminal) awaitMarked(pattern string) {
+// line waits until the screen has a line like that.
+func (x *terminal) line(pattern string) {
 	x.tb.Helper()
 	like := regexp.MustCompile(pattern)
-	await(x.tb, "the screen has had a marked line like "+pattern, func() bool {
-		return slices.ContainsFunc(x.frames(), func(frame string) bool {
-			lines, marked := parseFrame(frame)
-			return slices.ContainsFunc(lines, func(line string) bool { return marked[line] && like.MatchString(line) })
-		})
-	})
+	await(x.tb, "the screen has a line like "+pattern, func() bool { return slices.ContainsFunc(x.screen(), like.MatchString) })
 }
 
-// line waits until the screen has a line like that, and returns it.
-func (x *terminal) line(pattern string) (text string, marked bool) {
+// isAsBefore waits until what was on the screen before is there again.
+func (x *terminal) isAsBefore() {
 	x.tb.Helper()
-	like := regexp.MustCompile(pattern)
-	await(x.tb, "the screen has a line like "+pattern, func() bool {
-		lines, marks := x.screen()
-		for _, line := range lines {
-			if like.MatchString(line) {
-				text, marked = line, marks[line]
-				return true
-			}
-		}
-		return false
+	await(x.tb, "the screen is left, with a cursor", func() bool {
+		shown := x.shown.String()
+		end := strings.LastIndex(shown, "\x1b[?1049l")
+		return end >= 0 && strings.Contains(shown[end:], "\x1b[?25h") && !x.emulator.IsAltScreen()
 	})
-	return text, marked
 }
 
 // What the command is for, on one terminal: who has what, a holder that is killed, and how the item goes on.

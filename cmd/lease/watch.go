@@ -16,11 +16,17 @@ import (
 	"github.com/intercom/lease"
 )
 
+// watching is what the flags of watch say.
+type watching struct {
+	every time.Duration
+	json  bool
+	local bool
+}
+
 func (a *app) watch() *cobra.Command {
-	var every time.Duration
-	var asJSON bool
+	var f watching
 	c := a.command(cobra.Command{
-		Use:     "watch [-every 2s] [-json] [-v]",
+		Use:     "watch [-every 2s] [-json] [-local] [-v]",
 		Short:   "what changes, as it does",
 		Long:    watchHelp,
 		Example: "lease watch -table mailboxes -every 1s",
@@ -28,22 +34,23 @@ func (a *app) watch() *cobra.Command {
 		if len(args) > 0 {
 			return usagef("watch takes no arguments, and got %q", args)
 		}
-		if every < 50*time.Millisecond {
-			return usagef("-every is %v; want 50ms or more", every)
+		if f.every < 50*time.Millisecond {
+			return usagef("-every is %v; want 50ms or more", f.every)
 		}
 		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
 		client, err := a.open(ctx, fewRetries)
 		if err != nil {
 			return err
 		}
-		err = a.watchTable(ctx, client, every, asJSON)
+		err = a.watchTable(ctx, client, f)
 		if ctx.Err() != nil { // That is how one leaves it.
 			return nil
 		}
 		return err
 	})
-	c.Flags().DurationVar(&every, "every", 2*time.Second, "look each `D`, else 2s")
-	c.Flags().BoolVar(&asJSON, "json", false, "one event a line, as an object")
+	c.Flags().DurationVar(&f.every, "every", 2*time.Second, "look each `D`, else 2s")
+	c.Flags().BoolVar(&f.json, "json", false, "one event a line, as an object")
+	c.Flags().BoolVar(&f.local, "local", false, "times are of this host's zone, else UTC")
 	return c
 }
 
@@ -51,28 +58,37 @@ const watchHelp = `Shows what changes, as it does. It reads the whole table at e
 read unit for each 4 KB. What comes and goes between two looks is not seen.
 
 On a terminal: a screen with all items, the changed ones marked, and the
-latest events. Arrows, j, k, space and b scroll; q or Ctrl-C leaves.
+latest events. "?" lists the keys; q or Ctrl-C leaves.
 
-Elsewhere, or with -json: one event a line: obtained, renewed (with -v),
-released, ended, handed over, wanted, registered, retired, unusable. The
-first look prints nothing on stdout.`
+Elsewhere, or with -json: one event a line. First each item as it is (state);
+then obtained, renewed (with -v), released, freed (by force), ended,
+handed_over, wanted, registered, retired, unusable.`
 
-func (a *app) watchTable(ctx context.Context, c *client, every time.Duration, asJSON bool) error {
+// zone is where its times are.
+func (f watching) zone() *time.Location {
+	if f.local {
+		return time.Local
+	}
+	return time.UTC
+}
+
+func (a *app) watchTable(ctx context.Context, c *client, f watching) error {
 	w := &watcher{client: c, seen: make(map[string]*sighting)}
 	if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	count := len(w.seen)
-	looks := w.start(ctx, every)
-	if hasScreen() && !asJSON {
-		return a.watchScreen(ctx, looks, every)
+	if hasScreen() && !f.json {
+		return a.watchScreen(ctx, w, f)
 	}
-	warn("watching %s of table %q, with a look each %v", items(count), c.table, every)
-	p := &eventPrinter{app: a, print: printText}
-	if asJSON {
+	warn("watching %s of table %q, with a look each %v", items(len(w.seen)), c.table, f.every)
+	p := &eventPrinter{app: a, print: printText(f.zone())}
+	if f.json {
 		p.print = printJSON(os.Stdout)
 	}
-	return p.run(ctx, looks)
+	if err := p.events(w.states()); err != nil {
+		return err
+	}
+	return p.run(ctx, w.start(ctx, f.every))
 }
 
 // explanation is what to say about the error of a look; "" if there is none.
@@ -89,14 +105,15 @@ func hasScreen() bool { return isTerminal(os.Stdout) && os.Getenv("TERM") != "du
 type watcher struct {
 	*client
 	seen  map[string]*sighting
-	count int // of looks
+	count int     // of looks
+	units float64 // read units of the last look
 }
 
 // look reads the table, and returns what has happened since the look before, also if it fails after
 // some pages. The first look only takes note: nobody knows when what it sees has happened.
 func (w *watcher) look(ctx context.Context) ([]event, error) {
 	events, err := w.scanChanges(ctx)
-	now := databaseTime(w.now().UnixNano())
+	now := moment(w.now().UnixNano())
 	for n := range events {
 		events[n].Time = now
 	}
@@ -106,7 +123,7 @@ func (w *watcher) look(ctx context.Context) ([]event, error) {
 func (w *watcher) scanChanges(ctx context.Context) ([]event, error) {
 	var events []event
 	w.count++
-	_, err := w.scan(ctx, true, func(page []item) error {
+	cost, err := w.scan(ctx, true, func(page []item) error {
 		for _, i := range page {
 			events = append(events, w.see(i)...)
 		}
@@ -115,6 +132,7 @@ func (w *watcher) scanChanges(ctx context.Context) ([]event, error) {
 	if err != nil {
 		return events, err
 	}
+	w.units = cost.units
 	return append(events, w.forgetRetired()...), nil
 }
 
@@ -151,19 +169,33 @@ func (w *watcher) items() []item {
 	return items
 }
 
+// states says how the items were at the last look.
+func (w *watcher) states() []event {
+	var events []event
+	for _, i := range w.items() {
+		e := i.stateEvent(time.Now())
+		e.Time = moment(w.now().UnixNano())
+		events = append(events, e)
+	}
+	return events
+}
+
 // look is what a look has found.
 type look struct {
 	items  []item // by name
 	events []event
 	at     time.Time
+	units  float64
 	err    error
 }
+
+// found returns what was found so far.
+func (w *watcher) found() look { return look{items: w.items(), at: time.Now(), units: w.units} }
 
 // fatal is an error after which there are no more looks.
 type fatal struct{ error }
 
-// start looks again and again until ctx is done. It sends what was found already first. The watcher
-// is its own from then on.
+// start looks again and again until ctx is done. The watcher is its own from then on.
 func (w *watcher) start(ctx context.Context, every time.Duration) <-chan look {
 	looks := make(chan look)
 	send := func(l look) {
@@ -184,7 +216,6 @@ func (w *watcher) start(ctx context.Context, every time.Duration) <-chan look {
 }
 
 func (w *watcher) lookEach(ctx context.Context, every time.Duration, send func(look)) {
-	send(look{items: w.items(), at: time.Now()})
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	learned := time.Now()
@@ -194,16 +225,18 @@ func (w *watcher) lookEach(ctx context.Context, every time.Duration, send func(l
 		case <-ctx.Done():
 			return
 		}
-		var l look
+		var events []event
+		var err error
 		if time.Since(learned) > time.Minute {
-			l.err = w.learnClock(ctx)
+			err = w.learnClock(ctx)
 			learned = time.Now()
 		}
-		if l.err == nil {
-			l.events, l.err = w.look(ctx)
+		if err == nil {
+			events, err = w.look(ctx)
 		}
-		l.items = w.items()
-		l.at = time.Now()
+		l := w.found()
+		l.events = events
+		l.err = err
 		send(l)
 	}
 }
@@ -215,7 +248,9 @@ type eventPrinter struct {
 	told  string // what is said to go wrong; "" if nothing does
 }
 
-func printText(e event) error { return say("%s\n", e) }
+func printText(zone *time.Location) func(e event) error {
+	return func(e event) error { return say("%s\n", e.line(zone)) }
+}
 
 func printJSON(w io.Writer) func(e event) error {
 	out := json.NewEncoder(w)
@@ -278,79 +313,3 @@ func unread(f *os.File) bool {
 	}
 	return fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
 }
-
-// watchScreen draws a screen until ctx is done or somebody wants to leave, and leaves the
-// terminal as it was.
-func (a *app) watchScreen(ctx context.Context, looks <-chan look, every time.Duration) error {
-	s, err := openScreen(os.Stdin, os.Stdout)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	d := &display{
-		app:    a,
-		screen: s,
-		looks:  looks,
-		second: second.C,
-		view: view{
-			title:   fmt.Sprintf("table %s, each %v", show(a.table), every),
-			verbose: a.verbose,
-			mark:    max(5*time.Second, 2*every),
-			changed: make(map[string]time.Time),
-		},
-	}
-	return d.run(ctx)
-}
-
-// display is a screen that shows the looks as they come.
-type display struct {
-	*app
-	screen *screen
-	view   view
-	looks  <-chan look
-	second <-chan time.Time // times go by
-}
-
-func (d *display) run(ctx context.Context) error {
-	select {
-	case l := <-d.looks: // what was found already
-		d.take(l)
-	case <-ctx.Done():
-		return nil
-	}
-	for {
-		d.screen.draw(func(height int) []line { return d.view.lines(height, time.Now()) })
-		leave, err := d.await(ctx)
-		if leave || err != nil {
-			return err
-		}
-	}
-}
-
-// await waits for something to show, and tells whether to leave.
-func (d *display) await(ctx context.Context) (leave bool, err error) {
-	select {
-	case <-ctx.Done():
-		return true, nil
-	case <-d.second:
-	case <-d.screen.resized:
-	case <-d.screen.resumed:
-		return false, d.screen.enter()
-	case key, ok := <-d.screen.keys:
-		if !ok { // There is nobody to press one.
-			d.screen.keys = nil
-			return false, nil
-		}
-		return d.view.press(key), nil
-	case l := <-d.looks:
-		if _, over := l.err.(fatal); over {
-			return true, l.err
-		}
-		d.take(l)
-	}
-	return false, nil
-}
-
-func (d *display) take(l look) { d.view.take(l, oneLine(d.explanation(l.err))) }

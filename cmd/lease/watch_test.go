@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,22 +26,20 @@ func TestWatchOnATerminalShowsATakeover(t *testing.T) {
 	f.lease("a", "w1", time.Hour)
 	f.lease("b", "w3", time.Hour)
 	x := f.onTerminal(120, 24, "watch", "-every", "100ms")
-	_, marked := x.line(`^  a +held +w1 `)
-	assert.False(t, marked)
+	x.line(`^>  ?a +held +w1 `)
 	f.expire("a")
-	x.line(`  ended +a  the lease of w1, token \d+$`)
+	x.line(` ended +a  the lease of w1, token \d+$`)
 	second := f.hold("w2", work(t.TempDir()+"/ticks")...)
-	x.awaitMarked(`^\* a +held +w2 `)
-	x.line(`  obtained +a  by w2, after w1, token \d+$`)
+	x.line(`^>[* ]a +held +w2 `)
+	x.line(` obtained +a  by w2, after w1, token \d+$`)
 	assert.Contains(t, second.stdout.String(), "w2: a")
-	_, marked = x.line(`^  a +held +w2 `)
-	assert.False(t, marked, "a while later")
-	x.line(`^2 items: 2 held, .*; holders: 2$`)
+	x.line(`^2 items: 2 held, `)
+	x.line(`holders: 2$`)
+	x.line(`^> a +held +w2 `) // It is marked no longer.
 
 	x.press("q")
 	assert.Equal(t, 0, x.end())
-	assert.True(t, strings.HasPrefix(x.shown.String(), "\x1b[?1049h\x1b[?25l"), "%.50q", x.shown.String())
-	await(t, "the screen is left", func() bool { return strings.HasSuffix(x.shown.String(), "\x1b[?25h\x1b[?1049l") })
+	x.isAsBefore()
 }
 
 func TestWatchLeavesTheTerminalAsItWas(t *testing.T) {
@@ -55,10 +54,10 @@ func TestWatchLeavesTheTerminalAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := f.onTerminal(80, 24, "watch")
 			x.tb = t
-			x.line(`^  a `)
+			x.line(`^> a `)
 			leave(x)
 			assert.Equal(t, 0, x.end())
-			await(t, "the screen is left", func() bool { return strings.HasSuffix(x.shown.String(), "\x1b[?1049l") })
+			x.isAsBefore()
 		})
 	}
 }
@@ -68,32 +67,57 @@ func TestWatchFollowsTheWindowsSize(t *testing.T) {
 	f := newFixture(t)
 	f.fill(50)
 	x := f.onTerminal(80, 24, "watch", "-every", "200ms")
-	height := func() int {
-		lines, _ := x.screen()
-		return len(lines)
-	}
-	x.line(`^  item-000000 `)
-	x.line(`^  1 to 19 of 50 items$`)
+	x.line(`^> item-000000 `)
+	x.line(`^── 1 to 18 of 50 items by name ─`)
 	x.resize(40, 10)
-	x.line(`^  1 to 5 of 50 items$`)
-	lines, _ := x.screen()
-	for _, line := range lines {
-		assert.LessOrEqual(t, len(line), 40, line)
-	}
+	x.line(`^── 1 to 4 of 50 items by name ─`)
 	x.press(" jj\x1b[Ak")
-	x.line(`^  6 to 10 of 50 items$`)
+	x.line(`^> item…004 `)
 	x.press("G")
-	x.line(`^  46 to 50 of 50 items$`)
+	x.line(`^── 47 to 50 of 50 items by name ─`)
 	x.press("g")
-	x.line(`^  1 to 5 of 50 items$`)
+	x.line(`^── 1 to 4 of 50 items by name ─`)
 	for _, size := range [][2]uint16{{1, 1}, {3, 2}, {500, 300}, {5, 4}} {
 		x.resize(size[0], size[1])
-		await(t, "it fits", func() bool { lines, _ := x.screen(); return height() <= int(size[1]) && len(lines[0]) <= int(size[0]) })
 	}
-	x.resize(0, 0)
-	x.line(`^  1 to 19 of 50 items$`)
+	x.resize(60, 12)
+	x.line(`^── 1 to 6 of 50 items by name ─`)
 	x.press("q")
 	assert.Equal(t, 0, x.end())
+}
+
+// TestWatchIsSuspendedAndResumed: Ctrl-Z gives the terminal back to the shell, and fg the screen to watch. Where no shell is,
+// Ctrl-Z does nothing: nobody could resume it.
+func TestWatchIsSuspendedAndResumed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.prepare()
+	p.Path = "/bin/bash"
+	p.Args = []string{"bash", "--norc", "--noprofile", "-i"}
+	p.Env = append(p.Env, "PS1=prompt: ", "LEASE="+binary(t))
+	x := f.startOnTerminal(80, 24, p)
+	x.shown.await(t, "prompt: ")
+	x.press("$LEASE watch -every 100ms\n")
+	x.line(`^> a `)
+	x.press("\x1a")
+	x.shown.await(t, "Stopped")
+	await(t, "the screen is the shell's", func() bool { return !x.emulator.IsAltScreen() })
+	x.press("fg\n")
+	await(t, "the screen is there again", x.emulator.IsAltScreen)
+	x.line(`^> a `)
+	x.press("q")
+	x.isAsBefore()
+	x.press("echo left $?\n")
+	x.shown.await(t, "left 0")
+	x.press("exit\n")
+	x.wait()
+
+	alone := f.onTerminal(80, 24, "watch", "-every", "100ms")
+	alone.line(`^> a `)
+	alone.press("\x1ah")
+	alone.line(`of 0 holders ─`)
+	alone.press("q")
+	assert.Equal(t, 0, alone.end())
 }
 
 // happening is something that happens, and what the line has that tells of it.
@@ -107,6 +131,7 @@ func (f *fixture) events(args []string, happen ...happening) string {
 	f.tb.Helper()
 	p := f.start(append([]string{"watch", "-every", "50ms"}, args...)...)
 	p.stderr.await(f.tb, "watching ")
+	p.stdout.await(f.tb, "state")
 	for _, h := range happen {
 		h.do()
 		p.stdout.await(f.tb, h.line)
@@ -125,15 +150,25 @@ func TestWatchPrintsAnEventALine(t *testing.T) {
 		{func() { require.NoError(t, f.AddLeaseID("b", nil)) }, "registered "},
 		{func() { l = f.lease("a", "w1", time.Hour) }, "by w1, token"},
 		{func() { f.want("a", "w2") }, "wanted "},
-		{func() { require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute))) }, "handed over "},
+		{func() { require.NoError(t, f.HandOverLease(t.Context(), l, time.Now().Add(time.Minute))) }, "handed_over "},
 		{func() { l = f.lease("a", "w2", time.Hour) }, "obtained     a  by w2"},
 		{func() { require.NoError(t, f.ReleaseLease(l)) }, "released "},
+		{func() { l = f.lease("a", "w3", time.Hour) }, "obtained     a  by w3"},
+		{func() {
+			require.Equal(t, 0, f.run("release", "a", "-yes", "-token", strconv.FormatInt(l.FencingToken(), 10)).status)
+		}, "freed "},
+		{func() { l = f.lease("a", "w4", time.Hour) }, "obtained     a  by w4"},
+		{func() { require.NoError(t, f.ReleaseLease(l)) }, "released     a  by w4"},
 	}...)), "\n")
-	want := []string{`registered   b`, `obtained     a  by w1, token \d+`, `wanted       a  by w2, from w1`, `handed over  a  by w1 to w2, token \d+`,
-		`obtained     a  by w2, token \d+`, `released     a  by w2, token \d+`}
+	want := []string{
+		`state        a  free  token \d+`, `state        c  held  by w1, token \d+, until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d`,
+		`registered   b`, `obtained     a  by w1, token \d+`, `wanted       a  by w2, from w1`, `handed_over  a  by w1 to w2, token \d+`,
+		`obtained     a  by w2, token \d+`, `released     a  by w2, token \d+`, `obtained     a  by w3, token \d+`,
+		`freed        a  by force, from w3, token \d+`, `obtained     a  by w4, token \d+`, `released     a  by w4, token \d+`,
+	}
 	require.Len(t, lines, len(want))
 	for n, line := range lines {
-		assert.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z  `+want[n]+`$`, line)
+		assert.Regexp(t, `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  `+want[n]+`$`, line)
 	}
 }
 
@@ -148,17 +183,27 @@ func TestWatchPrintsEventsAsJSON(t *testing.T) {
 	}...)
 	var kinds []kind
 	for s := bufio.NewScanner(strings.NewReader(out)); s.Scan(); {
-		var e event
+		var e struct {
+			event
+			Time  string `json:"time"`
+			Ends  string `json:"ends"`
+			State state  `json:"state"`
+		}
 		d := json.NewDecoder(strings.NewReader(s.Text()))
 		d.DisallowUnknownFields()
 		require.NoError(t, d.Decode(&e))
 		kinds = append(kinds, e.Event)
+		if e.Event == isThere {
+			assert.Equal(t, free, e.State)
+			continue
+		}
 		assert.Equal(t, "b", e.Item)
+		assert.Equal(t, e.Event == obtained, e.Ends != "")
 		at, err := time.Parse(time.RFC3339, e.Time)
 		require.NoError(t, err)
 		assert.WithinRange(t, at, began.Add(-2*time.Second), time.Now().Add(2*time.Second))
 	}
-	assert.Equal(t, []kind{obtained, ended, retired}, kinds)
+	assert.Equal(t, []kind{isThere, isThere, obtained, ended, retired}, kinds)
 }
 
 func TestWatchPrintsRenewalsOnlyWhenVerbose(t *testing.T) {
@@ -166,7 +211,7 @@ func TestWatchPrintsRenewalsOnlyWhenVerbose(t *testing.T) {
 	f := newFixture(t, "a")
 	l := f.lease("a", "w1", time.Hour)
 	renew := func() { require.NoError(t, f.RenewLease(l, time.Now().Add(2*time.Hour))) }
-	assert.Regexp(t, `^\S+  renewed      a  by w1, token `, f.events([]string{"-v"}, happening{renew, "renewed "}))
+	assert.Regexp(t, `\n\S+ \S+  renewed      a  by w1, token `, f.events([]string{"-v"}, happening{renew, "renewed "}))
 	both := func() {
 		renew()
 		require.NoError(t, f.AddLeaseID("b", nil))

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"charm.land/bubbles/v2/help"
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+)
+
+func binding(text, what string, names ...string) key.Binding {
+	return key.NewBinding(key.WithKeys(names...), key.WithHelp(text, what))
+}
+
+// keys are those of the screen, beside those that move.
+var keys = struct {
+	left, right, other, changed, filter, clear, enter, sort, holders, events, help, suspend, quit,
+	interrupt key.Binding
+}{
+	left:      binding("←/→", "names whole, and sideways", "left"),
+	right:     binding("→", "to the right", "right"),
+	other:     binding("tab", "move in the events, or the items", "tab"),
+	changed:   binding("n", "next changed", "n"),
+	filter:    binding("/", "filter", "/"),
+	clear:     binding("esc", "clear the filter", "esc"),
+	enter:     binding("enter", "done", "enter"),
+	sort:      binding("s", "sort", "s"),
+	holders:   binding("h", "holders", "h"),
+	events:    binding("e", "events", "e"),
+	help:      binding("?", "help", "?"),
+	suspend:   binding("ctrl+z", "suspend", "ctrl+z"),
+	quit:      binding("q", "leave", "q", "Q"),
+	interrupt: binding("ctrl+c", "leave", "ctrl+c"),
+}
+
+// helpOf writes what keys are for.
+func helpOf(width int) help.Model {
+	h := help.New()
+	h.Styles = help.Styles{}
+	h.SetWidth(width)
+	return h
+}
+
+func (s screen) View() tea.View {
+	v := tea.NewView(strings.Join(s.lines(), "\n"))
+	v.AltScreen = true
+	return v
+}
+
+// lines lays the screen out: its head, the lists or the help, and what keys are for.
+func (s screen) lines() []string {
+	lines := s.head()
+	if s.help {
+		lines = append(lines, s.helpLines()...)
+	} else {
+		lines = append(lines, s.panes()...)
+	}
+	last := s.height - 1
+	for len(lines) < last {
+		lines = append(lines, "")
+	}
+	lines = append(lines[:max(0, last)], s.foot())
+	for n, line := range lines {
+		lines[n] = cut(line, s.width)
+	}
+	return lines
+}
+
+// head says what is shown, and of when.
+func (s screen) head() []string {
+	lines := []string{bold.Render(shorten(s.where, s.width))}
+	if s.isOld() {
+		for line := range strings.Lines(ansi.Wrap(s.warning(), s.width, "")) {
+			lines = append(lines, bold.Render(strings.TrimSpace(line)))
+		}
+	} else {
+		at := s.at.In(s.zone())
+		lines = append(lines, fmt.Sprintf("%s, looks each %v for %.1f read units; holders: %d",
+			at.Format(time.DateTime+" MST"), s.every, s.units, len(s.sum.Holders)))
+	}
+	return append(lines, s.sum.String())
+}
+
+// warning says why what is shown is old.
+func (s screen) warning() string {
+	age := short(s.now.Sub(s.at))
+	if s.failure != "" {
+		return "LOOKING FAILS, shown is what was " + age + " ago: " + s.failure
+	}
+	return "NO ANSWER YET, shown is what was " + age + " ago"
+}
+
+// foot is the last line.
+func (s screen) foot() string {
+	if s.filter.Focused() {
+		return s.filter.View()
+	}
+	return helpOf(s.width).ShortHelpView([]key.Binding{
+		keys.help, keys.filter, keys.sort, keys.changed, keys.holders, keys.events, keys.quit,
+	})
+}
+
+// longHelp says more of some keys than there is room for in the last line.
+func longHelp(k key.Binding, what string) key.Binding {
+	k.SetHelp(k.Help().Key, what)
+	return k
+}
+
+func (s screen) helpLines() []string {
+	text := helpOf(s.width).FullHelpView([][]key.Binding{{
+		moves.LineUp, moves.LineDown, moves.PageUp, moves.PageDown, moves.GotoTop, moves.GotoBottom,
+		keys.left, keys.other,
+		longHelp(keys.changed, "to the next changed item, or the last"),
+		longHelp(keys.filter, "filter by name, state, holder, or who wants it"),
+		keys.clear,
+		longHelp(keys.sort, "sort by name, holder, state, end, token, or last change"),
+		longHelp(keys.holders, "holders and how many items each has, or the items"),
+		longHelp(keys.events, "more room for events, or less"),
+		keys.suspend, keys.quit,
+	}})
+	legend := fmt.Sprintf("\n\n* has changed in the last %v; free? was released, or never leased.", s.mark)
+	return strings.Split(text+legend, "\n")
+}
+
+// arrange shares the room among the lists: events have what the items leave, and a third at least,
+// or two.
+func (s screen) arrange() screen {
+	const titles = 2 // of a list
+	const foot = 1
+	room := s.height - len(s.head()) - titles - foot
+	events := 0
+	if len(s.events) > 0 && room > 1 {
+		room-- // their title
+		share := room / 3
+		if s.moreEvents {
+			share *= 2
+		}
+		events = min(len(s.events), max(share, room-s.listPane().count))
+	}
+	s.itemsAt = s.itemsAt.fit(len(s.listed), room-events)
+	s.holdersAt = s.holdersAt.fit(len(s.listedSum.Holders), room-events)
+	s.eventsAt = s.eventsAt.fit(len(s.events), events)
+	return s
+}
+
+// panes are the lists: of items, or holders, and of events.
+func (s screen) panes() []string {
+	list := s.listPane()
+	lines := append([]string{s.title(list, s.what())}, list.lines(s.width, !s.inEvents)...)
+	events := s.eventPane()
+	if events.page == 0 {
+		return lines
+	}
+	lines = append(lines, s.title(events, "events"))
+	return append(lines, events.lines(s.width, s.inEvents)[1:]...)
+}
+
+// title is a line above a list: which part of it is shown.
+func (s screen) title(p pane, what string) string {
+	const rule = "──"
+	first := min(p.top+1, p.count)
+	last := min(p.top+p.page, p.count)
+	text := fmt.Sprintf("%s %d to %d of %d %s ", rule, first, last, p.count, what)
+	return text + strings.Repeat("─", max(0, s.width-ansi.StringWidth(text)))
+}
+
+// what says what is listed, and how.
+func (s screen) what() string {
+	what := "items by " + orders[s.order].name
+	if s.byHolder {
+		what = "holders"
+	}
+	if text := s.filter.Value(); text != "" {
+		what += fmt.Sprintf(", filter %s", show(text))
+	}
+	return what
+}
+
+func (s screen) listPane() pane {
+	if s.byHolder {
+		return s.holderPane()
+	}
+	return s.itemPane()
+}
+
+func (s screen) itemPane() pane {
+	return pane{
+		scroll:  s.itemsAt,
+		header:  header,
+		weights: []int{3, 0, 2, 0, 0, 2},
+		count:   len(s.listed),
+		cells:   func(n int) []string { return s.listed[n].narrowColumns(s.shownAt()) },
+		marked:  func(n int) bool { return s.isMarked(s.listed[n]) },
+	}
+}
+
+// narrowColumns are an item's columns without what takes much room. Nobody wants an item that is
+// unusable: so there is room to say why it is.
+func (i item) narrowColumns(now time.Time) []string {
+	cells := i.columns(now)
+	if i.maybe {
+		cells[1] = "free?"
+	}
+	if i.why != "" {
+		cells[len(header)-1] = oneLine(i.why)
+	}
+	return cells[:len(header)]
+}
+
+func (s screen) holderPane() pane {
+	holders := s.listedSum.ranking()
+	return pane{
+		scroll:  s.holdersAt,
+		header:  []string{"ITEMS", "HOLDER"},
+		weights: []int{0, 1},
+		count:   len(holders),
+		cells: func(n int) []string {
+			return []string{strconv.Itoa(s.listedSum.Holders[holders[n]]), show(holders[n])}
+		},
+		marked: func(int) bool { return false },
+	}
+}
+
+func (s screen) eventPane() pane {
+	return pane{
+		scroll:  s.eventsAt,
+		header:  make([]string, 4),
+		weights: []int{0, 0, 2, 3},
+		count:   len(s.events),
+		cells: func(n int) []string {
+			e := s.events[n]
+			at := e.Time.in(s.zone()).Format(time.TimeOnly)
+			return []string{at, string(e.Event), show(e.Item), e.details(s.zone())}
+		},
+		marked: func(int) bool { return false },
+	}
+}
