@@ -72,3 +72,39 @@ func highWater(pid int) (peak float64) {
 		peak = max(peak, kB*1024/1e6)
 	}
 }
+
+// BenchmarkWatch watches 5,000 rows on a terminal, and tells how much of a core that takes: with -benchtime 10x for 20 seconds.
+func BenchmarkWatch(b *testing.B) {
+	const rows, most = 5000, 10 // %
+	f := newFixture(b)
+	f.fill(rows)
+	x := f.onTerminal(80, 24, "watch")
+	x.line(`^5000 items: 5000 held`)
+	began, before := time.Now(), processorTime(b, x.Process.Pid)
+	for b.Loop() {
+		time.Sleep(2 * time.Second)
+	}
+	used := processorTime(b, x.Process.Pid) - before
+	share := 100 * used.Seconds() / time.Since(began).Seconds()
+	b.ReportMetric(share, "%core")
+	x.press("q")
+	require.Equal(b, 0, x.end())
+	require.Less(b, share, float64(most))
+}
+
+// processorTime is what a process has had of the processor.
+func processorTime(tb testing.TB, pid int) time.Duration {
+	const tick = 10 * time.Millisecond
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(tb, err)
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	const user, system = 11, 12
+	var sum time.Duration
+	for _, n := range []int{user, system} {
+		ticks, err := strconv.Atoi(fields[n])
+		require.NoError(tb, err)
+		sum += time.Duration(ticks) * tick
+	}
+	return sum
+}

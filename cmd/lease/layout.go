@@ -24,26 +24,20 @@ var keys = struct {
 	left:      binding("←/→", "names whole, and sideways", "left"),
 	right:     binding("→", "to the right", "right"),
 	other:     binding("tab", "move in the events, or the items", "tab"),
-	changed:   binding("n", "next changed", "n"),
-	filter:    binding("/", "filter", "/"),
+	changed:   binding("n", "to the next changed item, or the last", "n"),
+	filter:    binding("/", "filter by name, state, holder, or who wants it", "/"),
 	clear:     binding("esc", "clear the filter", "esc"),
 	enter:     binding("enter", "done", "enter"),
-	sort:      binding("s", "sort", "s"),
-	holders:   binding("h", "holders", "h"),
-	events:    binding("e", "events", "e"),
-	help:      binding("?", "help", "?"),
+	sort:      binding("s", "sort by name, holder, state, end, token, or last change", "s"),
+	holders:   binding("h", "holders and how many items each has, or the items", "h"),
+	events:    binding("e", "more room for events, or less", "e"),
+	help:      binding("?", "this help, or the items", "?"),
 	suspend:   binding("ctrl+z", "suspend", "ctrl+z"),
 	quit:      binding("q", "leave", "q", "Q"),
 	interrupt: binding("ctrl+c", "leave", "ctrl+c"),
 }
 
-// helpOf writes what keys are for.
-func helpOf(width int) help.Model {
-	h := help.New()
-	h.Styles = help.Styles{}
-	h.SetWidth(width)
-	return h
-}
+const shortHelp = "? help  / filter  s sort  n next changed  h holders  e events  q leave"
 
 func (s screen) View() tea.View {
 	v := tea.NewView(strings.Join(s.lines(), "\n"))
@@ -99,31 +93,19 @@ func (s screen) foot() string {
 	if s.filter.Focused() {
 		return s.filter.View()
 	}
-	return helpOf(s.width).ShortHelpView([]key.Binding{
-		keys.help, keys.filter, keys.sort, keys.changed, keys.holders, keys.events, keys.quit,
-	})
-}
-
-// longHelp says more of some keys than there is room for in the last line.
-func longHelp(k key.Binding, what string) key.Binding {
-	k.SetHelp(k.Help().Key, what)
-	return k
+	return shortHelp
 }
 
 func (s screen) helpLines() []string {
-	text := helpOf(s.width).FullHelpView([][]key.Binding{{
+	h := help.New()
+	h.Styles = help.Styles{}
+	text := h.FullHelpView([][]key.Binding{{
 		moves.LineUp, moves.LineDown, moves.PageUp, moves.PageDown, moves.GotoTop, moves.GotoBottom,
-		keys.left, keys.other,
-		longHelp(keys.changed, "to the next changed item, or the last"),
-		longHelp(keys.filter, "filter by name, state, holder, or who wants it"),
-		keys.clear,
-		longHelp(keys.sort, "sort by name, holder, state, end, token, or last change"),
-		longHelp(keys.holders, "holders and how many items each has, or the items"),
-		longHelp(keys.events, "more room for events, or less"),
-		keys.suspend, keys.quit,
+		keys.left, keys.other, keys.changed, keys.filter, keys.clear, keys.sort, keys.holders,
+		keys.events, keys.help, keys.suspend, keys.quit,
 	}})
-	legend := fmt.Sprintf("\n\n* has changed in the last %v; free? was released, or never leased.", s.mark)
-	return strings.Split(text+legend, "\n")
+	marks := fmt.Sprintf("* has changed in the last %v; ", s.mark)
+	return strings.Split(text+"\n"+marks+"free? was released, or never leased.", "\n")
 }
 
 // arrange shares the room among the lists: events have what the items leave, and a third at least,

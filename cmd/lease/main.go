@@ -7,7 +7,7 @@
 //   - main.go (what the commands have in common) → flags.go (how they are written) → client.go (the
 //     table) → explain.go (its errors) → item.go (what a row is)
 //   - list.go, add.go, weigh.go, yield.go with census.go and verdict.go, retire.go, release.go
-//   - watch: changes.go, event.go → watch.go → view.go, screen.go
+//   - watch: changes.go, event.go → watch.go → screen.go → layout.go, pane.go
 //   - hold: hold.go → tend.go → group.go, stub.go → guard.go
 //
 // changes.go, census.go and verdict.go decide, of values alone; so do item.go, event.go and

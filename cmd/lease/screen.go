@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,56 +193,50 @@ func (s screen) isMarked(i *item) bool {
 	return changed && s.now.Sub(at) < s.mark
 }
 
-// orders are by what items are sorted; those that are equal by name.
+// orders are by what items are sorted; those that are equal by name. Some come last.
 var orders = []struct {
 	name string
-	key  func(s screen, i *item) sortKey
+	key  func(s screen, i *item) string
 }{
-	{"name", func(screen, *item) sortKey { return sortKey{} }},
+	{"name", func(screen, *item) string { return "" }},
 	{"holder", screen.holderKey},
 	{"state", screen.stateKey},
 	{"end", screen.endKey},
-	{"token", func(_ screen, i *item) sortKey { return sortKey{number: i.FencingToken} }},
+	{"token", func(_ screen, i *item) string { return digits(i.FencingToken) }},
 	{"last change", screen.changeKey},
 }
 
-type sortKey struct {
-	none   bool // to the end
-	text   string
-	number int64
-}
+const atLast = "\U0010ffff"
 
-func (k sortKey) compare(other sortKey) int {
-	if k.none != other.none {
-		return cmp.Compare(k.rank(), other.rank())
+// digits are in the order of the numbers.
+func digits(n int64) string { return fmt.Sprintf("%020d", n) }
+
+func (s screen) holderKey(i *item) string {
+	if !i.hasHolder(s.shownAt()) {
+		return atLast
 	}
-	return cmp.Or(cmp.Compare(k.text, other.text), cmp.Compare(k.number, other.number))
-}
-
-func (k sortKey) rank() int {
-	if k.none {
-		return 1
-	}
-	return 0
-}
-
-func (s screen) holderKey(i *item) sortKey {
-	return sortKey{text: i.LesseeID, none: !i.hasHolder(s.shownAt())}
+	return i.LesseeID
 }
 
 // stateKey has first what somebody may have to look after.
-func (s screen) stateKey(i *item) sortKey {
-	rank := slices.Index([]state{unusable, reserved, held, free, neverLeased}, i.state(s.shownAt()))
-	return sortKey{number: int64(rank)}
+func (s screen) stateKey(i *item) string {
+	states := []state{unusable, reserved, held, free, neverLeased}
+	return strconv.Itoa(slices.Index(states, i.state(s.shownAt())))
 }
 
-func (s screen) endKey(i *item) sortKey {
-	return sortKey{number: i.LeaseUntil, none: !i.live(s.shownAt())}
+func (s screen) endKey(i *item) string {
+	if !i.live(s.shownAt()) {
+		return atLast
+	}
+	return digits(i.LeaseUntil)
 }
 
-func (s screen) changeKey(i *item) sortKey {
+func (s screen) changeKey(i *item) string {
 	at, changed := s.changed[i.LeaseID]
-	return sortKey{number: math.MaxInt64 - at.UnixNano(), none: !changed}
+	if !changed {
+		return atLast
+	}
+	return digits(math.MaxInt64 - at.UnixNano())
 }
 
 // list sorts, filters and counts the items. The cursor stays on its item, or at the top.
@@ -271,45 +267,28 @@ func (s screen) filtered() []*item {
 	listed := make([]*item, 0, len(s.items))
 	text := strings.ToLower(s.filter.Value())
 	for n := range s.items {
-		if s.matches(&s.items[n], text) {
-			listed = append(listed, &s.items[n])
+		i := &s.items[n]
+		if text == "" || strings.Contains(strings.ToLower(s.words(i)), text) {
+			listed = append(listed, i)
 		}
 	}
 	return listed
 }
 
-// matches tells whether an item's name, its state, or who has or wants it has that text.
-func (s screen) matches(i *item, text string) bool {
-	if text == "" {
-		return true
-	}
-	now := s.shownAt()
-	has := func(word string) bool { return strings.Contains(strings.ToLower(word), text) }
-	if has(i.LeaseID) || has(string(i.state(now))) {
-		return true
-	}
-	if i.hasHolder(now) && has(i.LesseeID) {
-		return true
-	}
-	return has(i.wanter(now))
+// words are what is shown of an item, and its name as it is.
+func (s screen) words(i *item) string {
+	return i.LeaseID + "\n" + strings.Join(i.narrowColumns(s.shownAt()), "\n")
 }
 
 func (s screen) sorted(listed []*item) []*item {
 	if s.order == 0 { // They are.
 		return listed
 	}
-	type sortable struct {
-		*item
-		key sortKey
+	keys := make(map[*item]string, len(listed))
+	for _, i := range listed {
+		keys[i] = orders[s.order].key(s, i)
 	}
-	all := make([]sortable, len(listed))
-	for n, i := range listed {
-		all[n] = sortable{i, orders[s.order].key(s, i)}
-	}
-	slices.SortStableFunc(all, func(a, b sortable) int { return a.key.compare(b.key) })
-	for n, i := range all {
-		listed[n] = i.item
-	}
+	slices.SortStableFunc(listed, func(a, b *item) int { return cmp.Compare(keys[a], keys[b]) })
 	return listed
 }
 
