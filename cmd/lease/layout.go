@@ -173,7 +173,7 @@ func (s screen) itemPane() pane {
 	return pane{
 		scroll:  s.itemsAt,
 		header:  header,
-		weights: []int{3, 0, 2, 0, 0, 2},
+		weights: []int{3, 0, 3, 0, 0, 2},
 		count:   len(s.listed),
 		cells:   func(n int) []string { return s.listed[n].narrowColumns(s.shownAt()) },
 		marked:  func(n int) bool { return s.isMarked(s.listed[n]) },
@@ -212,6 +212,7 @@ func (s screen) eventPane() pane {
 		scroll:  s.eventsAt,
 		header:  make([]string, 4),
 		weights: []int{0, 0, 2, 3},
+		texts:   true,
 		count:   len(s.events),
 		cells: func(n int) []string {
 			e := s.events[n]

@@ -45,6 +45,7 @@ type pane struct {
 	scroll
 	header  []string
 	weights []int // how much room a column has next to others; 0: what it needs
+	texts   bool  // are in the last column: they are cut at their ends, not in the middle
 	count   int
 	cells   func(n int) []string
 	marked  func(n int) bool
@@ -164,8 +165,12 @@ func (p pane) lines(width int, focused bool) []string {
 	if !p.isWhole() {
 		squeeze(widths, p.weights, width-margin+gap) // There is no gap after the last one.
 	}
+	names := len(p.header)
+	if p.texts { // The table cuts them.
+		names--
+	}
 	for _, row := range rows {
-		for n := range row {
+		for n := range names {
 			row[n] = shorten(row[n], widths[n]-gap)
 		}
 	}
