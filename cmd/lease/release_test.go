@@ -35,6 +35,7 @@ func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {
 		`until then it and the next holder may both work on it\.\n\z`, r.stderr)
 	assert.Empty(t, f.item("a").LesseeID)
 	assert.Zero(t, f.item("a").LeaseUntil)
+	assert.Equal(t, token, *f.row("a")["ForcedToken"].N)
 	assertOneLine(t, f.run("release", "a", "-token", token, "-yes"), 1, "nothing was released", "is free")
 	assert.Equal(t, lease.LeaseLostError, f.RenewLease(l, time.Now().Add(time.Hour)))
 

@@ -33,7 +33,7 @@ func (a *app) watchScreen(ctx context.Context, w *watcher, f watching) error {
 		show(a.endpoint),
 	}, "  ")
 	s = s.take(w.found())
-	options := []tea.ProgramOption{tea.WithoutSignalHandler()}
+	options := []tea.ProgramOption{tea.WithoutSignalHandler(), tea.WithFilter(withSize)}
 	if !isTerminal(os.Stdin) { // There is nobody to press a key.
 		options = append(options, tea.WithInput(nil))
 	}
@@ -44,6 +44,14 @@ func (a *app) watchScreen(ctx context.Context, w *watcher, f watching) error {
 		return err
 	}
 	return last.(screen).fatal
+}
+
+// withSize has a terminal that doesn't know its size, as a serial console, be of the usual one.
+func withSize(_ tea.Model, msg tea.Msg) tea.Msg {
+	if size, ok := msg.(tea.WindowSizeMsg); ok && size.Width*size.Height == 0 {
+		return tea.WindowSizeMsg{Width: 80, Height: 24}
+	}
+	return msg
 }
 
 func sendLooks(ctx context.Context, looks <-chan look, p *tea.Program) {

@@ -63,13 +63,17 @@ func (f *fixture) startOnTerminal(columns, rows uint16, p *process) *terminal {
 		}
 		theirs.Close()
 		us.Close()
-		x.emulator.Close()
+		x.emulator.InputPipe().(io.Closer).Close() // Close itself races with Write.
 	})
 	return x
 }
 
 func (x *terminal) resize(columns, rows uint16) {
-	x.emulator.Resize(int(columns), int(rows))
+	if columns > 0 {
+		x.emulator.Resize(int(columns), int(rows))
+	} else {
+		x.emulator.Resize(80, 24)
+	}
 	require.NoError(x.tb, pty.Setsize(x.us, &pty.Winsize{Cols: columns, Rows: rows}))
 }
 

@@ -82,6 +82,8 @@ func TestWatchFollowsTheWindowsSize(t *testing.T) {
 	}
 	x.resize(60, 12)
 	x.line(`^── 1 to 6 of 50 items by name ─`)
+	x.resize(0, 0) // It isn't known.
+	x.line(`^── 1 to 18 of 50 items by name ─`)
 	x.press("q")
 	assert.Equal(t, 0, x.end())
 }
