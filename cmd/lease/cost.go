@@ -121,13 +121,13 @@ func (m *measurement) look(items []item, now time.Time) {
 }
 
 func (m *measurement) compare(was, is item) {
-	is.LeaseItem.Until, was.LeaseItem.Until = time.Time{}, time.Time{} // They move with this host's clock.
-	if is == was {
+	was.Until = is.Until // It moves with this host's clock.
+	if is.LeaseItem == was.LeaseItem {
 		return
 	}
 	m.writes++
-	isRenewed := is.FencingToken == was.FencingToken && is.LeaseUntil > was.LeaseUntil && was.LeaseUntil > 0
-	if isRenewed {
+	isOfTenure := is.FencingToken == was.FencingToken && was.LeaseUntil > 0
+	if isOfTenure && is.LeaseUntil > was.LeaseUntil {
 		m.periods = append(m.periods, time.Duration(is.LeaseUntil-was.LeaseUntil))
 	}
 }

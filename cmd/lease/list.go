@@ -19,7 +19,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -100,7 +99,7 @@ func (l *listing) check() error {
 			return usagef("%q is no pattern: want box-*, say", name)
 		}
 	}
-	if orders[l.sort] == nil {
+	if sortings[l.sort] == nil {
 		return usagef("-sort is %q; want name, state, holder, ends, token or weight", l.sort)
 	}
 	return nil
@@ -122,8 +121,8 @@ func (i item) isCalled(name string) bool {
 	return is || i.LeaseID == name
 }
 
-// orders are what items can be sorted by; those that are equal are by name.
-var orders = map[string]func(a, b item) int{
+// sortings are what items can be sorted by; those that are equal are by name.
+var sortings = map[string]func(a, b item) int{
 	"name":   func(a, b item) int { return 0 },
 	"state":  func(a, b item) int { return cmp.Compare(a.state(time.Now()), b.state(time.Now())) },
 	"holder": func(a, b item) int { return cmp.Compare(a.LesseeID, b.LesseeID) },
@@ -140,7 +139,7 @@ func (a *app) show(ctx context.Context, c *client, l listing) error {
 	}
 	now := time.Now()
 	slices.SortFunc(listed, func(a, b item) int {
-		return cmp.Or(orders[l.sort](a, b), cmp.Compare(a.LeaseID, b.LeaseID))
+		return cmp.Or(sortings[l.sort](a, b), cmp.Compare(a.LeaseID, b.LeaseID))
 	})
 	sum := newCounts()
 	sum.add(listed, now)
@@ -377,15 +376,13 @@ func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []s
 			t.Headers(headers...)
 		}
 		for row := first; row < min(first+atOnce, rows); row++ {
-			t.Row(cut(cells(row), widths)...)
+			t.Row(cutCells(cells(row), widths)...)
 		}
 		for line := range strings.Lines(t.String()) {
 			fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 		}
 	}
 }
-
-const gap = 2 // between two columns
 
 // fitTerminal makes the widest columns narrower, until all fit on the terminal, if there is one.
 func fitTerminal(widths []int) {
@@ -398,16 +395,16 @@ func fitTerminal(widths []int) {
 	for _, width := range widths {
 		whole += width
 	}
-	for widest := slices.Max(widths); whole > terminal && widest > narrowest; widest = slices.Max(widths) {
-		widths[slices.Index(widths, widest)]--
+	for whole > terminal && slices.Max(widths) > narrowest {
+		widths[slices.Index(widths, slices.Max(widths))]--
 		whole--
 	}
 }
 
-// cut shortens cells that are too wide.
-func cut(cells []string, widths []int) []string {
+// cutCells shortens cells that are too wide.
+func cutCells(cells []string, widths []int) []string {
 	for n, cell := range cells {
-		cells[n] = ansi.Truncate(cell, widths[n], "…")
+		cells[n] = cut(cell, widths[n])
 	}
 	return cells
 }

@@ -10,8 +10,8 @@
 //   - watch: changes.go, event.go → watch.go → screen.go → layout.go, pane.go
 //   - hold: hold.go → tend.go → group.go, stub.go → guard.go
 //
-// changes.go, census.go and verdict.go decide, of values alone; so do item.go, event.go and
-// view.go, which show them.
+// changes.go, census.go and verdict.go decide, of values alone; so do item.go, event.go, layout.go and
+// pane.go, which show them.
 package main
 
 import (
