@@ -190,7 +190,7 @@ func (i item) narrowColumns(now time.Time) []string {
 	if i.why != "" {
 		cells[len(header)-1] = oneLine(i.why)
 	}
-	return cells[:len(header)]
+	return cells
 }
 
 func (s screen) holderPane() pane {

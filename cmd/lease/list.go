@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
@@ -248,15 +247,9 @@ func (c *counts) ranking() []string {
 	})
 }
 
-// columns lays out lines. A column is as wide as what it has had so far, within reason: there is no
-// other page to look at.
-type columns struct{ widths []int }
-
-const widestColumn = 48
-
 var header = []string{"ITEM", "STATE", "HOLDER", "ENDS IN", "TOKEN", "WANTED BY"}
 
-// columns returns the cells of an item's line: one for each of the header, and why it is unusable.
+// columns returns the cells of an item's line: one for each of the header.
 func (i item) columns(now time.Time) []string {
 	state := string(i.state(now))
 	if i.maybe {
@@ -275,42 +268,12 @@ func (i item) columns(now time.Time) []string {
 		token = fmt.Sprint(i.FencingToken)
 	}
 	wanter := cmp.Or(i.wanter(now), "-")
-	cells := []string{show(i.LeaseID), state, holder, endsIn, token, wanter}
-	if i.why != "" {
-		cells = append(cells, oneLine(i.why))
-	}
-	return cells
-}
-
-func (c *columns) fit(lines ...[]string) {
-	if c.widths == nil {
-		c.widths = make([]int, len(header))
-	}
-	for _, cells := range lines {
-		for n := range header {
-			width := min(utf8.RuneCountInString(cells[n]), widestColumn)
-			c.widths[n] = max(c.widths[n], width)
-		}
-	}
-}
-
-// line puts the cells below those of other lines. The last one needs no room after it.
-func (c *columns) line(cells []string) string {
-	var b strings.Builder
-	last := len(cells) - 1
-	for n, cell := range cells[:last] {
-		room := c.widths[n] - utf8.RuneCountInString(cell)
-		b.WriteString(cell)
-		b.WriteString(strings.Repeat(" ", max(0, room)))
-		b.WriteString("  ")
-	}
-	b.WriteString(cells[last])
-	return b.String()
+	return []string{show(i.LeaseID), state, holder, endsIn, token, wanter}
 }
 
 // cells returns the cells of an item's line.
 func (i item) cells(wide bool, now time.Time) []string {
-	cells := i.columns(now)[:len(header)]
+	cells := i.columns(now)
 	if !isTerminal(os.Stdout) {
 		cells[1] = oneWord(i.state(now)) // for awk
 	}
