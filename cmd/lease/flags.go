@@ -70,10 +70,11 @@ func dress(root *cobra.Command) {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef(`%v; see "%s -h"`, oneDash(err), c.CommandPath())
 	})
-	cobra.AddTemplateFunc("flagsOf", flagsOf)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetVersionTemplate("{{.Version}}\n")
 }
+
+func init() { cobra.AddTemplateFunc("flagsOf", flagsOf) }
 
 const helpTemplate = `Usage: {{.UseLine}}
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {
@@ -24,19 +25,27 @@ func TestHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {
 		if c.Hidden {
 			continue
 		}
-		r := runWith(t, environment(), append(strings.Fields(name), "-h")...)
-		assert.Equal(t, r, runWith(t, environment(), append([]string{"help"}, strings.Fields(name)...)...), name)
-		assert.Equal(t, result{stdout: r.stdout}, r, name)
-		lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
+		shown := helpOf(t, append(strings.Fields(name), "-h")...)
+		assert.Equal(t, shown, helpOf(t, append([]string{"help"}, strings.Fields(name)...)...), name)
+		lines := strings.Split(strings.TrimSuffix(shown, "\n"), "\n")
 		assert.LessOrEqual(t, len(lines), 24, name)
 		for _, line := range lines {
 			assert.LessOrEqual(t, len(line), 79, line)
 		}
-		assert.Regexp(t, `(?m)^Example: .*lease `, r.stdout, name)
+		assert.Regexp(t, `(?m)^Example: .*lease `, shown, name)
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			assert.Regexp(t, `[\s[]-`+cmp.Or(f.Shorthand, f.Name)+`\b`, r.stdout, "%s -%s", name, f.Name)
+			assert.Regexp(t, `[\s[]-`+cmp.Or(f.Shorthand, f.Name)+`\b`, shown, "%s -%s", name, f.Name)
 		})
 	}
+}
+
+func helpOf(t *testing.T, args ...string) string {
+	root := (&app{}).commands()
+	var shown strings.Builder
+	root.SetOut(&shown)
+	root.SetArgs(args)
+	require.NoError(t, root.ExecuteContext(t.Context()))
+	return shown.String()
 }
 
 func TestFlagsHaveOneDashOrTwoAndStandBetweenTheArguments(t *testing.T) {
@@ -75,7 +84,6 @@ func TestVersionCompletionAndManualAreThere(t *testing.T) {
 
 func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	t.Parallel()
-	env := environment("LEASE_TABLE=unused")
 	for _, test := range []struct{ args, words string }{
 		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"list -color", "-color"}, {"list [", "pattern"}, {"list -sort x", "-sort"}, {"list -state x", "-state"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
@@ -85,9 +93,10 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 		{"hold -items a* true", "-most"}, {"hold -most 1 -items [ true", "pattern"}, {"hold -linger -1s true", "-linger"}, {"hold -duration 30 true", "want 30s"}, {"hold -as w -most -1 true", "-most"},
 		{"hold -as w -duration 1ms true", "-duration"}, {"list -endpoint localhost:8000", "http://"},
 	} {
-		r := runWith(t, env, strings.Fields(test.args)...)
-		assertOneLine(t, r, 2, test.words)
-		assert.Empty(t, r.stdout, test.args)
+		err := (&app{}).run(t.Context(), append([]string{"-table", "unused"}, strings.Fields(test.args)...))
+		assert.ErrorAs(t, err, new(usageError), test.args)
+		assert.ErrorContains(t, err, test.words, test.args)
+		assert.NotContains(t, err.Error(), "\n")
 	}
 	assertOneLine(t, runWith(t, environment(), "list"), 2, "-table", "LEASE_TABLE")
 }
