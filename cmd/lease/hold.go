@@ -209,7 +209,11 @@ func (h *holder) run(ctx context.Context) error {
 
 // prepare makes sure of what no waiting would make good.
 func (h *holder) prepare(ctx context.Context) error {
-	c, err := h.open(ctx, sdkRetries)
+	retries := sdkRetries
+	if h.waits {
+		retries = fewRetries
+	}
+	c, err := h.open(ctx, retries)
 	if err == nil {
 		h.guard, err = startGuard()
 	}
