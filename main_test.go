@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	lease.SetLogger(nil)
-	ddblocal.SideBySide()
+	ddblocal.SideBySide(8)
 	ddblocal.Main(m)
 }
 

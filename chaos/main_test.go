@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		// DynamoDB Local is started many times: it should start soon, and take little of the
 		// machine.
 		os.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-		ddblocal.SideBySide()
+		ddblocal.SideBySide(8)
 		ddblocal.Main(m)
 	}
 	if err := roles[role](needs); err != nil {

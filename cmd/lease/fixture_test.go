@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,6 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/internal/ddblocal"
-	"github.com/intercom/lease/internal/race"
 )
 
 func TestMain(m *testing.M) {
@@ -42,13 +42,15 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
-	ddblocal.SideBySide()
+	ddblocal.SideBySide(16)
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
 	}
 	os.Exit(code) // DynamoDB Local ends with this process.
 }
+
+var raceBinary = flag.Bool("binary.race", false, "build the command with the race detector: its processes take twice as long")
 
 // built is the command's binary, which is built once.
 var built struct {
@@ -64,7 +66,7 @@ func binary(tb testing.TB) string {
 		}
 		built.path = filepath.Join(built.dir, "lease")
 		args := []string{"build", "-o", built.path}
-		if race.Enabled() {
+		if *raceBinary {
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {

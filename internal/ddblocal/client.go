@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -93,13 +94,13 @@ func Environ(endpoint string) []string {
 	return env
 }
 
-// SideBySide has more tests run at once than there are processors, unless -parallel says how
-// many: for packages whose tests mostly wait. It is called before [Main].
-func SideBySide() {
+// SideBySide has so many tests run at once, unless -parallel says how many: for packages whose
+// tests mostly wait. It is called before [Main].
+func SideBySide(tests int) {
 	flag.Parse()
 	parallel := flag.Lookup("test.parallel")
 	if parallel.Value.String() == parallel.DefValue {
-		flag.Set("test.parallel", "8")
+		flag.Set("test.parallel", strconv.Itoa(tests))
 	}
 }
 

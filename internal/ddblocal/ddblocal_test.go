@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		select {} // until it is killed
 	}
-	SideBySide()
+	SideBySide(8)
 	Main(m)
 }
 

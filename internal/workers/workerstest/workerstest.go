@@ -32,7 +32,7 @@ func TestMain(m *testing.M, main func()) {
 		main()
 		os.Exit(0)
 	}
-	ddblocal.SideBySide()
+	ddblocal.SideBySide(8)
 	ddblocal.Main(m)
 }
 
