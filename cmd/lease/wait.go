@@ -21,6 +21,9 @@ var errWaitedEnough = errors.New("no item was to be had in time")
 func (h *holder) tellWhileItWaits(ctx context.Context) (stop func()) {
 	const first, then = 3 * time.Second, 30 * time.Second
 	ctx, cancel := context.WithCancel(ctx)
+	if h.try { // It says why it doesn't wait.
+		return cancel
+	}
 	go func() {
 		timer := time.NewTimer(first)
 		defer timer.Stop()
@@ -123,7 +126,7 @@ func (h *holder) observer(deny context.CancelCauseFunc) func(lease.Event) {
 
 // limitWait ends the wait in time. What is to be had at once is had a moment after the first look.
 func (h *holder) limitWait(deny context.CancelCauseFunc) {
-	const moment = time.Second
+	const moment = 2 * time.Second
 	if !h.waits {
 		return
 	}
