@@ -74,7 +74,7 @@ func (i item) tenureEvent(what kind, from string) event {
 
 // stateEvent says how an item is.
 func (i item) stateEvent(now time.Time) event {
-	e := event{State: strings.ReplaceAll(string(i.state(now)), " ", "_"), Why: i.why}
+	e := event{State: oneWord(i.state(now)), Why: i.why}
 	if i.why == "" {
 		e.Token = &i.FencingToken
 	}

@@ -43,6 +43,15 @@ func noCommand(root *cobra.Command, args []string) error {
 	return usagef("no command %q; %s", args[0], seeList)
 }
 
+// find returns the command of that name; root itself if there is no name.
+func find(root *cobra.Command, name []string) (*cobra.Command, error) {
+	found, rest, err := root.Find(name)
+	if err != nil || len(rest) > 0 {
+		return nil, noCommand(root, name)
+	}
+	return found, nil
+}
+
 // helpCommand shows the help of a command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
@@ -50,9 +59,9 @@ func helpCommand() *cobra.Command {
 		Short:  "what a command does",
 		Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			of, rest, err := c.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return noCommand(c.Root(), args)
+			of, err := find(c.Root(), args)
+			if err != nil {
+				return err
 			}
 			return of.Help()
 		},
@@ -201,9 +210,9 @@ func manCommand() *cobra.Command {
 		Long:    "Writes the manual page of a command, or of all together.",
 		Example: "lease man hold | man -l -",
 		RunE: func(c *cobra.Command, args []string) error {
-			of, rest, err := c.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return noCommand(c.Root(), args)
+			of, err := find(c.Root(), args)
+			if err != nil {
+				return err
 			}
 			return doc.GenMan(of, &doc.GenManHeader{Section: "1", Source: version()}, os.Stdout)
 		},

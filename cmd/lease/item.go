@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/intercom/lease"
 )
@@ -119,19 +120,23 @@ func whyUnusable(err error, attributes row) string {
 	if value == nil || !isOfValue {
 		return why
 	}
-	const most = 40 // characters
-	return fmt.Sprintf("%s %s is %s", name, cutMiddle(textOf(value), most), reason)
+	const most = 40 // columns
+	return fmt.Sprintf("%s %s is %s", name, shorten(textOf(value), most), reason)
 }
 
-// cutMiddle leaves out what is in the middle of a text that is longer.
-func cutMiddle(text string, most int) string {
-	letters := []rune(text)
-	if len(letters) <= most {
+// shorten leaves out the middle of a text that is too wide.
+func shorten(text string, width int) string {
+	whole := ansi.StringWidth(text)
+	if whole <= width {
 		return text
 	}
-	head := most / 2
-	tail := most - head - 1
-	return string(letters[:head]) + "…" + string(letters[len(letters)-tail:])
+	head := width / 2
+	tail := width - head - 1
+	end := ansi.TruncateLeft(text, whole-tail, "")
+	if ansi.StringWidth(end) > tail { // Half of a wide character doesn't go.
+		end = ansi.TruncateLeft(text, whole-tail+1, "")
+	}
+	return ansi.Truncate(text, head, "") + "…" + end
 }
 
 // aTime is more than any count of tenures: FencingTokens that count from the time of registration

@@ -322,17 +322,21 @@ func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time)
 // out by the thousand: it takes some memory.
 func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []string) {
 	const atOnce = 1000
-	widths := make([]int, len(headers))
+	widths := make([]int, len(headers)) // with the gaps after them
 	fit := func(cells []string) {
 		for n, cell := range cells {
-			widths[n] = max(widths[n], lipgloss.Width(cell))
+			widths[n] = max(widths[n], lipgloss.Width(cell)+gap)
 		}
 	}
 	fit(headers)
 	for row := range rows {
 		fit(cells(row))
 	}
-	fitTerminal(widths)
+	terminal, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err == nil {
+		alike := slices.Repeat([]int{1}, len(widths))
+		squeeze(widths, alike, terminal+gap) // There is no gap after the last one.
+	}
 	for first := 0; first < rows; first += atOnce {
 		t := newTable(widths)
 		if first == 0 {
@@ -347,27 +351,10 @@ func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []s
 	}
 }
 
-// fitTerminal makes the widest columns narrower, until all fit on the terminal, if there is one.
-func fitTerminal(widths []int) {
-	terminal, _, err := term.GetSize(int(os.Stdout.Fd()))
-	if err != nil {
-		return
-	}
-	const narrowest = 8
-	whole := gap * (len(widths) - 1)
-	for _, width := range widths {
-		whole += width
-	}
-	for whole > terminal && slices.Max(widths) > narrowest {
-		widths[slices.Index(widths, slices.Max(widths))]--
-		whole--
-	}
-}
-
 // cutCells shortens cells that are too wide.
 func cutCells(cells []string, widths []int) []string {
 	for n, cell := range cells {
-		cells[n] = cut(cell, widths[n])
+		cells[n] = cut(cell, widths[n]-gap)
 	}
 	return cells
 }
@@ -377,7 +364,7 @@ func newTable(widths []int) *table.Table {
 		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
 		BorderColumn(false).BorderHeader(false).Wrap(false).
 		StyleFunc(func(_, column int) lipgloss.Style {
-			return lipgloss.NewStyle().PaddingRight(gap).Width(widths[column] + gap)
+			return lipgloss.NewStyle().PaddingRight(gap).Width(widths[column])
 		})
 }
 

@@ -134,21 +134,6 @@ func squeeze(widths, weights []int, room int) {
 	}
 }
 
-// shorten leaves out the middle of a text that is too wide.
-func shorten(text string, width int) string {
-	whole := ansi.StringWidth(text)
-	if whole <= width {
-		return text
-	}
-	head := width / 2
-	tail := width - head - 1
-	end := ansi.TruncateLeft(text, whole-tail, "")
-	if ansi.StringWidth(end) > tail { // Half of a wide character doesn't go.
-		end = ansi.TruncateLeft(text, whole-tail+1, "")
-	}
-	return ansi.Truncate(text, head, "") + "…" + end
-}
-
 // cut cuts a line where the screen ends.
 func cut(line string, width int) string { return ansi.Truncate(line, width, "…") }
 
