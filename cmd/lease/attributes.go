@@ -9,16 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// usersAttributes are those of a row that are not the library's own, as JSON.
-func (c *client) usersAttributes(r row) string {
-	users := maps.Clone(r)
-	delete(users, c.key)
-	for _, name := range shownAttributes {
-		delete(users, name)
-	}
-	return textOf(&dynamodb.AttributeValue{M: users}) // It has nothing that JSON hasn't.
-}
-
 // textOf is a value as JSON has it.
 func textOf(v *dynamodb.AttributeValue) string {
 	text, _ := json.Marshal(plain(v))
@@ -62,4 +52,14 @@ func numbers(texts []*string) (values []*dynamodb.AttributeValue) {
 		values = append(values, &dynamodb.AttributeValue{N: text})
 	}
 	return values
+}
+
+// usersAttributes are those of a row that are not the library's own, as JSON.
+func usersAttributes(r row, key string) string {
+	users := maps.Clone(r)
+	delete(users, key)
+	for _, name := range shownAttributes {
+		delete(users, name)
+	}
+	return textOf(&dynamodb.AttributeValue{M: users}) // It has nothing that JSON hasn't.
 }

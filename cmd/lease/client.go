@@ -22,6 +22,12 @@ import (
 	"github.com/intercom/lease"
 )
 
+// address is where a table is to be found, by the flags, and its client once there is one.
+type address struct {
+	table, key, region, endpoint string
+	client                       atomic.Pointer[client]
+}
+
 // client is a table, and how to reach it.
 type client struct {
 	*lease.LockStore
@@ -41,7 +47,7 @@ const (
 )
 
 // open returns the client of a table that is there.
-func (a *app) open(ctx context.Context, retries int) (*client, error) {
+func (a *address) open(ctx context.Context, retries int) (*client, error) {
 	c, err := a.connect(retries)
 	if err != nil {
 		return nil, err
@@ -63,7 +69,7 @@ func (c *client) reach(ctx context.Context) error {
 }
 
 // connect returns a client that has sent nothing. Its key may be missing.
-func (a *app) connect(retries int) (*client, error) {
+func (a *address) connect(retries int) (*client, error) {
 	if a.table == "" {
 		return nil, usagef("no table: give -table NAME, or set LEASE_TABLE")
 	}
@@ -105,7 +111,7 @@ func isURL(text string) bool {
 }
 
 // newSession returns the SDK's session, with the region and the endpoint of the flags.
-func (a *app) newSession(retries int) (*session.Session, error) {
+func (a *address) newSession(retries int) (*session.Session, error) {
 	config := aws.NewConfig().WithMaxRetries(retries)
 	config.WithHTTPClient(&http.Client{Transport: transport(retries)})
 	if a.region != "" {
@@ -211,6 +217,9 @@ func (c *client) learnClock(ctx context.Context) error {
 // now is the time by the database's clock.
 func (c *client) now() time.Time { return time.Now().Add(c.correction()) }
 
+// region is where the table is, for AWS.
+func (c *client) region() string { return aws.StringValue(c.ddb.Config.Region) }
+
 // correction is what the store adds to this host's clock: by how much it moves the end that a row
 // shows.
 func (c *client) correction() time.Duration {
@@ -303,4 +312,16 @@ func (c *client) find(ctx context.Context, id string) (item, error) {
 
 func (c *client) missing(id string) error {
 	return fmt.Errorf("there is no item %s in table %q", show(id), c.table)
+}
+
+// unanswered says why there is no answer.
+func (a *address) unanswered() string {
+	c := a.client.Load()
+	if c == nil {
+		return "for the AWS configuration"
+	}
+	if err := c.lastFailure(); err != nil {
+		return a.explain(err)
+	}
+	return "for an answer from " + a.endpoint
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // explain says in one line what went wrong, and what to do about it.
-func (a *app) explain(err error) string {
+func (a *address) explain(err error) string {
 	var sdk awserr.Error
 	if !errors.As(err, &sdk) {
 		return err.Error()
@@ -238,4 +238,15 @@ func innermost(err error) error {
 		}
 		err = sdk.OrigErr()
 	}
+}
+
+// complain writes an error to stderr, as one line.
+func (a *address) complain(err error) { warn("%s", a.explain(err)) }
+
+// explanation is what to say about the error of a look; "" if there is none.
+func (a *address) explanation(err error) string {
+	if err == nil {
+		return ""
+	}
+	return a.explain(err)
 }

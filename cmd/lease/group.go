@@ -2,12 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -66,7 +64,7 @@ func waitOwn(cmd *exec.Cmd) {
 
 // start starts the command for an item, in a process group of its own, when the guard knows of
 // it. The calling thread must outlive it.
-func (h *holder) start(l *lease.Lease, notices *notices) (*group, error) {
+func (k *keeper) start(l *lease.Lease, env []string) (*group, error) {
 	self, err := ownBinary()
 	if err != nil {
 		return nil, err
@@ -77,55 +75,37 @@ func (h *holder) start(l *lease.Lease, notices *notices) (*group, error) {
 	}
 	defer gate.close()
 	g := &group{
-		cmd:    h.command(self, gate, l, notices),
+		cmd:    k.command(self, gate, env),
 		exited: make(chan struct{}),
 		kill:   syscall.Kill,
 		item:   l.LeaseID,
 	}
-	if !h.share {
+	if !k.many {
 		g.giveStdin()
 	}
 	if err := startOwn(g.cmd, gate.theirs...); err != nil {
 		return nil, err
 	}
 	g.id = g.cmd.Process.Pid
-	h.guard.know(g.id, time.Now().Add(l.Remaining()))
+	k.guard.know(g.id, time.Now().Add(l.Remaining()))
 	go func() {
 		waitOwn(g.cmd)
 		close(g.exited)
 	}()
 	if err := gate.open(l); err != nil {
 		<-g.exited
-		h.guard.drop(g.id)
+		k.guard.drop(g.id)
 		g.close()
 		return nil, err
 	}
 	return g, nil
 }
 
-// longestVariable is less than Linux takes for one variable of an environment.
-const longestVariable = 100_000
-
 // command returns the stub that waits at the gate, and becomes the command.
-func (h *holder) command(self string, gate *gate, l *lease.Lease, notices *notices) *exec.Cmd {
+func (k *keeper) command(self string, gate *gate, env []string) *exec.Cmd {
 	cmd := exec.Command(self)
-	cmd.Args = slices.Concat([]string{stubName}, gate.numbers(), []string{h.path}, h.args)
-	cmd.Env = append(os.Environ(),
-		"LEASE_ID="+l.LeaseID,
-		"LEASE_TOKEN="+strconv.FormatInt(l.FencingToken(), 10),
-		"LEASE_LESSEE="+h.as.name,
-	)
-	if attributes := h.client.Load().usersAttributes(l.AttributeValues); len(attributes) <= longestVariable {
-		cmd.Env = append(cmd.Env, "LEASE_ATTRIBUTES="+attributes)
-	} else {
-		warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set", show(l.LeaseID))
-	}
-	if notices != nil {
-		cmd.Env = append(cmd.Env,
-			"NOTIFY_SOCKET="+notices.path,
-			fmt.Sprint("WATCHDOG_USEC=", h.watchdog.Microseconds()),
-		)
-	}
+	cmd.Args = slices.Concat([]string{stubName}, gate.numbers(), []string{k.path}, k.args)
+	cmd.Env = slices.Concat(os.Environ(), env)
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -31,19 +31,21 @@ type guard struct {
 	pipe    *os.File
 }
 
-func startGuard() (*guard, error) {
+// startGuard starts what sees to it that no command outlives its tenure or this process.
+func (k *keeper) startGuard() error {
 	g := &guard{
 		ends: make(map[int]time.Time),
 		news: make(map[int]bool),
 		wake: make(chan struct{}, 1),
 	}
 	if err := g.start(); err != nil {
-		return nil, fmt.Errorf("the guard of the command can't be started: %w", err)
+		return fmt.Errorf("the guard of the command can't be started: %w", err)
 	}
 	adoptOrphans()
 	go buryOrphans()
 	go g.flushNews()
-	return g, nil
+	k.guard = g
+	return nil
 }
 
 func (g *guard) flushNews() {

@@ -10,8 +10,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,8 +64,15 @@ func (a *app) hold() *cobra.Command {
 			app:     a,
 			holding: f,
 			as:      lessee{cmp.Or(f.as, lease.UniqueLesseeID()), f.duration},
-			path:    program,
-			args:    args,
+			keeper: &keeper{
+				path:     program,
+				args:     args,
+				many:     f.share,
+				duration: f.duration,
+				watchdog: f.watchdog,
+				patience: f.patience,
+				kill:     a.again,
+			},
 		}
 		return h.run(ctx)
 	})
@@ -165,10 +172,8 @@ type holder struct {
 	*app
 	holding
 	as     lessee
-	path   string
-	args   []string
+	keeper *keeper
 	locker *lease.Locker
-	guard  *guard
 
 	opened atomic.Bool  // the table has answered
 	phase  atomic.Int32 // of the wait for an item
@@ -215,7 +220,7 @@ func (h *holder) prepare(ctx context.Context) error {
 	}
 	c, err := h.open(ctx, retries)
 	if err == nil {
-		h.guard, err = startGuard()
+		err = h.keeper.startGuard()
 	}
 	if err == nil {
 		h.opened.Store(true)
@@ -305,34 +310,44 @@ func (h *holder) isOfShare(id string) bool {
 	return is
 }
 
-// work runs the command for one item. It returns when all processes of the command's group have
-// ended.
+// work runs the command for one item.
 func (h *holder) work(ctx context.Context, l *lease.Lease) error {
-	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
-	defer runtime.UnlockOSThread()
 	if !h.phase.CompareAndSwap(waiting, working) && !h.began() {
 		return errors.New("it came too late")
 	}
 	if strings.Contains(l.LeaseID, "\x00") {
 		return h.badName(l)
 	}
-	var said *notices
-	var err error
-	if h.watchdog > 0 {
-		if said, err = newNotices(); err != nil {
-			return h.notStarted(l, err)
-		}
-		defer said.close()
-	}
-	g, err := h.start(l, said)
+	o, err := h.keeper.run(ctx, l, h.environment(l))
 	if err != nil {
 		return h.notStarted(l, err)
 	}
-	defer g.close()
-	if err := h.tend(ctx, l, g, said); err != nil || h.linger == 0 {
-		return err
+	h.status.Store(int64(o.status))
+	h.ctrlC.Store(o.interrupted)
+	if o.lost {
+		h.gaveUp.Store(true)
+	}
+	if o.err != nil || h.linger == 0 {
+		return o.err
 	}
 	return h.keep(l)
+}
+
+// environment is what a command learns of its tenure.
+func (h *holder) environment(l *lease.Lease) []string {
+	const longest = 100_000 // is less than Linux takes for one variable
+	env := []string{
+		"LEASE_ID=" + l.LeaseID,
+		"LEASE_TOKEN=" + strconv.FormatInt(l.FencingToken(), 10),
+		"LEASE_LESSEE=" + h.as.name,
+	}
+	attributes := usersAttributes(l.AttributeValues, h.client.Load().key)
+	if len(attributes) > longest {
+		warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
+			show(l.LeaseID))
+		return env
+	}
+	return append(env, "LEASE_ATTRIBUTES="+attributes)
 }
 
 // keep leases the item anew, for as long as it is to linger. What Hold releases then is the tenure
@@ -365,7 +380,7 @@ func (h *holder) notStarted(l *lease.Lease, err error) error {
 		warn("the lease of %s was lost before its command began", show(l.LeaseID))
 		return err
 	}
-	h.status.Store(int64(cantRun(h.args[0], err)))
+	h.status.Store(int64(cantRun(h.keeper.args[0], err)))
 	return err
 }
 

@@ -5,11 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/charmbracelet/x/ansi"
 
 	"github.com/intercom/lease"
 )
@@ -66,77 +64,6 @@ type item struct {
 	maybe     bool   // nobody has, or it was released
 	users     string // its own attributes, as JSON, if they were asked for
 	forced    *int64 // the tenure that an operator ended last, by its token
-}
-
-// projection asks for what an item is made of: the expression, and its names.
-func (c *client) projection() (*string, map[string]*string) {
-	if c.wide {
-		return nil, nil
-	}
-	projection := "#key"
-	names := map[string]*string{"#key": &c.key}
-	for n, name := range shownAttributes {
-		if name == c.key {
-			continue
-		}
-		placeholder := fmt.Sprint("#a", n)
-		projection += ", " + placeholder
-		names[placeholder] = aws.String(name)
-	}
-	return &projection, names
-}
-
-func (c *client) parse(attributes row) item {
-	found, err := c.ParseLeaseItem(attributes)
-	i := item{
-		LeaseItem: found,
-		tokenless: attributes["FencingToken"] == nil,
-		forced:    integer(attributes[forcedAttribute]),
-	}
-	if c.wide {
-		i.users = c.usersAttributes(attributes)
-	}
-	if err != nil {
-		i.why = whyUnusable(err, attributes)
-		return i
-	}
-	released := found.LesseeID == "" && found.LeaseUntil == 0
-	if released {
-		i.noteLeased(attributes)
-	}
-	return i
-}
-
-// whyUnusable is the reason in the library's error, without the item's name, and with the value
-// that it is about.
-func whyUnusable(err error, attributes row) string {
-	_, why, ok := strings.Cut(err.Error(), "can't be leased: ")
-	if !ok {
-		return err.Error()
-	}
-	name, _, _ := strings.Cut(why, " ")
-	value := attributes[name]
-	_, reason, isOfValue := strings.Cut(why, " is ")
-	if value == nil || !isOfValue {
-		return why
-	}
-	const most = 40 // columns
-	return fmt.Sprintf("%s %s is %s", name, shorten(textOf(value), most), reason)
-}
-
-// shorten leaves out the middle of a text that is too wide.
-func shorten(text string, width int) string {
-	whole := ansi.StringWidth(text)
-	if whole <= width {
-		return text
-	}
-	head := width / 2
-	tail := width - head - 1
-	end := ansi.TruncateLeft(text, whole-tail, "")
-	if ansi.StringWidth(end) > tail { // Half of a wide character doesn't go.
-		end = ansi.TruncateLeft(text, whole-tail+1, "")
-	}
-	return ansi.Truncate(text, head, "") + "…" + end
 }
 
 // aTime is more than any count of tenures: FencingTokens that count from the time of registration
@@ -259,40 +186,43 @@ func (i item) describeHolder(left string) string {
 	return fmt.Sprintf("is held by %s with %s, for another %s", show(i.LesseeID), token, left)
 }
 
-// show returns a name as it is, or quoted where a reader or a terminal could take it for something
-// else.
-func show(name string) string {
-	if misleads(name) || strings.ContainsFunc(name, isOdd) {
-		return strconv.Quote(name)
+// readItem returns what a row shows: found and unusable are what the library has found in it.
+func readItem(attributes row, found lease.LeaseItem, unusable error) item {
+	i := item{
+		LeaseItem: found,
+		tokenless: attributes["FencingToken"] == nil,
+		forced:    integer(attributes[forcedAttribute]),
 	}
-	return name
+	if unusable != nil {
+		i.why = whyUnusable(unusable, attributes)
+		return i
+	}
+	released := found.LesseeID == "" && found.LeaseUntil == 0
+	if released {
+		i.noteLeased(attributes)
+	}
+	return i
 }
 
-// misleads tells whether a name looks like nothing, like several words, or like a quoted one.
-func misleads(name string) bool {
-	if name == "" || name == "-" {
-		return true
+// whyUnusable is the reason in the library's error, without the item's name, and with the value
+// that it is about.
+func whyUnusable(err error, attributes row) string {
+	_, why, ok := strings.Cut(err.Error(), "can't be leased: ")
+	if !ok {
+		return err.Error()
 	}
-	if name != strings.TrimSpace(name) || strings.Contains(name, "  ") {
-		return true
+	name, _, _ := strings.Cut(why, " ")
+	value := attributes[name]
+	_, reason, isOfValue := strings.Cut(why, " is ")
+	if value == nil || !isOfValue {
+		return why
 	}
-	return strings.HasPrefix(name, `"`)
+	const most = 40 // columns
+	return fmt.Sprintf("%s %s is %s", name, shorten(textOf(value), most), reason)
 }
 
-func isOdd(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }
-
-// short writes a duration for people.
-func short(d time.Duration) string {
-	if d >= 48*time.Hour {
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	}
-	if d >= time.Minute {
-		return d.Round(time.Second).String()
-	}
-	return d.Round(100 * time.Millisecond).String()
-}
-
-// databaseTime writes Unix nanoseconds of the database's clock.
-func databaseTime(nanoseconds int64) string {
-	return time.Unix(0, nanoseconds).UTC().Format("2006-01-02T15:04:05.000Z")
+// unreadable says why an item isn't retired that no worker can lease.
+func (i item) unreadable() string {
+	return fmt.Sprintf("%s stays, as its row doesn't tell whether it is held (%s): "+
+		"mend the row, or delete it by other means", show(i.LeaseID), i.why)
 }

@@ -72,7 +72,7 @@ func (s screen) head() []string {
 			lines = append(lines, bold.Render(strings.TrimSpace(line)))
 		}
 	} else {
-		at := s.at.In(s.zone())
+		at := s.at.In(s.zone)
 		lines = append(lines, fmt.Sprintf("%s, looks each %v for %.1f read units; holders: %d",
 			at.Format(time.DateTime+" MST"), s.every, s.units, len(s.sum.Holders)))
 	}
@@ -180,19 +180,6 @@ func (s screen) itemPane() pane {
 	}
 }
 
-// narrowColumns are an item's columns without what takes much room. Nobody wants an item that is
-// unusable: so there is room to say why it is.
-func (i item) narrowColumns(now time.Time) []string {
-	cells := i.columns(now)
-	if i.maybe {
-		cells[1] = "free?"
-	}
-	if i.why != "" {
-		cells[len(header)-1] = oneLine(i.why)
-	}
-	return cells
-}
-
 func (s screen) holderPane() pane {
 	holders := s.listedSum.ranking()
 	return pane{
@@ -216,8 +203,8 @@ func (s screen) eventPane() pane {
 		count:   len(s.events),
 		cells: func(n int) []string {
 			e := s.events[n]
-			at := e.Time.in(s.zone()).Format(time.TimeOnly)
-			return []string{at, string(e.Event), show(e.Item), e.details(s.zone())}
+			at := e.Time.in(s.zone).Format(time.TimeOnly)
+			return []string{at, string(e.Event), show(e.Item), e.details(s.zone)}
 		},
 		marked: func(int) bool { return false },
 	}

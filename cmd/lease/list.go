@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path"
 	"runtime/debug"
@@ -186,91 +185,6 @@ func (l *listing) namesItems() bool {
 	return len(l.names) > 0 && !slices.ContainsFunc(l.names, isPattern)
 }
 
-// counts are those of the items that were listed.
-type counts struct {
-	Items       int            `json:"items"`
-	Held        int            `json:"held"`
-	Reserved    int            `json:"reserved"`
-	Free        int            `json:"free"`
-	NeverLeased int            `json:"never_leased"`
-	Unusable    int            `json:"unusable"`
-	Holders     map[string]int `json:"holders"`
-	Pages       int            `json:"pages"`
-	ReadUnits   float64        `json:"read_units"`
-}
-
-func newCounts() *counts { return &counts{Holders: make(map[string]int)} }
-
-func (c *counts) add(items []item, now time.Time) {
-	for _, i := range items {
-		c.Items++
-		*c.of(i.state(now))++
-		if i.hasHolder(now) {
-			c.Holders[i.LesseeID]++
-		}
-	}
-}
-
-// of returns the count of the items in a state.
-func (c *counts) of(s state) *int {
-	switch s {
-	case held:
-		return &c.Held
-	case reserved:
-		return &c.Reserved
-	case neverLeased:
-		return &c.NeverLeased
-	case unusable:
-		return &c.Unusable
-	}
-	return &c.Free
-}
-
-func (c *counts) String() string {
-	return fmt.Sprintf("%s: %d held, %d reserved, %d free, %d never leased, %d unusable",
-		items(c.Items), c.Held, c.Reserved, c.Free, c.NeverLeased, c.Unusable)
-}
-
-func items(n int) string {
-	if n == 1 {
-		return "1 item"
-	}
-	return fmt.Sprint(n, " items")
-}
-
-// ranking returns the holders, those with the most items first.
-func (c *counts) ranking() []string {
-	return slices.SortedFunc(maps.Keys(c.Holders), func(a, b string) int {
-		byCount := cmp.Compare(c.Holders[b], c.Holders[a])
-		byName := cmp.Compare(a, b)
-		return cmp.Or(byCount, byName)
-	})
-}
-
-var header = []string{"ITEM", "STATE", "HOLDER", "ENDS IN", "TOKEN", "WANTED BY"}
-
-// columns returns the cells of an item's line: one for each of the header.
-func (i item) columns(now time.Time) []string {
-	state := string(i.state(now))
-	if i.maybe {
-		state = "free (never leased?)"
-	}
-	holder := "-"
-	if i.hasHolder(now) {
-		holder = show(i.LesseeID)
-	}
-	endsIn := "-"
-	if i.live(now) {
-		endsIn = short(i.Until.Sub(now))
-	}
-	token := "-"
-	if i.why == "" && !i.tokenless {
-		token = fmt.Sprint(i.FencingToken)
-	}
-	wanter := cmp.Or(i.wanter(now), "-")
-	return []string{show(i.LeaseID), state, holder, endsIn, token, wanter}
-}
-
 // cells returns the cells of an item's line.
 func (i item) cells(wide bool, now time.Time) []string {
 	cells := i.columns(now)
@@ -281,21 +195,6 @@ func (i item) cells(wide bool, now time.Time) []string {
 		cells = append(cells, fmt.Sprint(i.Weight), fmt.Sprint(i.Capacity), i.users)
 	}
 	return append(cells, i.note(now))
-}
-
-// oneWord is a state in one word.
-func oneWord(s state) string { return strings.ReplaceAll(string(s), " ", "_") }
-
-// note says why nobody works on an item, as far as its row tells.
-func (i item) note(now time.Time) string {
-	if i.why != "" {
-		return oneLine(i.why)
-	}
-	isEnded := !i.live(now) && i.LesseeID != ""
-	if isEnded {
-		return fmt.Sprintf("the lease of %s ended %s ago", show(i.LesseeID), short(now.Sub(i.Until)))
-	}
-	return ""
 }
 
 func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time) {
@@ -366,64 +265,6 @@ func newTable(widths []int) *table.Table {
 		StyleFunc(func(_, column int) lipgloss.Style {
 			return lipgloss.NewStyle().PaddingRight(gap).Width(widths[column])
 		})
-}
-
-// jsonItem is a line of "lease list -json".
-type jsonItem struct {
-	Item        string   `json:"item"`
-	State       state    `json:"state"`
-	Holder      string   `json:"holder,omitempty"`       // while held or reserved
-	EndsIn      *float64 `json:"ends_in,omitempty"`      // seconds
-	Ends        string   `json:"ends,omitempty"`         // by the database's clock
-	Token       *int64   `json:"token,omitempty"`        // not of a row without one
-	WantedBy    *string  `json:"wanted_by,omitempty"`    // "" for whoever comes
-	WantedUntil string   `json:"wanted_until,omitempty"` // by the database's clock
-	Weight      float64  `json:"weight,omitempty"`       // where it isn't 1
-	Capacity    float64  `json:"capacity,omitempty"`     // likewise
-	LastHolder  string   `json:"last_holder,omitempty"`  // whose lease has ended; none if released
-	Ended       string   `json:"ended,omitempty"`        // when that was
-	Uncertain   bool     `json:"maybe_never_leased,omitempty"`
-	Why         string   `json:"why,omitempty"` // why it is unusable
-
-	Attributes json.RawMessage `json:"attributes,omitempty"` // the item's own, with -wide
-}
-
-func (i item) json(now time.Time) jsonItem {
-	j := jsonItem{
-		Item:      i.LeaseID,
-		State:     i.state(now),
-		Why:       i.why,
-		Uncertain: i.maybe,
-	}
-	if i.users != "" {
-		j.Attributes = json.RawMessage(i.users)
-	}
-	if i.why != "" {
-		return j
-	}
-	if i.Weight != 1 {
-		j.Weight = i.Weight
-	}
-	if i.Capacity != 1 {
-		j.Capacity = i.Capacity
-	}
-	if !i.tokenless {
-		j.Token = &i.FencingToken
-	}
-	if i.live(now) {
-		seconds := float64(i.Until.Sub(now).Milliseconds()) / 1000
-		j.Holder = i.LesseeID
-		j.EndsIn = &seconds
-		j.Ends = databaseTime(i.LeaseUntil)
-	} else if i.LesseeID != "" && i.LeaseUntil > 0 {
-		j.LastHolder = i.LesseeID
-		j.Ended = databaseTime(i.LeaseUntil)
-	}
-	if i.wanted(now) {
-		j.WantedBy = &i.WantedBy
-		j.WantedUntil = databaseTime(i.WantedUntil)
-	}
-	return j
 }
 
 func writeJSON(w io.Writer, items []item, sum *counts, now time.Time) {

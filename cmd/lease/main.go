@@ -16,42 +16,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
-// The exit statuses, but for those of the command that hold runs.
-const (
-	statusFailed   = 1
-	statusUsage    = 2
-	statusLost     = 75  // hold lost its lease
-	statusCantHold = 125 // hold could not obtain a lease
-	statusCantRun  = 126 // hold found its command, and could not run it
-	statusNotFound = 127 // hold did not find its command
-	statusSignal   = 128 // and the number of the signal that ended it
-)
-
-// app is what the commands have in common: the flags, and the client once there is one.
+// app is what the commands have in common.
 type app struct {
-	table, key, region, endpoint string
-	verbose                      bool
-	client                       atomic.Pointer[client]
-	again                        chan struct{} // closed by the second signal
+	address
+	verbose bool
+	again   chan struct{} // closed by the second signal
 }
 
 // action is what a command does, once its flags are parsed.
@@ -87,18 +67,6 @@ func (a *app) commands() *cobra.Command {
 
 const rootHelp = `Shows and moves the leases of a DynamoDB table. Exit status: 0 fine, 1 failed,
 2 wrong usage. More: "lease COMMAND -h", "completion bash", "man", "version".`
-
-// usageError is a wrong use of a command: the exit status is 2.
-type usageError struct{ text string }
-
-func (e usageError) Error() string { return e.text }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
-
-// exitStatus ends the program; what there is to say has been said.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprint("exit status ", int(s)) }
 
 // interrupted is the cause of a context that a signal has ended.
 type interrupted struct{ syscall.Signal }
@@ -192,79 +160,4 @@ func (a *app) bug(p any) error {
 		os.Stderr.Write(debug.Stack())
 	}
 	return fmt.Errorf("a bug: panic: %v; with -v there is a stack to report", p)
-}
-
-// say writes to stdout.
-func say(format string, args ...any) error {
-	if len(args) > 0 {
-		format = fmt.Sprintf(format, args...)
-	}
-	_, err := io.WriteString(os.Stdout, format)
-	return err
-}
-
-// complain writes an error to stderr, as one line.
-func (a *app) complain(err error) { warn("%s", a.explain(err)) }
-
-// log is how lines are written to stderr.
-var log struct {
-	sync.Mutex
-	timed, json bool // of "lease hold", which runs for long
-}
-
-// warn writes a line to stderr.
-func warn(format string, args ...any) {
-	log.Lock()
-	defer log.Unlock()
-	text := strings.TrimPrefix(oneLine(fmt.Sprintf(format, args...)), "lease: ")
-	now := time.Now().UTC()
-	switch {
-	case log.json:
-		line, _ := json.Marshal(struct {
-			Time    time.Time `json:"time"`
-			Message string    `json:"message"`
-		}{now.Truncate(time.Millisecond), text})
-		fmt.Fprintf(os.Stderr, "%s\n", line)
-	case log.timed:
-		fmt.Fprintln(os.Stderr, now.Format(time.DateTime), "lease:", text)
-	default:
-		fmt.Fprintln(os.Stderr, "lease:", text)
-	}
-}
-
-// breaks are what a text of several lines has between its lines.
-var breaks = strings.NewReplacer("\r\n", "; ", "\n\t", ": ", "\n", "; ")
-
-// oneLine makes a text one line that no terminal takes for a command.
-func oneLine(text string) string {
-	text = breaks.Replace(strings.TrimSpace(text))
-	return strings.Map(blankControl, strings.TrimSpace(text))
-}
-
-func blankControl(r rune) rune {
-	if unicode.IsControl(r) {
-		return ' '
-	}
-	return r
-}
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-// logger writes the library's events to stderr: for -v.
-type logger struct{}
-
-func (logger) LogInfoMessage(message string, keyvals ...interface{})  { logEvent(message, keyvals) }
-func (logger) LogErrorMessage(message string, keyvals ...interface{}) { logEvent(message, keyvals) }
-
-func logEvent(message string, keyvals []any) { warn("%s", eventLine(message, keyvals)) }
-
-func eventLine(message string, keyvals []any) string {
-	line := message
-	for pair := range slices.Chunk(keyvals, 2) {
-		if len(pair) < 2 || pair[0] == "stack" || pair[1] == nil {
-			continue
-		}
-		line += fmt.Sprintf(" %v=%q", pair[0], fmt.Sprint(pair[1]))
-	}
-	return line
 }

@@ -134,9 +134,6 @@ func squeeze(widths, weights []int, room int) {
 	}
 }
 
-// cut cuts a line where the screen ends.
-func cut(line string, width int) string { return ansi.Truncate(line, width, "…") }
-
 var (
 	bold    = lipgloss.NewStyle().Bold(true)
 	reverse = lipgloss.NewStyle().Reverse(true)

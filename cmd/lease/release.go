@@ -155,15 +155,6 @@ func (r *releasing) release(ctx context.Context, c *client, seen item) error {
 		name, is.describe(time.Now()))
 }
 
-// leaseOf is the lease that an item shows: what is done by it is bound to its holder and token.
-func leaseOf(i lease.LeaseItem) *lease.Lease {
-	return &lease.Lease{
-		LeaseID:         i.LeaseID,
-		Request:         lessee{i.LesseeID, time.Second},
-		AttributeValues: row{"FencingToken": number(i.FencingToken)},
-	}
-}
-
 // markForced leaves in the row whose tenure is to end by force: the release says nothing of that.
 // A row that is another's by now has no mark, and the release sees that.
 func (c *client) markForced(ctx context.Context, seen item) error {
@@ -187,15 +178,6 @@ func (c *client) markForced(ctx context.Context, seen item) error {
 	}
 	return err
 }
-
-// lessee is a lease.LeaseRequest.
-type lessee struct {
-	name     string
-	duration time.Duration
-}
-
-func (l lessee) LesseeID() string             { return l.name }
-func (l lessee) LeaseDuration() time.Duration { return l.duration }
 
 // confirm asks on the terminal.
 func confirm(ctx context.Context, question string) (bool, error) {

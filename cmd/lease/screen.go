@@ -15,30 +15,30 @@ import (
 	"charm.land/bubbles/v2/key"
 	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
-	"github.com/aws/aws-sdk-go/aws"
 	"golang.org/x/sys/unix"
 )
 
-// watchScreen shows the looks on the terminal until ctx is done or somebody wants to leave, and
+// options are what a screen is to be like.
+type options struct {
+	where   string // table, region and endpoint
+	every   time.Duration
+	zone    *time.Location // of its times
+	verbose bool           // renewals are shown too
+	explain func(error) string
+}
+
+// runScreen shows the looks on the terminal until ctx is done or somebody wants to leave, and
 // leaves the terminal as it was.
-func (a *app) watchScreen(ctx context.Context, w *watcher, f watching) error {
+func runScreen(ctx context.Context, w *watcher, o options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := newScreen(f)
-	s.verbose = a.verbose
-	s.explain = func(err error) string { return oneLine(a.explanation(err)) }
-	s.where = strings.Join([]string{
-		show(a.table),
-		show(aws.StringValue(w.ddb.Config.Region)),
-		show(a.endpoint),
-	}, "  ")
-	s = s.take(w.found())
+	s := newScreen(o).take(w.found())
 	options := []tea.ProgramOption{tea.WithoutSignalHandler(), tea.WithFilter(withSize)}
 	if !isTerminal(os.Stdin) { // There is nobody to press a key.
 		options = append(options, tea.WithInput(nil))
 	}
 	p := tea.NewProgram(s, options...)
-	go sendLooks(ctx, w.start(ctx, f.every), p)
+	go sendLooks(ctx, w.start(ctx, o.every), p)
 	last, err := p.Run()
 	if err != nil {
 		return err
@@ -69,11 +69,8 @@ func sendLooks(ctx context.Context, looks <-chan look, p *tea.Program) {
 // screen is what "lease watch" shows on a terminal. It is a value: Update returns the next one, and
 // View lays it out.
 type screen struct {
-	watching
-	where   string        // table, region and endpoint
-	mark    time.Duration // for how long a change is marked
-	verbose bool
-	explain func(error) string
+	options
+	mark time.Duration // for how long a change is marked
 
 	// What the looks have shown.
 	items   []item               // by name
@@ -104,7 +101,7 @@ type screen struct {
 // mostEvents are kept.
 const mostEvents = 1000
 
-func newScreen(f watching) screen {
+func newScreen(o options) screen {
 	filter := textinput.New()
 	filter.Prompt = "filter: "
 	filter.KeyMap.Paste.SetEnabled(false) // It would run a program.
@@ -112,8 +109,8 @@ func newScreen(f watching) screen {
 	styles.Cursor.Blink = false
 	filter.SetStyles(styles)
 	return screen{
-		watching:  f,
-		mark:      max(5*time.Second, 2*f.every),
+		options:   o,
+		mark:      max(5*time.Second, 2*o.every),
 		sum:       newCounts(),
 		filter:    filter,
 		listedSum: newCounts(),

@@ -27,7 +27,7 @@ type onScreen struct {
 }
 
 func newOnScreen(width, height int, items ...item) *onScreen {
-	s := newScreen(watching{every: 2 * time.Second})
+	s := newScreen(options{every: 2 * time.Second, zone: time.UTC})
 	s.where = "mailboxes  eu-west-1  https://dynamodb.eu-west-1.amazonaws.com"
 	s.explain = error.Error
 	x := &onScreen{screen: s}
@@ -462,7 +462,7 @@ func TestScreenShowsTimesOfItsZone(t *testing.T) {
 	t.Parallel()
 	x := nightOnScreen(80, 24)
 	assert.Contains(t, x.text(t)[1], "2026-01-02 12:00:02 UTC")
-	x.local = true
+	x.zone = time.Local
 	want := noon.Add(2 * time.Second).Local()
 	assert.Contains(t, x.text(t)[1], want.Format("2006-01-02 15:04:05 "))
 	assert.Contains(t, strings.Join(x.text(t), "\n"), "  "+want.Format("15:04:05")+"  obtained ")

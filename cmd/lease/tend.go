@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -17,22 +18,62 @@ const (
 	killPause     = 100 * time.Millisecond // from one SIGKILL to the next: it may just have forked
 )
 
-// tend waits until a group has ended. It ends it when ctx is done, and sees to it that it doesn't
-// outlive the tenure.
-func (h *holder) tend(ctx context.Context, l *lease.Lease, g *group, said *notices) error {
-	t := h.newTending(l, g)
+// keeper runs commands, each under a lease.
+type keeper struct {
+	path     string
+	args     []string // the command's own name first
+	many     bool     // commands run side by side, and none gets stdin
+	duration time.Duration
+	watchdog time.Duration   // how long one may say nothing; 0: for ever
+	patience time.Duration   // how long it may take to end when it is told to; 0: for ever
+	kill     <-chan struct{} // closed when all are to end at once
+	guard    *guard
+}
+
+// outcome is how a command has ended.
+type outcome struct {
+	status      int // as a shell has it
+	lost        bool
+	interrupted bool  // by Ctrl-C at its terminal
+	err         error // what Hold is to hear of it
+}
+
+// run runs the command for an item, with more in its environment, until all processes of its group
+// have ended. It ends them when ctx is done, and sees to it that they don't outlive the tenure. The
+// error is why the command was not started.
+func (k *keeper) run(ctx context.Context, l *lease.Lease, env []string) (outcome, error) {
+	runtime.LockOSThread() // On Linux the command is killed when the thread that started it ends.
+	defer runtime.UnlockOSThread()
+	var said *notices
+	if k.watchdog > 0 {
+		var err error
+		if said, err = newNotices(); err != nil {
+			return outcome{}, err
+		}
+		defer said.close()
+		env = append(env,
+			"NOTIFY_SOCKET="+said.path,
+			fmt.Sprint("WATCHDOG_USEC=", k.watchdog.Microseconds()),
+		)
+	}
+	g, err := k.start(l, env)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer g.close()
+	t := k.newTending(l, g)
 	if said != nil {
 		t.goesOn = said.goesOn
 		t.stops = said.stops
-		t.silent = time.After(h.watchdog)
+		t.silent = time.After(k.watchdog)
 	}
 	t.run(ctx)
-	h.guard.drop(g.id)
-	return t.outcome(ctx)
+	k.guard.drop(g.id)
+	return t.outcome(ctx), nil
 }
 
-func (h *holder) newTending(l *lease.Lease, g *group) *tending {
-	return &tending{holder: h, lease: l, group: g, lead: killLead(h.as.duration)}
+func (k *keeper) newTending(l *lease.Lease, g *group) *tending {
+	return &tending{keeper: k, lease: l, group: g, lead: killLead(k.duration)}
 }
 
 // killLead is how much sooner than the tenure's end a group is killed: that takes a moment.
@@ -43,7 +84,7 @@ func killLead(duration time.Duration) time.Duration {
 
 // tending is the care for a command and all of its group.
 type tending struct {
-	*holder
+	*keeper
 	lease *lease.Lease
 	group *group
 	lead  time.Duration
@@ -65,7 +106,7 @@ func (t *tending) run(ctx context.Context) {
 	exited := t.group.exited
 	done := ctx.Done()
 	over := t.lease.Context().Done()
-	again := t.again
+	atOnce := t.keeper.kill
 	ticker := time.NewTicker(t.lead)
 	defer ticker.Stop()
 	t.keepUntilEnd(t.lease.Remaining())
@@ -88,8 +129,8 @@ func (t *tending) run(ctx context.Context) {
 			t.endHung("has not said for " + short(t.watchdog) + " that it goes on")
 		case <-t.ended:
 			t.endTenure()
-		case <-again:
-			again = nil
+		case <-atOnce:
+			atOnce = nil
 			t.killAfter(0)
 		case <-t.kill:
 			t.group.signal(syscall.SIGKILL)
@@ -165,7 +206,7 @@ func (t *tending) endHung(why string) {
 func (t *tending) lose() {
 	grace := time.Duration(0)
 	if !t.told {
-		grace = min(lostGrace, t.as.duration/10, time.Until(t.ends))
+		grace = min(lostGrace, t.duration/10, time.Until(t.ends))
 	}
 	t.lost = true
 	t.tell()
@@ -192,7 +233,7 @@ func (t *tending) followRenewals() {
 		return
 	}
 	t.keepUntilEnd(left)
-	if left < t.as.duration/10 && !t.lost {
+	if left < t.duration/10 && !t.lost {
 		t.lost = true
 		t.tell()
 	}
@@ -200,31 +241,28 @@ func (t *tending) followRenewals() {
 
 var errAboutToBeLost = errors.New("the lease could not be renewed, and the command was ended")
 
-// outcome notes how the command has ended, and returns what Hold is to hear of it.
-func (t *tending) outcome(ctx context.Context) error {
-	status := t.group.status()
+// outcome is how the command has ended.
+func (t *tending) outcome(ctx context.Context) outcome {
+	o := outcome{status: t.group.status(), interrupted: t.group.interrupted() && !t.told}
 	if t.hung {
-		status = cmp.Or(status, statusFailed)
+		o.status = cmp.Or(o.status, statusFailed)
 	}
-	t.status.Store(int64(status))
-	t.ctrlC.Store(t.group.interrupted() && !t.told)
 
 	// It may have been the guard that ended it.
-	if t.lost || t.lease.Context().Err() != nil {
-		t.gaveUp.Store(true)
+	o.lost = t.lost || t.lease.Context().Err() != nil
+	switch {
+	case o.lost:
 		t.warnOfLoss()
-		return errAboutToBeLost
+		o.err = errAboutToBeLost
+	case ctx.Err() != nil:
+		o.err = context.Cause(ctx)
+	case o.status != 0:
+		o.err = fmt.Errorf("the command ended with status %d", o.status)
+		if t.many {
+			warn("the command for %s ended with status %d", show(t.lease.LeaseID), o.status)
+		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if status == 0 {
-		return nil
-	}
-	if t.share {
-		warn("the command for %s ended with status %d", show(t.lease.LeaseID), status)
-	}
-	return fmt.Errorf("the command ended with status %d", status)
+	return o
 }
 
 func (t *tending) warnOfLoss() {

@@ -137,11 +137,13 @@ func TestTendingEndsAGroupInTime(t *testing.T) {
 	}
 }
 
-// newTestHolder returns a holder with a guard that has no process.
-func newTestHolder(again chan struct{}) *holder {
-	return &holder{
-		app: &app{again: again},
-		as:  lessee{"w1", 30 * time.Second},
+var w1 = lessee{"w1", 30 * time.Second}
+
+// newTestKeeper returns a keeper with a guard that has no process.
+func newTestKeeper(kill chan struct{}) *keeper {
+	return &keeper{
+		duration: 30 * time.Second,
+		kill:     kill,
 		guard: &guard{
 			ends: make(map[int]time.Time),
 			news: make(map[int]bool),
@@ -155,22 +157,22 @@ func tend(t *testing.T, happen func(x *tended)) *tended {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	again := make(chan struct{})
-	h := newTestHolder(again)
+	k := newTestKeeper(again)
 	x := &tended{store: leasetest.NewStore("a"), stop: stop, again: func() { close(again) }}
 	var words atomic.Int64
 	go func() {
-		for range h.guard.wake {
+		for range k.guard.wake {
 			words.Add(1)
 		}
 	}()
-	defer close(h.guard.wake)
+	defer close(k.guard.wake)
 	locker := lease.NewLocker(x.store)
-	locker.Hold(ctx, h.as, func(ctx context.Context, l *lease.Lease) error {
+	locker.Hold(ctx, w1, func(ctx context.Context, l *lease.Lease) error {
 		x.fakeGroup = newFakeGroup()
 		happen(x)
 		time.AfterFunc(time.Hour, x.end)
-		h.newTending(l, &x.group).run(ctx)
-		x.checkGuard(t, h.guard, l)
+		k.newTending(l, &x.group).run(ctx)
+		x.checkGuard(t, k.guard, l)
 		synctest.Wait()
 		// The last second's word may come at the same time as the end, and so not at all.
 		atLeast := int64(x.age()/time.Second) - 1
@@ -204,14 +206,14 @@ func TestTendingFollowsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const duration = 30 * time.Second
 		x := newFakeGroup()
-		h := newTestHolder(make(chan struct{}))
-		l := &lease.Lease{LeaseID: "a", Request: h.as, Until: time.Now().Add(duration)}
+		k := newTestKeeper(make(chan struct{}))
+		l := &lease.Lease{LeaseID: "a", Request: w1, Until: time.Now().Add(duration)}
 		tenureEnd := time.Now().Add(duration - duration/10)
 
-		tending := h.newTending(l, &x.group)
+		tending := k.newTending(l, &x.group)
 		tending.keepUntilEnd(l.Remaining())
 		assert.Equal(t, tenureEnd.Add(-100*time.Millisecond), tending.ends)
-		assert.Equal(t, tending.ends, h.guard.ends[x.id])
+		assert.Equal(t, tending.ends, k.guard.ends[x.id])
 
 		time.Sleep(time.Minute / 4)
 		tending.endTenure()

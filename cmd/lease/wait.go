@@ -59,18 +59,6 @@ func (h *holder) situation(ctx context.Context) string {
 	return text
 }
 
-// unanswered says why there is no answer.
-func (a *app) unanswered() string {
-	c := a.client.Load()
-	if c == nil {
-		return "for the AWS configuration"
-	}
-	if err := c.lastFailure(); err != nil {
-		return a.explain(err)
-	}
-	return "for an answer from " + a.endpoint
-}
-
 func (h *holder) situationIn(ctx context.Context, c *client) (string, error) {
 	if h.item != "" {
 		i, err := c.find(ctx, h.item)
