@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -67,7 +65,7 @@ func (a *app) add() *cobra.Command {
 		if w > 0 {
 			attributes[weightAttribute] = w.value()
 		}
-		return a.each(ctx, ids, func(id string) error { return c.add(ctx, id, attributes) })
+		return a.each(ctx, ids, func(id string) error { return add(ctx, c, id, attributes) })
 	})
 	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever\n"+
 		"leases an item finds it there. May be repeated")
@@ -76,14 +74,8 @@ func (a *app) add() *cobra.Command {
 	return c
 }
 
-func (c *client) add(ctx context.Context, id string, given row) error {
-	attributes := maps.Clone(given)
-	token := number(c.now().UnixMilli()) // as the library would choose it
-	attributes["FencingToken"] = token
-	if c.key != firstTokenAttribute {
-		attributes[firstTokenAttribute] = token
-	}
-	err := c.AddLeaseIDWithContext(ctx, id, attributes)
+func add(ctx context.Context, c *client, id string, given row) error {
+	err := c.add(ctx, id, given)
 	if errors.Is(err, lease.LeaseIDExistsError) {
 		return fmt.Errorf("%s is registered already, and stays as it is", show(id))
 	}
@@ -127,30 +119,18 @@ func (a *app) initialize() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.makeTable(ctx)
+		made, err := c.makeTable(ctx)
+		if err != nil {
+			return err
+		}
+		what := "was there already"
+		if made {
+			what = "made"
+		}
+		return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
 	})
 }
 
 const initHelp = `Makes the table, with on-demand capacity, and waits until it is active. Its
 hash key is a string of the name K, or "id". A table that is there stays
 as it is; if lease items can't be in it, the error says why.`
-
-// makeTable makes the table, unless it is there. A table that is there has the last word about the
-// key, if none was given.
-func (c *client) makeTable(ctx context.Context) error {
-	key, err := c.askKey(ctx)
-	missing := errors.As(err, new(*dynamodb.ResourceNotFoundException))
-	if err != nil && !missing {
-		return err
-	}
-	c.key = cmp.Or(c.key, key, "id")
-	c.LockStore = lease.NewLockStore(c.ddb, c.table, c.key)
-	if err := c.EnsureTableWithContext(ctx); err != nil {
-		return err
-	}
-	what := "was there already"
-	if missing {
-		what = "made"
-	}
-	return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
-}

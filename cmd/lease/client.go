@@ -165,8 +165,8 @@ func (c *client) noteAttempt(r *request.Request) {
 	c.failed.Store(r.Operation.Name)
 	c.noteSkew(r.HTTPResponse)
 	err := r.Error
-	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
-		err = nil // That is an answer.
+	if isRefused(err) { // That is an answer.
+		err = nil
 	}
 	var sdk awserr.Error
 	isCutOff := errors.As(err, &sdk) && sdk.Code() == request.CanceledErrorCode
@@ -282,7 +282,7 @@ func (c *client) parsePage(rows []row) []item {
 // get reads one row; there is none if it returns false.
 func (c *client) get(ctx context.Context, id string) (i item, found bool, err error) {
 	if id == "" {
-		return item{}, false, usagef("the item's name is empty")
+		return item{}, false, errNoName
 	}
 	projection, names := c.projection()
 	out, err := c.ddb.GetItemWithContext(ctx, &dynamodb.GetItemInput{
@@ -297,6 +297,8 @@ func (c *client) get(ctx context.Context, id string) (i item, found bool, err er
 	}
 	return c.parse(out.Item), true, nil
 }
+
+var errNoName = usagef("the item's name is empty")
 
 // find is get of a row that is to be there.
 func (c *client) find(ctx context.Context, id string) (item, error) {

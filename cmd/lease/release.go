@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/spf13/cobra"
 
 	"github.com/intercom/lease"
@@ -153,30 +151,6 @@ func (r *releasing) release(ctx context.Context, c *client, seen item) error {
 	}
 	return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s",
 		name, is.describe(time.Now()))
-}
-
-// markForced leaves in the row whose tenure is to end by force: the release says nothing of that.
-// A row that is another's by now has no mark, and the release sees that.
-func (c *client) markForced(ctx context.Context, seen item) error {
-	_, err := c.ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
-		TableName:           &c.table,
-		Key:                 row{c.key: {S: &seen.LeaseID}},
-		ConditionExpression: aws.String("#holder = :holder AND #token = :token"),
-		UpdateExpression:    aws.String("SET #forced = :token"),
-		ExpressionAttributeNames: map[string]*string{
-			"#holder": aws.String("ProcessID"),
-			"#token":  aws.String("FencingToken"),
-			"#forced": aws.String(forcedAttribute),
-		},
-		ExpressionAttributeValues: row{
-			":holder": {S: &seen.LesseeID},
-			":token":  number(seen.FencingToken),
-		},
-	})
-	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
-		return nil
-	}
-	return err
 }
 
 // confirm asks on the terminal.

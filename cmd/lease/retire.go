@@ -37,7 +37,7 @@ func (a *app) retire() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.each(ctx, ids, func(id string) error { return c.retire(ctx, id) })
+		return a.each(ctx, ids, func(id string) error { return retire(ctx, c, id) })
 	})
 	c.Flags().BoolVar(&yields, "yield", false,
 		"ask the holder to finish and hand the item over, and then\n"+
@@ -51,14 +51,14 @@ func (a *app) retire() *cobra.Command {
 const retireHelp = `Deletes items that nobody holds, with all their attributes. One that is held
 stays, and the exit status is 1, unless it is had by -yield in time.`
 
-func (c *client) retire(ctx context.Context, id string) error {
+func retire(ctx context.Context, c *client, id string) error {
 	i, err := c.find(ctx, id)
 	if err != nil {
 		return err
 	}
 	err = c.RemoveLeaseIDWithContext(ctx, id)
 	if errors.Is(err, lease.LeaseHeldError) {
-		return c.heldError(ctx, id)
+		return heldError(ctx, c, id)
 	}
 	if err != nil && i.why != "" {
 		return errors.New(i.unreadable())
@@ -70,7 +70,7 @@ func (c *client) retire(ctx context.Context, id string) error {
 }
 
 // heldError says who holds an item that was to be retired.
-func (c *client) heldError(ctx context.Context, id string) error {
+func heldError(ctx context.Context, c *client, id string) error {
 	state := "is held"
 	i, err := c.find(ctx, id)
 	if err == nil {

@@ -50,7 +50,7 @@ func (a *app) weigh() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.weigh(ctx, args[0], w)
+		return weigh(ctx, c, args[0], w)
 	})
 }
 
@@ -59,30 +59,13 @@ it was before: how much of a worker's load it is, next to items that weigh 1,
 as those without a weight do. Workers that hold a share of all items heed it
 with their next look. One that measures its work sets the weight anew.`
 
-func (c *client) weigh(ctx context.Context, id string, w weight) error {
-	if id == "" {
-		return usagef("the item's name is empty")
-	}
-	out, err := c.ddb.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
-		TableName:           &c.table,
-		Key:                 row{c.key: {S: &id}},
-		ConditionExpression: aws.String("attribute_exists(#key)"),
-		UpdateExpression:    aws.String("SET #weight = :weight"),
-		ExpressionAttributeNames: map[string]*string{
-			"#key":    &c.key,
-			"#weight": aws.String(weightAttribute),
-		},
-		ExpressionAttributeValues: row{":weight": w.value()},
-		ReturnValues:              aws.String(dynamodb.ReturnValueUpdatedOld),
-	})
-	if errors.As(err, new(*dynamodb.ConditionalCheckFailedException)) {
-		return c.missing(id)
-	}
+func weigh(ctx context.Context, c *client, id string, w weight) error {
+	was, err := c.weigh(ctx, id, w.value())
 	if err != nil {
 		return err
 	}
 	before := "it had no weight, which counts as 1"
-	if was := out.Attributes[weightAttribute]; was != nil {
+	if was != nil {
 		before = "it was " + textOf(was)
 	}
 	return say("%s: weighs %v now; %s\n", show(id), w, before)
