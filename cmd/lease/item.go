@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -225,4 +226,10 @@ func whyUnusable(err error, attributes row) string {
 func (i item) unreadable() string {
 	return fmt.Sprintf("%s stays, as its row doesn't tell whether it is held (%s): "+
 		"mend the row, or delete it by other means", show(i.LeaseID), i.why)
+}
+
+// isCalled tells whether an item has a name, or one of a pattern.
+func (i item) isCalled(name string) bool {
+	is, _ := path.Match(name, i.LeaseID)
+	return is || i.LeaseID == name
 }

@@ -113,12 +113,6 @@ func (l *listing) wants(i item, now time.Time) bool {
 	return len(l.names) == 0 || slices.ContainsFunc(l.names, i.isCalled)
 }
 
-// isCalled tells whether an item has a name, or one of a pattern.
-func (i item) isCalled(name string) bool {
-	is, _ := path.Match(name, i.LeaseID)
-	return is || i.LeaseID == name
-}
-
 // sortings are what items can be sorted by; those that are equal are by name.
 var sortings = map[string]func(a, b item) int{
 	"name":   func(a, b item) int { return 0 },
@@ -185,8 +179,8 @@ func (l *listing) namesItems() bool {
 	return len(l.names) > 0 && !slices.ContainsFunc(l.names, isPattern)
 }
 
-// cells returns the cells of an item's line.
-func (i item) cells(wide bool, now time.Time) []string {
+// cellsOf returns the cells of an item's line.
+func cellsOf(i item, wide bool, now time.Time) []string {
 	cells := i.columns(now)
 	if !isTerminal(os.Stdout) {
 		cells[1] = oneWord(i.state(now)) // for awk
@@ -203,7 +197,7 @@ func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time)
 		if wide {
 			headers = append(headers, "WEIGHT", "CAPACITY", "ATTRIBUTES")
 		}
-		cells := func(n int) []string { return items[n].cells(wide, now) }
+		cells := func(n int) []string { return cellsOf(items[n], wide, now) }
 		writeTable(w, append(headers, ""), len(items), cells)
 		fmt.Fprintln(w)
 	}
