@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -172,7 +174,12 @@ func (m mutant) misfit(why string) result { return result{mutant: m, verdict: mi
 func (m mutant) runTests(dir string) result {
 	for _, test := range m.tests {
 		folder := filepath.Join(dir, test.folder)
+		restore, err := setAside(folder, test.run)
+		if err != nil {
+			return m.misfit(err.Error())
+		}
 		text, err := goTest(folder, test.run)
+		restore()
 		if strings.Contains(text, "[build failed]") {
 			return m.misfit("it doesn't compile, or its tests don't: " + text)
 		}
@@ -184,6 +191,71 @@ func (m mutant) runTests(dir string) result {
 		}
 	}
 	return result{mutant: m, verdict: survived}
+}
+
+// setAside has the tests of the package's users not compiled, where none of them is to run: they are
+// most of the lines. The function that it returns brings them back.
+func setAside(folder, run string) (restore func(), err error) {
+	of, err := testsBySide(folder)
+	if err != nil {
+		return nil, err
+	}
+	name, _, _ := strings.Cut(run, "/") // of its subtest
+	pattern, err := regexp.Compile(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, names := range of.users {
+		if slices.ContainsFunc(names, pattern.MatchString) {
+			return func() {}, nil
+		}
+	}
+	if !slices.ContainsFunc(of.own, pattern.MatchString) {
+		return func() {}, nil
+	}
+	for path := range of.users {
+		if err := os.Rename(path, path+".aside"); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		for path := range of.users {
+			os.Rename(path+".aside", path)
+		}
+	}, nil
+}
+
+// sides are the names of a folder's tests: those of the package itself, and those of its users by
+// file.
+type sides struct {
+	own   []string
+	users map[string][]string
+}
+
+var ofUsers = regexp.MustCompile(`(?m)^package \w+_test$`)
+
+func testsBySide(folder string) (sides, error) {
+	of := sides{users: make(map[string][]string)}
+	paths, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		return of, err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return of, err
+		}
+		var names []string
+		for _, match := range testName.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, match[1])
+		}
+		if ofUsers.Match(text) {
+			of.users[path] = names
+		} else {
+			of.own = append(of.own, names...)
+		}
+	}
+	return of, nil
 }
 
 // goTest leaves out what takes the most time: vet, which is to judge no mutant, and what a debugger
