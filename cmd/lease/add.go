@@ -7,9 +7,12 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/spf13/cobra"
-
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/spf13/cobra"
 )
 
 const addHelp = `Registers items: from then on workers may lease them. An item that is
@@ -34,10 +37,10 @@ func (s settings) Set(text string) error {
 	if s[name] != nil {
 		return fmt.Errorf("%s is set twice", name)
 	}
-	if name == weightAttribute {
+	if name == fleet.WeightAttribute {
 		return errors.New("give -weight")
 	}
-	if name == firstTokenAttribute || name == "FencingToken" {
+	if name == fleet.FirstTokenAttribute || name == "FencingToken" {
 		return fmt.Errorf("%s is not to be set", name)
 	}
 	s[name] = &dynamodb.AttributeValue{S: &value}
@@ -55,15 +58,15 @@ func (a *app) add() *cobra.Command {
 			"         xargs lease add -table mailboxes -- <names",
 	}, func(ctx context.Context, ids []string) error {
 		if len(ids) == 0 {
-			return usagef(`add what? see "lease add -h"`)
+			return exit.Usagef(`add what? see "lease add -h"`)
 		}
-		c, err := a.open(ctx, fewRetries)
+		c, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
-		attributes := row(set)
+		attributes := fleet.Row(set)
 		if w > 0 {
-			attributes[weightAttribute] = w.value()
+			attributes[fleet.WeightAttribute] = w.value()
 		}
 		return a.each(ctx, ids, func(id string) error { return add(ctx, c, id, attributes) })
 	})
@@ -74,15 +77,15 @@ func (a *app) add() *cobra.Command {
 	return c
 }
 
-func add(ctx context.Context, c *client, id string, given row) error {
-	err := c.add(ctx, id, given)
+func add(ctx context.Context, c *dynamo.Client, id string, given fleet.Row) error {
+	err := c.Add(ctx, id, given)
 	if errors.Is(err, lease.LeaseIDExistsError) {
-		return fmt.Errorf("%s is registered already, and stays as it is", show(id))
+		return fmt.Errorf("%s is registered already, and stays as it is", say.Name(id))
 	}
 	if err != nil {
 		return err
 	}
-	return say("%s: added\n", show(id))
+	return say.Printf("%s: added\n", say.Name(id))
 }
 
 // each calls f for each item in turn. After an error it goes on with the next; all are reported.
@@ -99,8 +102,8 @@ func (a *app) each(ctx context.Context, ids []string, f func(id string) error) e
 		if ctx.Err() != nil {
 			return err
 		}
-		a.complain(err)
-		failed = exitStatus(statusFailed)
+		a.Complain(err)
+		failed = exit.Status(exit.Failed)
 	}
 	return failed
 }
@@ -113,13 +116,13 @@ func (a *app) initialize() *cobra.Command {
 		Example: "lease init -table mailboxes -key mailbox",
 	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
-			return usagef("init takes no arguments, and got %q; the table is named by -table", args)
+			return exit.Usagef("init takes no arguments, and got %q; the table is named by -table", args)
 		}
-		c, err := a.connect(fewRetries)
+		c, err := a.Connect(dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
-		made, err := c.makeTable(ctx)
+		made, err := c.MakeTable(ctx)
 		if err != nil {
 			return err
 		}
@@ -127,7 +130,7 @@ func (a *app) initialize() *cobra.Command {
 		if made {
 			what = "made"
 		}
-		return say("%s: %s, with the hash key %s\n", show(c.table), what, show(c.key))
+		return say.Printf("%s: %s, with the hash key %s\n", say.Name(c.Table), what, say.Name(c.Key))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -39,14 +40,14 @@ func TestAddAndRetireGoOnAfterOneFails(t *testing.T) {
 	token, err := strconv.ParseInt(*added["FencingToken"].N, 10, 64)
 	require.NoError(t, err)
 	assert.WithinRange(t, time.UnixMilli(token), began.Add(-2*time.Second), time.Now().Add(2*time.Second))
-	assert.Equal(t, number(0), added["LeaseUntil"])
+	assert.Equal(t, fleet.Number(0), added["LeaseUntil"])
 	assert.Equal(t, added["FencingToken"], added["FirstToken"])
 	assertOneLine(t, f.run("add", "d", "-set", "ProcessID=me"), 1, "ProcessID")
 	assertOneLine(t, f.run("add", "d", "-set", "LeaseWeight=2"), 2, "give -weight")
 	assertOneLine(t, f.run("add", ""), 1, "empty")
 
 	f.lease("a", "w1", time.Hour)
-	f.put(row{"id": str("bad"), "LeaseUntil": str("soon")})
+	f.put(fleet.Row{"id": str("bad"), "LeaseUntil": str("soon")})
 	r = f.run("retire", "a", "missing", "bad", "c")
 	assert.Equal(t, 1, r.status)
 	assert.Equal(t, "c: retired\n", r.stdout)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,7 +41,7 @@ func BenchmarkList(b *testing.B) {
 				require.NoError(b, out.Close())
 				require.Greater(b, strings.Count(string(text), "\n"), rows)
 				if format == "json" {
-					var sum counts
+					var sum fleet.Counts
 					lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 					require.NoError(b, json.Unmarshal([]byte(lines[len(lines)-1]), &sum))
 					require.Equal(b, rows, sum.Held)

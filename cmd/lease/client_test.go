@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -23,22 +25,22 @@ func TestClientShowsTheDatabasesTimes(t *testing.T) {
 		w.Header().Set("Date", date.Add(time.Hour).Format(http.TimeFormat))
 	})
 	end := time.Now().Add(time.Hour + 10*time.Minute)
-	f.put(row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": number(end.UnixNano()), "FencingToken": number(1)})
-	f.put(row{"id": str("b"), "ProcessID": str("w1"), "LeaseUntil": number(end.Add(-20 * time.Minute).UnixNano()), "FencingToken": number(1)})
+	f.put(fleet.Row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": fleet.Number(end.UnixNano()), "FencingToken": fleet.Number(1)})
+	f.put(fleet.Row{"id": str("b"), "ProcessID": str("w1"), "LeaseUntil": fleet.Number(end.Add(-20 * time.Minute).UnixNano()), "FencingToken": fleet.Number(1)})
 	r := runWith(t, late, "list", "-json")
-	var a, b jsonItem
+	var a, b fleet.JsonItem
 	d := json.NewDecoder(strings.NewReader(r.stdout))
 	require.NoError(t, d.Decode(&a))
 	require.NoError(t, d.Decode(&b))
 	if a.Item == "b" {
 		a, b = b, a
 	}
-	assert.Equal(t, held, a.State)
+	assert.Equal(t, fleet.Held, a.State)
 	const minute = 60.
 	assert.Greater(t, *a.EndsIn, 5*minute)
 	assert.Less(t, *a.EndsIn, 15*minute)
-	assert.Equal(t, databaseTime(end.UnixNano()), a.Ends)
-	assert.Equal(t, free, b.State)
+	assert.Equal(t, say.DatabaseTime(end.UnixNano()), a.Ends)
+	assert.Equal(t, fleet.Free, b.State)
 
 	require.NoError(t, runWith(t, late, "add", "c").err())
 	token, err := strconv.ParseInt(*f.row("c")["FencingToken"].N, 10, 64)

@@ -6,6 +6,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
 )
 
@@ -21,31 +25,31 @@ func (a *app) cost() *cobra.Command {
 		Example: "lease cost -table mailboxes -write-price 0.705 -read-price 0.1415",
 	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
-			return usagef("cost takes no arguments, and got %q", args)
+			return exit.Usagef("cost takes no arguments, and got %q", args)
 		}
 		if lasts < every {
-			return usagef("-for is %v; want %v or more", lasts, every)
+			return exit.Usagef("-for is %v; want %v or more", lasts, every)
 		}
-		client, err := a.open(ctx, fewRetries)
+		client, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
-		m, err := client.measure(ctx, lasts, every)
+		m, err := client.Measure(ctx, lasts, every)
 		if err != nil {
 			return err
 		}
-		b := m.bill(writes, reads)
+		b := m.Bill(writes, reads)
 		b.ArePricesGiven = isGiven(c, "write-price") || isGiven(c, "read-price")
 		if asJSON {
 			return json.NewEncoder(os.Stdout).Encode(b)
 		}
-		return say("%s", b)
+		return say.Printf("%s", b)
 	})
 	flags := c.Flags()
 	flags.DurationVar(&lasts, "for", 30*time.Second, "watch the table for `D`, else 30s")
 	flags.DurationVar(&every, "every", 2*time.Second, "look each `D`, else 2s: more often than leases are renewed")
-	flags.Float64Var(&writes, "write-price", writePrice, "`P` dollars for a million write units")
-	flags.Float64Var(&reads, "read-price", readPrice, "`P` dollars for a million read units")
+	flags.Float64Var(&writes, "write-price", fleet.WritePrice, "`P` dollars for a million write units")
+	flags.Float64Var(&reads, "read-price", fleet.ReadPrice, "`P` dollars for a million read units")
 	flags.BoolVar(&asJSON, "json", false, "an object")
 	return c
 }

@@ -20,11 +20,12 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/internal/ddblocal"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/intercom/lease"
-	"github.com/intercom/lease/internal/ddblocal"
 )
 
 func TestMain(m *testing.M) {
@@ -116,7 +117,7 @@ func environment(more ...string) []string {
 	return append(append(env, "HOME=/nonexistent", "AWS_EC2_METADATA_DISABLED=true", "TERM=xterm", "GORACE=atexit_sleep_ms=0"), more...)
 }
 
-func (f *fixture) put(r row) {
+func (f *fixture) put(r fleet.Row) {
 	f.tb.Helper()
 	_, err := f.ddb.PutItem(&dynamodb.PutItemInput{TableName: &f.table, Item: r})
 	require.NoError(f.tb, err)
@@ -132,19 +133,19 @@ func (f *fixture) want(id, by string) {
 func (f *fixture) expire(id string) {
 	f.tb.Helper()
 	r := f.row(id)
-	r["LeaseUntil"] = number(time.Now().UnixNano() - 1)
+	r["LeaseUntil"] = fleet.Number(time.Now().UnixNano() - 1)
 	f.put(r)
 }
 
 func (f *fixture) delete(id string) {
 	f.tb.Helper()
-	_, err := f.ddb.DeleteItem(&dynamodb.DeleteItemInput{TableName: &f.table, Key: row{"id": str(id)}})
+	_, err := f.ddb.DeleteItem(&dynamodb.DeleteItemInput{TableName: &f.table, Key: fleet.Row{"id": str(id)}})
 	require.NoError(f.tb, err)
 }
 
-func (f *fixture) row(id string) row {
+func (f *fixture) row(id string) fleet.Row {
 	f.tb.Helper()
-	out, err := f.ddb.GetItem(&dynamodb.GetItemInput{TableName: &f.table, Key: row{"id": str(id)}, ConsistentRead: aws.Bool(true)})
+	out, err := f.ddb.GetItem(&dynamodb.GetItemInput{TableName: &f.table, Key: fleet.Row{"id": str(id)}, ConsistentRead: aws.Bool(true)})
 	require.NoError(f.tb, err)
 	return out.Item
 }
@@ -159,7 +160,7 @@ func (f *fixture) item(id string) lease.LeaseItem {
 // lease leases an item as a worker would.
 func (f *fixture) lease(id, by string, d time.Duration) *lease.Lease {
 	f.tb.Helper()
-	l, err := f.Lease(id, lessee{by, d}, time.Now().Add(d))
+	l, err := f.Lease(id, dynamo.Lessee{Name: by, Duration: d}, time.Now().Add(d))
 	require.NoError(f.tb, err)
 	return l
 }
@@ -177,11 +178,11 @@ func everyState(t *testing.T) *fixture {
 	f.want("reserved", "w2")
 	require.NoError(t, f.HandOverLease(t.Context(), handed, now.Add(10*time.Minute)))
 	require.NoError(t, f.ReleaseLease(f.lease("released", "w1", time.Hour)))
-	f.put(row{"id": str("ended"), "ProcessID": str("w9"), "LeaseUntil": number(now.Add(-time.Minute).UnixNano()), "FencingToken": number(3)})
-	f.put(row{"id": str("bare")})
-	f.put(row{"id": str("spoiled"), "ProcessID": str("w1"), "LeaseUntil": str("soon")})
-	f.put(row{"id": str("to free"), "ProcessID": str("w2"), "LeaseUntil": number(now.Add(time.Hour).UnixNano()), "FencingToken": number(4),
-		"WantedBy": str(""), "WantedUntil": number(now.Add(10 * time.Minute).UnixNano())})
+	f.put(fleet.Row{"id": str("ended"), "ProcessID": str("w9"), "LeaseUntil": fleet.Number(now.Add(-time.Minute).UnixNano()), "FencingToken": fleet.Number(3)})
+	f.put(fleet.Row{"id": str("bare")})
+	f.put(fleet.Row{"id": str("spoiled"), "ProcessID": str("w1"), "LeaseUntil": str("soon")})
+	f.put(fleet.Row{"id": str("to free"), "ProcessID": str("w2"), "LeaseUntil": fleet.Number(now.Add(time.Hour).UnixNano()), "FencingToken": fleet.Number(4),
+		"WantedBy": str(""), "WantedUntil": fleet.Number(now.Add(10 * time.Minute).UnixNano())})
 	require.Equal(t, 0, f.run("add", "new").status)
 	return f
 }
@@ -256,9 +257,9 @@ func (f *fixture) fill(n int) {
 			for first := worker * 25; first < n; first += 100 {
 				var batch []*dynamodb.WriteRequest
 				for i := first; i < min(n, first+25); i++ {
-					batch = append(batch, &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: row{"id": str(fmt.Sprintf("item-%06d", i)),
-						"ProcessID": str(fmt.Sprintf("worker-%02d", i%20)), "LeaseUntil": number(time.Now().Add(time.Hour).UnixNano()),
-						"FencingToken": number(int64(i)), "Server": str("imap.example.com")}}})
+					batch = append(batch, &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: fleet.Row{"id": str(fmt.Sprintf("item-%06d", i)),
+						"ProcessID": str(fmt.Sprintf("worker-%02d", i%20)), "LeaseUntil": fleet.Number(time.Now().Add(time.Hour).UnixNano()),
+						"FencingToken": fleet.Number(int64(i)), "Server": str("imap.example.com")}}})
 				}
 				_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})
 				assert.NoError(f.tb, err)

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
-
-	"github.com/intercom/lease"
 )
 
 // How the commands are written, and what they say of themselves.
@@ -24,7 +25,7 @@ func (a *app) command(c cobra.Command, act action) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		lease.SetLogger(nil)
 		if a.verbose {
-			lease.SetLogger(logger{})
+			lease.SetLogger(say.Logger{})
 		}
 		return act(c.Context(), args)
 	}
@@ -35,12 +36,12 @@ func (a *app) command(c cobra.Command, act action) *cobra.Command {
 func noCommand(root *cobra.Command, args []string) error {
 	const seeList = `"lease -h" has a list`
 	if len(args) == 0 {
-		return usagef("no command; " + seeList)
+		return exit.Usagef("no command; " + seeList)
 	}
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
-		return usagef("no command %q: is it %s? %s", args[0], strings.Join(near, ", or "), seeList)
+		return exit.Usagef("no command %q: is it %s? %s", args[0], strings.Join(near, ", or "), seeList)
 	}
-	return usagef("no command %q; %s", args[0], seeList)
+	return exit.Usagef("no command %q; %s", args[0], seeList)
 }
 
 // find returns the command of that name; root itself if there is no name.
@@ -77,7 +78,7 @@ func dress(root *cobra.Command) {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef(`%v; see "%s -h"`, oneDash(err), c.CommandPath())
+		return exit.Usagef(`%v; see "%s -h"`, oneDash(err), c.CommandPath())
 	})
 	root.SetHelpTemplate(helpTemplate)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -197,7 +198,7 @@ func versionCommand() *cobra.Command {
 		Short:   "which version this is",
 		Example: "lease version",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return say("%s\n", version()) },
+		RunE:    func(*cobra.Command, []string) error { return say.Printf("%s\n", version()) },
 	}
 }
 

@@ -18,9 +18,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/intercom/lease/cmd/lease/internal/tend"
+	"github.com/spf13/cobra"
 )
 
 // holding is what the flags of hold say.
@@ -63,15 +67,15 @@ func (a *app) hold() *cobra.Command {
 		h := &holder{
 			app:     a,
 			holding: f,
-			as:      lessee{cmp.Or(f.as, lease.UniqueLesseeID()), f.duration},
-			keeper: &keeper{
-				path:     program,
-				args:     args,
-				many:     f.share,
-				duration: f.duration,
-				watchdog: f.watchdog,
-				patience: f.patience,
-				kill:     a.again,
+			as:      dynamo.Lessee{Name: cmp.Or(f.as, lease.UniqueLesseeID()), Duration: f.duration},
+			keeper: &tend.Keeper{
+				Path:     program,
+				Args:     args,
+				Many:     f.share,
+				Duration: f.duration,
+				Watchdog: f.watchdog,
+				Patience: f.patience,
+				Kill:     a.again,
 			},
 		}
 		return h.run(ctx)
@@ -105,32 +109,32 @@ the command's; 75: lease lost, or not to be had; 125: no table, say.`
 
 func (f *holding) check(args []string) error {
 	if f.share && f.most < 0 {
-		return usagef("-most is %d; want the number of items to hold, or 0 for no limit", f.most)
+		return exit.Usagef("-most is %d; want the number of items to hold, or 0 for no limit", f.most)
 	}
 	if f.duration < time.Second {
-		return usagef("-duration is %v; want 1s or more, and rather 20s or more", f.duration)
+		return exit.Usagef("-duration is %v; want 1s or more, and rather 20s or more", f.duration)
 	}
 	for name, d := range map[string]time.Duration{
 		"wait": f.wait, "linger": f.linger, "watchdog": f.watchdog, "patience": f.patience,
 	} {
 		if d < 0 {
-			return usagef("-%s is %v; want a time", name, d)
+			return exit.Usagef("-%s is %v; want a time", name, d)
 		}
 	}
 	if f.try && f.wait > 0 {
-		return usagef("give -try, or -wait: the one waits for nothing")
+		return exit.Usagef("give -try, or -wait: the one waits for nothing")
 	}
 	if _, err := path.Match(f.items, ""); err != nil {
-		return usagef("-items is %q, which is no pattern: want box-*, say", f.items)
+		return exit.Usagef("-items is %q, which is no pattern: want box-*, say", f.items)
 	}
 	if f.capacity <= 0 {
-		return usagef("-capacity is %v; want how much load it carries next to others, 1 or 2.5 say", f.capacity)
+		return exit.Usagef("-capacity is %v; want how much load it carries next to others, 1 or 2.5 say", f.capacity)
 	}
 	if err := f.checkShare(); err != nil {
 		return err
 	}
 	if len(args) == 0 {
-		return usagef(`no command to run while it is held; see "lease hold -h"`)
+		return exit.Usagef(`no command to run while it is held; see "lease hold -h"`)
 	}
 	return nil
 }
@@ -139,18 +143,18 @@ func (f *holding) check(args []string) error {
 func (f *holding) checkShare() error {
 	if f.share {
 		if f.item != "" || f.waits || f.linger > 0 {
-			return usagef("-most is for a share of the items, which never ends: -item, -try, -wait and -linger are for one item")
+			return exit.Usagef("-most is for a share of the items, which never ends: -item, -try, -wait and -linger are for one item")
 		}
 		return nil
 	}
 	if f.items != "*" || f.capacity != 1 {
-		return usagef("-items and -capacity are for a share of the items: give -most too")
+		return exit.Usagef("-items and -capacity are for a share of the items: give -most too")
 	}
 	return nil
 }
 
 // cantRun says why a command can't be run, and returns the exit status that shells have for it.
-func cantRun(name string, err error) exitStatus {
+func cantRun(name string, err error) exit.Status {
 	var lookup *exec.Error
 	var access *fs.PathError
 	why := err
@@ -160,19 +164,19 @@ func cantRun(name string, err error) exitStatus {
 	if errors.As(why, &access) {
 		why = access.Err
 	}
-	warn("the command %q can't be run: %v", name, why)
+	say.Warn("the command %q can't be run: %v", name, why)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return statusNotFound
+		return exit.NotFound
 	}
-	return statusCantRun
+	return exit.CantRun
 }
 
 // holder runs commands under leases.
 type holder struct {
 	*app
 	holding
-	as     lessee
-	keeper *keeper
+	as     dynamo.Lessee
+	keeper *tend.Keeper
 	locker *lease.Locker
 
 	opened atomic.Bool  // the table has answered
@@ -195,8 +199,8 @@ func (h *holder) began() bool { return h.phase.Load() == working }
 
 // run holds what it is to hold, and returns the command's exit status.
 func (h *holder) run(ctx context.Context) error {
-	log.timed = true
-	log.json = h.json
+	say.Log.Timed = true
+	say.Log.Json = h.json
 	news := h.tellWhileItWaits(ctx)
 	defer news()
 	if err := h.prepare(ctx); err != nil {
@@ -214,13 +218,13 @@ func (h *holder) run(ctx context.Context) error {
 
 // prepare makes sure of what no waiting would make good.
 func (h *holder) prepare(ctx context.Context) error {
-	retries := sdkRetries
+	retries := dynamo.SDKRetries
 	if h.waits {
-		retries = fewRetries
+		retries = dynamo.FewRetries
 	}
-	c, err := h.open(ctx, retries)
+	c, err := h.Open(ctx, retries)
 	if err == nil {
-		err = h.keeper.startGuard()
+		err = h.keeper.StartGuard()
 	}
 	if err == nil {
 		h.opened.Store(true)
@@ -228,7 +232,7 @@ func (h *holder) prepare(ctx context.Context) error {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // A closed stderr is not to end it.
 		return nil
 	}
-	if ctx.Err() != nil || errors.As(err, new(usageError)) {
+	if ctx.Err() != nil || errors.As(err, new(exit.UsageError)) {
 		return err
 	}
 	return h.cantHold(err)
@@ -236,8 +240,8 @@ func (h *holder) prepare(ctx context.Context) error {
 
 // cantHold says why no lease is to be had.
 func (h *holder) cantHold(err error) error {
-	h.complain(err)
-	return exitStatus(statusCantHold)
+	h.Complain(err)
+	return exit.Status(exit.CantHold)
 }
 
 // runOne holds one item. holdCtx ends with ctx, or when there is no use in waiting.
@@ -249,7 +253,7 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 		err = h.locker.HoldItem(holdCtx, h.item, h.as, h.work)
 	}
 	if h.gaveUp.Load() {
-		return exitStatus(statusLost)
+		return exit.Status(exit.Lost)
 	}
 	if h.began() {
 		return h.afterCommand(err)
@@ -258,8 +262,8 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if h.phase.Load() == waitedEnough {
-		warn("%s", h.situation(ctx))
-		return exitStatus(statusLost)
+		say.Warn("%s", h.situation(ctx))
+		return exit.Status(exit.Lost)
 	}
 	if denied := denial(holdCtx); denied != nil {
 		return h.cantHold(denied)
@@ -271,13 +275,13 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 // to. err is what Hold has returned.
 func (h *holder) afterCommand(err error) error {
 	if errors.Is(err, lease.LeaseLostError) && !h.lingers {
-		warn("the lease was lost when the command had just ended")
-		return exitStatus(statusLost)
+		say.Warn("the lease was lost when the command had just ended")
+		return exit.Status(exit.Lost)
 	}
 	if h.ctrlC.Load() {
 		interruptGroup()
 	}
-	return exitStatus(h.status.Load())
+	return exit.Status(h.status.Load())
 }
 
 // interruptGroup ends this process and its group as Ctrl-C does: the script around this one is to
@@ -301,8 +305,8 @@ func (h *holder) runShare(ctx, holdCtx context.Context) error {
 	if err == context.Cause(ctx) {
 		return nil
 	}
-	warn("%v", err) // Items stay leased.
-	return exitStatus(statusFailed)
+	say.Warn("%v", err) // Items stay leased.
+	return exit.Status(exit.Failed)
 }
 
 func (h *holder) isOfShare(id string) bool {
@@ -318,17 +322,17 @@ func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	if strings.Contains(l.LeaseID, "\x00") {
 		return h.badName(l)
 	}
-	o, err := h.keeper.run(ctx, l, h.environment(l))
+	o, err := h.keeper.Run(ctx, l, h.environment(l))
 	if err != nil {
 		return h.notStarted(l, err)
 	}
-	h.status.Store(int64(o.status))
-	h.ctrlC.Store(o.interrupted)
-	if o.lost {
+	h.status.Store(int64(o.Status))
+	h.ctrlC.Store(o.Interrupted)
+	if o.Lost {
 		h.gaveUp.Store(true)
 	}
-	if o.err != nil || h.linger == 0 {
-		return o.err
+	if o.Err != nil || h.linger == 0 {
+		return o.Err
 	}
 	return h.keep(l)
 }
@@ -339,12 +343,12 @@ func (h *holder) environment(l *lease.Lease) []string {
 	env := []string{
 		"LEASE_ID=" + l.LeaseID,
 		"LEASE_TOKEN=" + strconv.FormatInt(l.FencingToken(), 10),
-		"LEASE_LESSEE=" + h.as.name,
+		"LEASE_LESSEE=" + h.as.Name,
 	}
-	attributes := usersAttributes(l.AttributeValues, h.client.Load().key)
+	attributes := fleet.UsersAttributes(l.AttributeValues, h.Client.Load().Key)
 	if len(attributes) > longest {
-		warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
-			show(l.LeaseID))
+		say.Warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
+			say.Name(l.LeaseID))
 		return env
 	}
 	return append(env, "LEASE_ATTRIBUTES="+attributes)
@@ -355,10 +359,10 @@ func (h *holder) environment(l *lease.Lease) []string {
 func (h *holder) keep(l *lease.Lease) error {
 	ctx, cancel := context.WithTimeout(context.Background(), l.Remaining())
 	defer cancel()
-	request := lessee{h.as.name, h.linger}
-	_, err := h.client.Load().LeaseWithContext(ctx, l.LeaseID, request, time.Now().Add(h.linger))
+	request := dynamo.Lessee{Name: h.as.Name, Duration: h.linger}
+	_, err := h.Client.Load().LeaseWithContext(ctx, l.LeaseID, request, time.Now().Add(h.linger))
 	if err != nil {
-		warn("%s is released, as it can't be leased for longer: %s", show(l.LeaseID), h.explain(err))
+		say.Warn("%s is released, as it can't be leased for longer: %s", say.Name(l.LeaseID), h.Explain(err))
 		return err
 	}
 	h.lingers = true
@@ -367,9 +371,9 @@ func (h *holder) keep(l *lease.Lease) error {
 
 // badName is for an item that no command can be told of.
 func (h *holder) badName(l *lease.Lease) error {
-	warn("no command can be run for the item %s: an environment can't have its name",
-		show(l.LeaseID))
-	h.status.Store(statusCantHold)
+	say.Warn("no command can be run for the item %s: an environment can't have its name",
+		say.Name(l.LeaseID))
+	h.status.Store(exit.CantHold)
 	return errors.New("the item has a NUL byte in its name")
 }
 
@@ -377,10 +381,10 @@ func (h *holder) badName(l *lease.Lease) error {
 func (h *holder) notStarted(l *lease.Lease, err error) error {
 	if l.Context().Err() != nil {
 		h.gaveUp.Store(true)
-		warn("the lease of %s was lost before its command began", show(l.LeaseID))
+		say.Warn("the lease of %s was lost before its command began", say.Name(l.LeaseID))
 		return err
 	}
-	h.status.Store(int64(cantRun(h.keeper.args[0], err)))
+	h.status.Store(int64(cantRun(h.keeper.Args[0], err)))
 	return err
 }
 
@@ -406,18 +410,18 @@ type holdLogger struct {
 
 func (l *holdLogger) LogInfoMessage(message string, keyvals ...interface{}) {
 	if l.verbose {
-		logEvent(message, keyvals)
+		say.LogEvent(message, keyvals)
 	}
 }
 
 func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	if l.verbose {
-		logEvent(message, keyvals)
+		say.LogEvent(message, keyvals)
 	}
 	values := valuesByKey(keyvals)
 	code := values["Code"]
 	if strings.HasPrefix(code, "AccessDenied") && !l.began() {
-		text := denied(operation(values), l.table, code, values["AWSMessage"])
+		text := dynamo.Denied(operation(values), l.Table, code, values["AWSMessage"])
 		l.deny(&deniedError{text})
 		return
 	}
@@ -426,7 +430,7 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	}
 	switch message {
 	case "Clock Corrected", "Lease Item Skipped", "Panic":
-		l.tell(eventLine(message, keyvals))
+		l.tell(say.EventLine(message, keyvals))
 	}
 }
 
@@ -436,7 +440,7 @@ func (l *holdLogger) tell(text string) {
 	defer l.mu.Unlock()
 	if text != "" && text != l.told {
 		l.told = text
-		warn("%s", text)
+		say.Warn("%s", text)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -99,7 +101,7 @@ func TestHoldToldToStopWaitsForTheWholeGroupAndThenReleases(t *testing.T) {
 	require.Equal(t, "w1", f.item("a").LesseeID)
 	require.NoError(t, os.WriteFile(dir+"/may", nil, 0o600))
 	assert.Equal(t, 128+15, p.wait().status)
-	assert.True(t, exists(dir+"/done"))
+	assert.True(t, tend.Exists(dir+"/done"))
 	assert.Empty(t, f.item("a").LesseeID)
 }
 
@@ -193,10 +195,10 @@ func TestHoldBuriesWhatItsCommandsLeave(t *testing.T) {
 func TestHoldOfOneItemTellsItsAttributes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.put(row{"id": str("a")})
-	f.put(row{"id": str("b"), "Server": str("imap"), "Port": number(993), "Old": {BOOL: aws.Bool(false)}, "None": {NULL: aws.Bool(true)},
+	f.put(fleet.Row{"id": str("a")})
+	f.put(fleet.Row{"id": str("b"), "Server": str("imap"), "Port": fleet.Number(993), "Old": {BOOL: aws.Bool(false)}, "None": {NULL: aws.Bool(true)},
 		"Tags": {SS: aws.StringSlice([]string{"x"})}, "Sizes": {NS: aws.StringSlice([]string{"12345678901234567890"})},
-		"More": {M: row{"Empty": {L: []*dynamodb.AttributeValue{}}}}, "Bytes": {B: []byte("hi")}, "LeaseWeight": number(2)})
+		"More": {M: fleet.Row{"Empty": {L: []*dynamodb.AttributeValue{}}}}, "Bytes": {B: []byte("hi")}, "LeaseWeight": fleet.Number(2)})
 	r := f.run("hold", "-item", "b", "sh", "-c", `echo "$LEASE_ID $LEASE_ATTRIBUTES"`)
 	assert.Equal(t, result{stdout: `b {"Bytes":"aGk=","More":{"Empty":[]},"None":null,"Old":false,"Port":993,` +
 		`"Server":"imap","Sizes":[12345678901234567890],"Tags":["x"]}` + "\n"}, r)

@@ -17,6 +17,11 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/intercom/lease/cmd/lease/internal/screen"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -46,7 +51,7 @@ func (a *app) list() *cobra.Command {
 		if err := l.check(); err != nil {
 			return err
 		}
-		client, err := a.open(ctx, fewRetries)
+		client, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
@@ -79,64 +84,64 @@ func (l *listing) check() error {
 		}
 	}
 	if given > 1 {
-		return usagef("give one of -held, -free and -state")
+		return exit.Usagef("give one of -held, -free and -state")
 	}
 	if l.held {
-		l.states = []string{string(held), string(reserved)}
+		l.states = []string{string(fleet.Held), string(fleet.Reserved)}
 	}
 	if l.free {
-		l.states = []string{string(free), oneWord(neverLeased)}
+		l.states = []string{string(fleet.Free), fleet.OneWord(fleet.NeverLeased)}
 	}
 	for _, s := range l.states {
 		if !slices.Contains([]string{"held", "reserved", "free", "never_leased", "unusable"}, s) {
-			return usagef("-state is %q; want held, reserved, free, never_leased or unusable", s)
+			return exit.Usagef("-state is %q; want held, reserved, free, never_leased or unusable", s)
 		}
 	}
 	for _, name := range l.names {
 		if _, err := path.Match(name, ""); err != nil {
-			return usagef("%q is no pattern: want box-*, say", name)
+			return exit.Usagef("%q is no pattern: want box-*, say", name)
 		}
 	}
 	if sortings[l.sort] == nil {
-		return usagef("-sort is %q; want name, state, holder, ends, token or weight", l.sort)
+		return exit.Usagef("-sort is %q; want name, state, holder, ends, token or weight", l.sort)
 	}
 	return nil
 }
 
-func (l *listing) wants(i item, now time.Time) bool {
-	if l.byHolder && (!i.live(now) || i.LesseeID != l.holder) {
+func (l *listing) wants(i fleet.Item, now time.Time) bool {
+	if l.byHolder && (!i.Live(now) || i.LesseeID != l.holder) {
 		return false
 	}
-	if len(l.states) > 0 && !slices.Contains(l.states, oneWord(i.state(now))) {
+	if len(l.states) > 0 && !slices.Contains(l.states, fleet.OneWord(i.State(now))) {
 		return false
 	}
-	return len(l.names) == 0 || slices.ContainsFunc(l.names, i.isCalled)
+	return len(l.names) == 0 || slices.ContainsFunc(l.names, i.IsCalled)
 }
 
 // sortings are what items can be sorted by; those that are equal are by name.
-var sortings = map[string]func(a, b item) int{
-	"name":   func(a, b item) int { return 0 },
-	"state":  func(a, b item) int { return cmp.Compare(a.state(time.Now()), b.state(time.Now())) },
-	"holder": func(a, b item) int { return cmp.Compare(a.LesseeID, b.LesseeID) },
-	"ends":   func(a, b item) int { return cmp.Compare(a.LeaseUntil, b.LeaseUntil) },
-	"token":  func(a, b item) int { return cmp.Compare(a.FencingToken, b.FencingToken) },
-	"weight": func(a, b item) int { return cmp.Compare(b.Weight, a.Weight) },
+var sortings = map[string]func(a, b fleet.Item) int{
+	"name":   func(a, b fleet.Item) int { return 0 },
+	"state":  func(a, b fleet.Item) int { return cmp.Compare(a.State(time.Now()), b.State(time.Now())) },
+	"holder": func(a, b fleet.Item) int { return cmp.Compare(a.LesseeID, b.LesseeID) },
+	"ends":   func(a, b fleet.Item) int { return cmp.Compare(a.LeaseUntil, b.LeaseUntil) },
+	"token":  func(a, b fleet.Item) int { return cmp.Compare(a.FencingToken, b.FencingToken) },
+	"weight": func(a, b fleet.Item) int { return cmp.Compare(b.Weight, a.Weight) },
 }
 
 // show shows the items that are asked for.
-func (a *app) show(ctx context.Context, c *client, l listing) error {
+func (a *app) show(ctx context.Context, c *dynamo.Client, l listing) error {
 	listed, cost, missing := a.read(ctx, c, l)
-	if cost.pages == 0 && missing != nil {
+	if cost.Pages == 0 && missing != nil {
 		return missing
 	}
 	now := time.Now()
-	slices.SortFunc(listed, func(a, b item) int {
+	slices.SortFunc(listed, func(a, b fleet.Item) int {
 		return cmp.Or(sortings[l.sort](a, b), cmp.Compare(a.LeaseID, b.LeaseID))
 	})
-	sum := newCounts()
-	sum.add(listed, now)
-	sum.Pages = cost.pages
-	sum.ReadUnits = cost.units
+	sum := fleet.NewCounts()
+	sum.Add(listed, now)
+	sum.Pages = cost.Pages
+	sum.ReadUnits = cost.Units
 	stdout := bufio.NewWriter(os.Stdout)
 	if l.json {
 		writeJSON(stdout, listed, sum, now)
@@ -148,8 +153,8 @@ func (a *app) show(ctx context.Context, c *client, l listing) error {
 
 // read reads the items that are asked for: each alone, if all are named. Of those it reports which
 // aren't there.
-func (a *app) read(ctx context.Context, c *client, l listing) (listed []item, sum cost, err error) {
-	see := func(page []item) error {
+func (a *app) read(ctx context.Context, c *dynamo.Client, l listing) (listed []fleet.Item, sum dynamo.Cost, err error) {
+	see := func(page []fleet.Item) error {
 		for _, i := range page {
 			if l.wants(i, time.Now()) {
 				listed = append(listed, i)
@@ -157,20 +162,20 @@ func (a *app) read(ctx context.Context, c *client, l listing) (listed []item, su
 		}
 		return nil
 	}
-	c.wide = l.wide
+	c.Wide = l.wide
 	debug.SetGCPercent(30) // It has all items in memory, to sort them.
 	if !l.namesItems() {
-		sum, err = c.scan(ctx, false, see)
+		sum, err = c.Scan(ctx, false, see)
 		return listed, sum, err
 	}
 	err = a.each(ctx, l.names, func(id string) error {
-		i, err := c.find(ctx, id)
+		i, err := c.Find(ctx, id)
 		if err == nil {
-			see([]item{i})
+			see([]fleet.Item{i})
 		}
 		return err
 	})
-	return listed, cost{pages: len(l.names), units: float64(len(l.names))}, err
+	return listed, dynamo.Cost{Pages: len(l.names), Units: float64(len(l.names))}, err
 }
 
 // namesItems tells that items are named, and nothing else asked for.
@@ -180,20 +185,20 @@ func (l *listing) namesItems() bool {
 }
 
 // cellsOf returns the cells of an item's line.
-func cellsOf(i item, wide bool, now time.Time) []string {
-	cells := i.columns(now)
-	if !isTerminal(os.Stdout) {
-		cells[1] = oneWord(i.state(now)) // for awk
+func cellsOf(i fleet.Item, wide bool, now time.Time) []string {
+	cells := i.Columns(now)
+	if !say.IsTerminal(os.Stdout) {
+		cells[1] = fleet.OneWord(i.State(now)) // for awk
 	}
 	if wide {
-		cells = append(cells, fmt.Sprint(i.Weight), fmt.Sprint(i.Capacity), i.users)
+		cells = append(cells, fmt.Sprint(i.Weight), fmt.Sprint(i.Capacity), i.Users)
 	}
-	return append(cells, i.note(now))
+	return append(cells, i.Note(now))
 }
 
-func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time) {
+func writeText(w io.Writer, items []fleet.Item, sum *fleet.Counts, wide bool, now time.Time) {
 	if len(items) > 0 {
-		headers := slices.Clone(header)
+		headers := slices.Clone(fleet.Header)
 		if wide {
 			headers = append(headers, "WEIGHT", "CAPACITY", "ATTRIBUTES")
 		}
@@ -203,8 +208,8 @@ func writeText(w io.Writer, items []item, sum *counts, wide bool, now time.Time)
 	}
 	if len(sum.Holders) > 0 {
 		fmt.Fprintln(w, "ITEMS  HOLDER")
-		for _, name := range sum.ranking() {
-			fmt.Fprintf(w, "%5d  %s\n", sum.Holders[name], show(name))
+		for _, name := range sum.Ranking() {
+			fmt.Fprintf(w, "%5d  %s\n", sum.Holders[name], say.Name(name))
 		}
 		fmt.Fprintln(w)
 	}
@@ -218,7 +223,7 @@ func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []s
 	widths := make([]int, len(headers)) // with the gaps after them
 	fit := func(cells []string) {
 		for n, cell := range cells {
-			widths[n] = max(widths[n], lipgloss.Width(cell)+gap)
+			widths[n] = max(widths[n], lipgloss.Width(cell)+screen.Gap)
 		}
 	}
 	fit(headers)
@@ -228,7 +233,7 @@ func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []s
 	terminal, _, err := term.GetSize(int(os.Stdout.Fd()))
 	if err == nil {
 		alike := slices.Repeat([]int{1}, len(widths))
-		squeeze(widths, alike, terminal+gap) // There is no gap after the last one.
+		screen.Squeeze(widths, alike, terminal+screen.Gap) // There is no gap after the last one.
 	}
 	for first := 0; first < rows; first += atOnce {
 		t := newTable(widths)
@@ -247,7 +252,7 @@ func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []s
 // cutCells shortens cells that are too wide.
 func cutCells(cells []string, widths []int) []string {
 	for n, cell := range cells {
-		cells[n] = cut(cell, widths[n]-gap)
+		cells[n] = say.Cut(cell, widths[n]-screen.Gap)
 	}
 	return cells
 }
@@ -257,15 +262,15 @@ func newTable(widths []int) *table.Table {
 		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
 		BorderColumn(false).BorderHeader(false).Wrap(false).
 		StyleFunc(func(_, column int) lipgloss.Style {
-			return lipgloss.NewStyle().PaddingRight(gap).Width(widths[column])
+			return lipgloss.NewStyle().PaddingRight(screen.Gap).Width(widths[column])
 		})
 }
 
-func writeJSON(w io.Writer, items []item, sum *counts, now time.Time) {
+func writeJSON(w io.Writer, items []fleet.Item, sum *fleet.Counts, now time.Time) {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	for _, i := range items {
-		e.Encode(i.json(now))
+		e.Encode(i.JSON(now))
 	}
 	e.Encode(sum)
 }

@@ -11,6 +11,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -61,12 +63,12 @@ func TestListFilters(t *testing.T) {
 		var got []string
 		all := strings.Split(strings.TrimSpace(r.stdout), "\n")
 		for _, line := range all[:len(all)-1] {
-			var item jsonItem
+			var item fleet.JsonItem
 			require.NoError(t, json.Unmarshal([]byte(line), &item))
 			got = append(got, item.Item)
 		}
 		assert.ElementsMatch(t, want, got, flags)
-		var sum counts
+		var sum fleet.Counts
 		require.NoError(t, json.Unmarshal([]byte(all[len(all)-1]), &sum))
 		assert.Equal(t, len(want), sum.Items, flags)
 	}
@@ -84,9 +86,9 @@ func TestListOfNamedItemsReadsThemOnly(t *testing.T) {
 func TestListSorts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.put(row{"id": str("b"), "FencingToken": number(2), "LeaseWeight": number(3), "Server": str("imap")})
-	f.put(row{"id": str("a"), "FencingToken": number(3)})
-	f.put(row{"id": str("c"), "FencingToken": number(1), "LeaseWeight": number(2)})
+	f.put(fleet.Row{"id": str("b"), "FencingToken": fleet.Number(2), "LeaseWeight": fleet.Number(3), "Server": str("imap")})
+	f.put(fleet.Row{"id": str("a"), "FencingToken": fleet.Number(3)})
+	f.put(fleet.Row{"id": str("c"), "FencingToken": fleet.Number(1), "LeaseWeight": fleet.Number(2)})
 	for column, want := range map[string]string{"name": "abc", "token": "cba", "weight": "bca", "holder": "abc"} {
 		var got string
 		for _, line := range strings.Split(f.run("list", "-sort", column).stdout, "\n")[1:4] {
@@ -116,33 +118,34 @@ func TestListAsJSON(t *testing.T) {
 	t.Parallel()
 	f := everyState(t)
 	r := f.run("list", "-json")
-	items := make(map[string]jsonItem)
-	var sum counts
+	items := make(map[string]fleet.JsonItem)
+	var sum fleet.Counts
 	for s := bufio.NewScanner(strings.NewReader(r.stdout)); s.Scan(); {
 		d := json.NewDecoder(strings.NewReader(s.Text()))
 		d.DisallowUnknownFields()
-		var item jsonItem
+		var item fleet.JsonItem
 		if d.Decode(&item) == nil {
 			items[item.Item] = item
 		} else {
 			require.NoError(t, json.Unmarshal(s.Bytes(), &sum))
 		}
 	}
-	assert.Equal(t, counts{9, 3, 1, 2, 2, 1, map[string]int{"w1": 2, "w2": 2}, 1, 0.5}, sum)
+	assert.Equal(t, fleet.Counts{Items: 9, Held: 3, Reserved: 1, Free: 2, NeverLeased: 2, Unusable: 1,
+		Holders: map[string]int{"w1": 2, "w2": 2}, Pages: 1, ReadUnits: 0.5}, sum)
 	row := f.item("wanted")
 	wanted := items["wanted"]
 	assert.Greater(t, *wanted.EndsIn, 3000.)
 	assert.LessOrEqual(t, *wanted.EndsIn, 3600.)
 	wanted.EndsIn = nil
-	assert.Equal(t, jsonItem{Item: "wanted", State: held, Holder: "w1", Ends: databaseTime(row.LeaseUntil), Token: &row.FencingToken,
-		WantedBy: aws.String("w2"), WantedUntil: databaseTime(row.WantedUntil)}, wanted)
+	assert.Equal(t, fleet.JsonItem{Item: "wanted", State: fleet.Held, Holder: "w1", Ends: say.DatabaseTime(row.LeaseUntil), Token: &row.FencingToken,
+		WantedBy: aws.String("w2"), WantedUntil: say.DatabaseTime(row.WantedUntil)}, wanted)
 	assert.Equal(t, "", *items["to free"].WantedBy)
-	assert.Equal(t, jsonItem{Item: "spoiled", State: unusable, Why: `LeaseUntil "soon" is not a number`}, items["spoiled"])
-	assert.Equal(t, jsonItem{Item: "bare", State: neverLeased}, items["bare"])
+	assert.Equal(t, fleet.JsonItem{Item: "spoiled", State: fleet.Unusable, Why: `LeaseUntil "soon" is not a number`}, items["spoiled"])
+	assert.Equal(t, fleet.JsonItem{Item: "bare", State: fleet.NeverLeased}, items["bare"])
 	assert.Equal(t, "w9", items["ended"].LastHolder)
-	assert.Equal(t, free, items["released"].State)
+	assert.Equal(t, fleet.Free, items["released"].State)
 	assert.True(t, items["released"].Uncertain)
-	assert.Equal(t, neverLeased, items["new"].State)
+	assert.Equal(t, fleet.NeverLeased, items["new"].State)
 }
 
 func TestListShowsAnAddedItemAsFreeOnceItWasLeased(t *testing.T) {

@@ -4,14 +4,12 @@
 //
 // docs/command.md has its flags, output, exit statuses and permissions. Reading the source:
 //
-//   - main.go (what the commands have in common) → flags.go (how they are written) → client.go (the
-//     table) → explain.go (its errors) → item.go (what a row is)
-//   - list.go, add.go, weigh.go, yield.go with census.go and verdict.go, retire.go, release.go
-//   - watch: changes.go, event.go → watch.go → screen.go → layout.go, pane.go
-//   - hold: hold.go → tend.go → group.go, stub.go → guard.go
+//   - main.go (what the commands have in common) → flags.go (how they are written)
+//   - list.go, cost.go, add.go, weigh.go, release.go: each a command
+//   - yield.go, retire.go → internal/ask; watch.go → internal/screen; hold.go, wait.go → internal/tend
 //
-// changes.go, census.go and verdict.go decide, of values alone; so do item.go, event.go, layout.go and
-// pane.go, which show them.
+// What a row shows is in internal/fleet, which decides of values alone; how a table is reached in
+// internal/dynamo, and how people are spoken to in internal/say.
 package main
 
 import (
@@ -24,12 +22,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/spf13/cobra"
 )
 
 // app is what the commands have in common.
 type app struct {
-	address
+	dynamo.Address
 	verbose bool
 	again   chan struct{} // closed by the second signal
 }
@@ -50,10 +51,10 @@ func (a *app) commands() *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.table, "table", os.Getenv("LEASE_TABLE"), "the table `T`; or LEASE_TABLE in the environment")
-	flags.StringVar(&a.key, "key", os.Getenv("LEASE_KEY"), "its hash key `K`; or LEASE_KEY; else the table is asked")
-	flags.StringVar(&a.region, "region", "", "the AWS region `R`; or AWS_REGION, or the profile's")
-	flags.StringVar(&a.endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL,\n"+
+	flags.StringVar(&a.Table, "table", os.Getenv("LEASE_TABLE"), "the table `T`; or LEASE_TABLE in the environment")
+	flags.StringVar(&a.Key, "key", os.Getenv("LEASE_KEY"), "its hash key `K`; or LEASE_KEY; else the table is asked")
+	flags.StringVar(&a.Region, "region", "", "the AWS region `R`; or AWS_REGION, or the profile's")
+	flags.StringVar(&a.Endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL,\n"+
 		"AWS_ENDPOINT_URL_DYNAMODB or DYNAMODB_ENDPOINT")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
 	root.AddCommand(
@@ -75,12 +76,8 @@ func (i interrupted) Error() string      { return "interrupted: " + i.Signal.Str
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
 func main() {
-	switch os.Args[0] {
-	case guardName:
-		runGuard(os.Stdin)
+	if tend.RunPart(endSignals) {
 		return
-	case stubName:
-		runStub()
 	}
 	os.Exit(run(os.Args[1:]))
 }
@@ -128,19 +125,19 @@ func (a *app) status(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	var said exitStatus
+	var said exit.Status
 	if errors.As(err, &said) {
 		return int(said)
 	}
 	var signaled interrupted
 	if errors.As(err, &signaled) || errors.As(context.Cause(ctx), &signaled) {
-		return statusSignal + int(signaled.Signal)
+		return exit.OfSignal + int(signaled.Signal)
 	}
-	a.complain(err)
-	if errors.As(err, new(usageError)) {
-		return statusUsage
+	a.Complain(err)
+	if errors.As(err, new(exit.UsageError)) {
+		return exit.Usage
 	}
-	return statusFailed
+	return exit.Failed
 }
 
 // run runs the command that args name. A panic of it is an error as any other.

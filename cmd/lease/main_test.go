@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -94,7 +95,7 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 		{"hold -as w -duration 1ms true", "-duration"}, {"list -endpoint localhost:8000", "http://"},
 	} {
 		err := (&app{}).run(t.Context(), append([]string{"-table", "unused"}, strings.Fields(test.args)...))
-		assert.ErrorAs(t, err, new(usageError), test.args)
+		assert.ErrorAs(t, err, new(exit.UsageError), test.args)
 		assert.ErrorContains(t, err, test.words, test.args)
 		assert.NotContains(t, err.Error(), "\n")
 	}
@@ -141,18 +142,12 @@ func TestStatusIsThatOfWhatWentWrong(t *testing.T) {
 	}{
 		{"nothing", t.Context(), nil, 0},
 		{"nothing, and a signal came", interruptedCtx, nil, 0},
-		{"said already", t.Context(), fmt.Errorf("wrapped: %w", exitStatus(75)), 75},
+		{"said already", t.Context(), fmt.Errorf("wrapped: %w", exit.Status(75)), 75},
 		{"a signal", t.Context(), interrupted{syscall.SIGINT}, 128 + 2},
 		{"what a signal has ended", interruptedCtx, errors.New("given up"), 128 + 15},
-		{"wrong usage", t.Context(), usagef("no"), 2},
+		{"wrong usage", t.Context(), exit.Usagef("no"), 2},
 		{"anything else", t.Context(), errors.New("no"), 1},
 	} {
 		assert.Equal(t, test.want, (&app{}).status(test.ctx, test.err), test.name)
 	}
-}
-
-func TestOneLineIsOneLineThatNoTerminalTakesForACommand(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "a; b: c; d", oneLine(" a\nb\n\tc\r\nd\n"))
-	assert.Equal(t, " [2J x", oneLine("\x1b[2J\u009bx"))
 }

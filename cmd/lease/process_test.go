@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -175,7 +176,7 @@ func children(pid int) (pids []int) {
 // guards returns the guards of a holder.
 func guards(p *process) (found []int) {
 	for _, child := range children(p.Process.Pid) {
-		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), guardName) {
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)); strings.HasPrefix(string(text), tend.GuardName) {
 			found = append(found, child)
 		}
 	}

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/spf13/cobra"
 )
 
 // releasing is what the flags of release say.
@@ -32,7 +35,7 @@ func (a *app) release() *cobra.Command {
 		if err := r.check(args); err != nil {
 			return err
 		}
-		c, err := a.open(ctx, fewRetries)
+		c, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
@@ -53,19 +56,19 @@ Exit status: 0 if the item was freed; 1 if not, because it has changed, say.`
 
 func (r *releasing) check(args []string) error {
 	if len(args) != 1 {
-		return usagef(`release frees one item, and got %d; see "lease release -h"`, len(args))
+		return exit.Usagef(`release frees one item, and got %d; see "lease release -h"`, len(args))
 	}
 	if r.token < 0 {
-		return usagef(`which tenure? Give -token N, as "lease list" shows it`)
+		return exit.Usagef(`which tenure? Give -token N, as "lease list" shows it`)
 	}
-	if !r.yes && !isTerminal(os.Stdin) {
-		return usagef("nothing was released: stdin is no terminal to ask on; give -yes")
+	if !r.yes && !say.IsTerminal(os.Stdin) {
+		return exit.Usagef("nothing was released: stdin is no terminal to ask on; give -yes")
 	}
 	return nil
 }
 
-func (r *releasing) run(ctx context.Context, c *client, id string) error {
-	seen, err := c.find(ctx, id)
+func (r *releasing) run(ctx context.Context, c *dynamo.Client, id string) error {
+	seen, err := c.Find(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -73,12 +76,12 @@ func (r *releasing) run(ctx context.Context, c *client, id string) error {
 	if err := r.refuse(seen, now); err != nil {
 		return err
 	}
-	if !seen.live(now) {
-		return say("%s: there is nothing to release: it %s\n", show(id), seen.describe(now))
+	if !seen.Live(now) {
+		return say.Printf("%s: there is nothing to release: it %s\n", say.Name(id), seen.Describe(now))
 	}
-	holder := show(seen.LesseeID)
-	warn("%s %s.", show(id), seen.describe(now))
-	warn("This frees it by force. %s learns of that with its next renewal; "+
+	holder := say.Name(seen.LesseeID)
+	say.Warn("%s %s.", say.Name(id), seen.Describe(now))
+	say.Warn("This frees it by force. %s learns of that with its next renewal; "+
 		"until then it and the next holder may both work on it.", holder)
 	if err := r.confirm(ctx); err != nil {
 		return err
@@ -86,33 +89,33 @@ func (r *releasing) run(ctx context.Context, c *client, id string) error {
 	if err := r.release(ctx, c, seen); err != nil {
 		return err
 	}
-	return say("%s: released; %s had it, with the token %d\n", show(id), holder, r.token)
+	return say.Printf("%s: released; %s had it, with the token %d\n", say.Name(id), holder, r.token)
 }
 
 // refuse returns why an item is not what the operator saw, or can't be released.
-func (r *releasing) refuse(i item, now time.Time) error {
-	name := show(i.LeaseID)
-	if i.why != "" {
-		return fmt.Errorf("nothing was released: %s %s", name, i.describe(now))
+func (r *releasing) refuse(i fleet.Item, now time.Time) error {
+	name := say.Name(i.LeaseID)
+	if i.Why != "" {
+		return fmt.Errorf("nothing was released: %s %s", name, i.Describe(now))
 	}
 	if !r.saw(i) {
-		text := "nothing was released, as it has changed: " + name + " " + i.describe(now)
-		if !i.live(now) && i.FencingToken != r.token {
+		text := "nothing was released, as it has changed: " + name + " " + i.Describe(now)
+		if !i.Live(now) && i.FencingToken != r.token {
 			text += fmt.Sprintf(", and its token is %d", i.FencingToken)
 		}
 		return errors.New(text)
 	}
-	if i.tokenless {
+	if i.Tokenless {
 		return fmt.Errorf("nothing was released: %s has no token to be bound to, "+
 			"as %s is a worker of the original library; stop that one, "+
 			"or wait until its lease ends",
-			name, show(i.LesseeID))
+			name, say.Name(i.LesseeID))
 	}
 	return nil
 }
 
 // saw tells whether an item may be as the operator saw it: in that tenure.
-func (r *releasing) saw(i item) bool {
+func (r *releasing) saw(i fleet.Item) bool {
 	if i.LesseeID == "" || i.FencingToken != r.token {
 		return false
 	}
@@ -133,24 +136,24 @@ func (r *releasing) confirm(ctx context.Context) error {
 }
 
 // release frees the item in the tenure that was seen. Where it has changed, the error says how.
-func (r *releasing) release(ctx context.Context, c *client, seen item) error {
-	if err := c.markForced(ctx, seen); err != nil {
+func (r *releasing) release(ctx context.Context, c *dynamo.Client, seen fleet.Item) error {
+	if err := c.MarkForced(ctx, seen); err != nil {
 		return err
 	}
-	err := c.ReleaseLeaseWithContext(ctx, leaseOf(seen.LeaseItem))
+	err := c.ReleaseLeaseWithContext(ctx, dynamo.LeaseOf(seen.LeaseItem))
 	if !errors.Is(err, lease.LeaseLostError) {
 		return err
 	}
-	is, found, err := c.get(ctx, seen.LeaseID)
+	is, found, err := c.Get(ctx, seen.LeaseID)
 	if err != nil {
 		return err
 	}
-	name := show(seen.LeaseID)
+	name := say.Name(seen.LeaseID)
 	if !found {
 		return fmt.Errorf("nothing was released: %s was retired meanwhile", name)
 	}
 	return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s",
-		name, is.describe(time.Now()))
+		name, is.Describe(time.Now()))
 }
 
 // confirm asks on the terminal.

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/intercom/lease"
 )
 
 func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {
@@ -39,7 +40,7 @@ func TestReleaseIsBoundToWhatTheOperatorSaw(t *testing.T) {
 	assertOneLine(t, f.run("release", "a", "-token", token, "-yes"), 1, "nothing was released", "is free")
 	assert.Equal(t, lease.LeaseLostError, f.RenewLease(l, time.Now().Add(time.Hour)))
 
-	f.put(row{"id": str("old"), "ProcessID": str("w1"), "LeaseUntil": number(time.Now().Add(time.Hour).UnixNano())})
+	f.put(fleet.Row{"id": str("old"), "ProcessID": str("w1"), "LeaseUntil": fleet.Number(time.Now().Add(time.Hour).UnixNano())})
 	assertOneLine(t, f.run("release", "old", "-token", "0", "-yes"), 1, "nothing was released", "no token")
 }
 
@@ -52,7 +53,7 @@ func TestReleaseFreesNothingThatChangesAtTheLastMoment(t *testing.T) {
 	env := f.through(nil, func(_ http.ResponseWriter, r *http.Request, _ *http.Response) {
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetItem") && changed.CompareAndSwap(false, true) {
 			assert.NoError(t, f.ReleaseLease(l))
-			_, err := f.Lease("a", lessee{"w2", time.Hour}, time.Now().Add(time.Hour))
+			_, err := f.Lease("a", dynamo.Lessee{Name: "w2", Duration: time.Hour}, time.Now().Add(time.Hour))
 			assert.NoError(t, err)
 		}
 	})

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/ask"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) retire() *cobra.Command {
@@ -22,18 +25,18 @@ func (a *app) retire() *cobra.Command {
 		Example: "lease retire -table mailboxes alice bob -yield",
 	}, func(ctx context.Context, ids []string) error {
 		if len(ids) == 0 {
-			return usagef(`retire what? see "lease retire -h"`)
+			return exit.Usagef(`retire what? see "lease retire -h"`)
 		}
 		if wait <= 0 {
-			return usagef("-wait is %v; want a time to wait for", wait)
+			return exit.Usagef("-wait is %v; want a time to wait for", wait)
 		}
 		if yields {
-			return takeAndRetire(ctx, &a.address, ids, wait)
+			return ask.Retire(ctx, &a.Address, ids, wait)
 		}
 		if isGiven(c, "wait") {
-			return usagef("-wait is for -yield: without that it waits for nothing")
+			return exit.Usagef("-wait is for -yield: without that it waits for nothing")
 		}
-		c, err := a.open(ctx, fewRetries)
+		c, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
@@ -51,8 +54,8 @@ func (a *app) retire() *cobra.Command {
 const retireHelp = `Deletes items that nobody holds, with all their attributes. One that is held
 stays, and the exit status is 1, unless it is had by -yield in time.`
 
-func retire(ctx context.Context, c *client, id string) error {
-	i, err := c.find(ctx, id)
+func retire(ctx context.Context, c *dynamo.Client, id string) error {
+	i, err := c.Find(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -60,22 +63,22 @@ func retire(ctx context.Context, c *client, id string) error {
 	if errors.Is(err, lease.LeaseHeldError) {
 		return heldError(ctx, c, id)
 	}
-	if err != nil && i.why != "" {
-		return errors.New(i.unreadable())
+	if err != nil && i.Why != "" {
+		return errors.New(i.Unreadable())
 	}
 	if err != nil {
 		return err
 	}
-	return say("%s: retired\n", show(id))
+	return say.Printf("%s: retired\n", say.Name(id))
 }
 
 // heldError says who holds an item that was to be retired.
-func heldError(ctx context.Context, c *client, id string) error {
+func heldError(ctx context.Context, c *dynamo.Client, id string) error {
 	state := "is held"
-	i, err := c.find(ctx, id)
+	i, err := c.Find(ctx, id)
 	if err == nil {
-		state = i.describe(time.Now())
+		state = i.Describe(time.Now())
 	}
 	return fmt.Errorf(`%s %s: "lease retire ITEM -yield" asks for it, and deletes it then`,
-		show(id), state)
+		say.Name(id), state)
 }

@@ -15,29 +15,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/intercom/lease"
 )
 
 var retires = flag.Int("retires", 20, "so many items are retired from a live fleet")
 
-// fleet is three workers of this process that share the items of a table.
-type fleet struct {
+// crew is three workers of this process that share the items of a table.
+type crew struct {
 	mu      sync.Mutex
 	working map[string]int  // items, and how many work on each
 	retired map[string]bool // items that nobody is to work on any more
 	wrong   []string        // items that somebody began to work on all the same
 }
 
-func (f *fixture) startFleet(t *testing.T) *fleet {
-	all := &fleet{working: make(map[string]int), retired: make(map[string]bool)}
+func (f *fixture) startFleet(t *testing.T) *crew {
+	all := &crew{working: make(map[string]int), retired: make(map[string]bool)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var ended sync.WaitGroup
 	for n := range 3 {
 		locker := lease.NewLocker(f.LockStore)
-		as := lessee{fmt.Sprint("w", n), 3 * time.Second}
+		as := dynamo.Lessee{Name: fmt.Sprint("w", n), Duration: 3 * time.Second}
 		ended.Go(func() {
 			err := locker.HoldShare(ctx, as, 0, all.work)
 			assert.ErrorIs(t, err, context.Canceled)
@@ -50,14 +51,14 @@ func (f *fixture) startFleet(t *testing.T) *fleet {
 	return all
 }
 
-func (f *fleet) work(ctx context.Context, l *lease.Lease) error {
+func (f *crew) work(ctx context.Context, l *lease.Lease) error {
 	f.note(l.LeaseID, 1)
 	defer f.note(l.LeaseID, -1)
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
-func (f *fleet) note(id string, begun int) {
+func (f *crew) note(id string, begun int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.working[id] += begun
@@ -67,14 +68,14 @@ func (f *fleet) note(id string, begun int) {
 }
 
 // retire notes that an item is retired, and returns how many work on it.
-func (f *fleet) retire(id string) int {
+func (f *crew) retire(id string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.retired[id] = true
 	return f.working[id]
 }
 
-func (f *fleet) worksOn(ids []string) bool {
+func (f *crew) worksOn(ids []string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !slices.ContainsFunc(ids, func(id string) bool { return f.working[id] == 0 })
@@ -115,7 +116,7 @@ func TestRetireByYieldLeavesWhatIsNotGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "held", "free")
 	f.lease("held", "w1", time.Hour)
-	f.put(row{"id": str("bad"), "LeaseUntil": str("soon")})
+	f.put(fleet.Row{"id": str("bad"), "LeaseUntil": str("soon")})
 	r := f.run("retire", "held", "missing", "bad", "free", "-yield", "-wait", "1s")
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.stdout, "held: asked w1 to give it up, to be retired\n")
@@ -182,7 +183,7 @@ func TestRetireByYieldGoesOnAfterAnOutage(t *testing.T) {
 	var deletions atomic.Int64
 	f.env = f.through(func(_ http.ResponseWriter, r *http.Request) bool {
 		isDeletion := strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem")
-		if isDeletion && deletions.Add(1) <= fewRetries+1 {
+		if isDeletion && deletions.Add(1) <= dynamo.FewRetries+1 {
 			panic(http.ErrAbortHandler)
 		}
 		return false

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
-
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
 // What "lease hold" says while it waits, and of renewals that fail.
@@ -36,7 +38,7 @@ func (h *holder) tellWhileItWaits(ctx context.Context) (stop func()) {
 			if h.phase.Load() != waiting {
 				return
 			}
-			warn("waiting: %s", h.situation(ctx))
+			say.Warn("waiting: %s", h.situation(ctx))
 			timer.Reset(then)
 		}
 	}()
@@ -45,32 +47,32 @@ func (h *holder) tellWhileItWaits(ctx context.Context) (stop func()) {
 
 // situation says why no item is to be had, as it is now.
 func (h *holder) situation(ctx context.Context) string {
-	c := h.client.Load()
-	isAnswered := c != nil && h.opened.Load() && c.lastFailure() == nil
+	c := h.Client.Load()
+	isAnswered := c != nil && h.opened.Load() && c.LastFailure() == nil
 	if !isAnswered {
-		return h.unanswered()
+		return h.Unanswered()
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	text, err := h.situationIn(ctx, c)
 	if err != nil {
-		return h.explain(err)
+		return h.Explain(err)
 	}
 	return text
 }
 
-func (h *holder) situationIn(ctx context.Context, c *client) (string, error) {
+func (h *holder) situationIn(ctx context.Context, c *dynamo.Client) (string, error) {
 	if h.item != "" {
-		i, err := c.find(ctx, h.item)
-		return show(h.item) + " " + i.describe(time.Now()), err
+		i, err := c.Find(ctx, h.item)
+		return say.Name(h.item) + " " + i.Describe(time.Now()), err
 	}
-	sum := newCounts()
-	_, err := c.scan(ctx, false, func(page []item) error {
-		sum.add(page, time.Now())
+	sum := fleet.NewCounts()
+	_, err := c.Scan(ctx, false, func(page []fleet.Item) error {
+		sum.Add(page, time.Now())
 		return nil
 	})
 	if sum.Items == 0 && err == nil {
-		return fmt.Sprintf(`table %q has no items: register some with "lease add"`, c.table), nil
+		return fmt.Sprintf(`table %q has no items: register some with "lease add"`, c.Table), nil
 	}
 	return sum.String(), err
 }
@@ -82,13 +84,13 @@ func (h *holder) observer(deny context.CancelCauseFunc) func(lease.Event) {
 	fails := func(e lease.Event, what string) {
 		if _, is := failing[what]; !is {
 			failing[what] = e.At
-			warn("%s fails: %s", what, h.causeOf(e.Err))
+			say.Warn("%s fails: %s", what, h.causeOf(e.Err))
 		}
 	}
 	goesOn := func(e lease.Event, what string) {
 		if since, was := failing[what]; was {
 			delete(failing, what)
-			warn("%s works again, after %s", what, short(e.At.Sub(since)))
+			say.Warn("%s works again, after %s", what, say.Duration(e.At.Sub(since)))
 		}
 	}
 	var limit sync.Once
@@ -103,11 +105,11 @@ func (h *holder) observer(deny context.CancelCauseFunc) func(lease.Event) {
 			limit.Do(func() { h.limitWait(deny) })
 			goesOn(e, "the look at the items")
 		case lease.EventRenewalFailed:
-			fails(e, "the renewal of "+show(e.LeaseID))
+			fails(e, "the renewal of "+say.Name(e.LeaseID))
 		case lease.EventRenewed:
-			goesOn(e, "the renewal of "+show(e.LeaseID))
+			goesOn(e, "the renewal of "+say.Name(e.LeaseID))
 		case lease.EventWriteFailed:
-			warn("the %s of %s has failed: %s", e.Request, show(e.LeaseID), h.causeOf(e.Err))
+			say.Warn("the %s of %s has failed: %s", e.Request, say.Name(e.LeaseID), h.causeOf(e.Err))
 		}
 	}
 }
@@ -128,9 +130,9 @@ func (h *holder) limitWait(deny context.CancelCauseFunc) {
 // causeOf says why a request has failed. One that had no answer in time has failed for what the
 // attempts before have come to.
 func (h *holder) causeOf(err error) string {
-	last := h.client.Load().lastFailure()
+	last := h.Client.Load().LastFailure()
 	if last != nil && !errors.As(err, new(awserr.Error)) {
 		err = last
 	}
-	return h.explain(err)
+	return h.Explain(err)
 }

@@ -8,10 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+	"github.com/intercom/lease/cmd/lease/internal/screen"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-
-	"github.com/intercom/lease"
 )
 
 // watching is what the flags of watch say.
@@ -30,13 +34,13 @@ func (a *app) watch() *cobra.Command {
 		Example: "lease watch -table mailboxes -every 1s",
 	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
-			return usagef("watch takes no arguments, and got %q", args)
+			return exit.Usagef("watch takes no arguments, and got %q", args)
 		}
 		if f.every < 50*time.Millisecond {
-			return usagef("-every is %v; want 50ms or more", f.every)
+			return exit.Usagef("-every is %v; want 50ms or more", f.every)
 		}
 		lease.SetLogger(nil) // There may be a screen; and -v is for renewals.
-		client, err := a.open(ctx, fewRetries)
+		client, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
@@ -70,66 +74,66 @@ func (f watching) zone() *time.Location {
 	return time.UTC
 }
 
-func (a *app) watchTable(ctx context.Context, c *client, f watching) error {
-	w := newWatcher(c)
-	if _, err := w.look(ctx); err != nil && ctx.Err() == nil {
+func (a *app) watchTable(ctx context.Context, c *dynamo.Client, f watching) error {
+	w := dynamo.NewWatcher(c)
+	if _, err := w.Look(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	if hasScreen() && !f.json {
-		return runScreen(ctx, w, options{
-			where:   strings.Join([]string{show(a.table), show(c.region()), show(a.endpoint)}, "  "),
-			every:   f.every,
-			zone:    f.zone(),
-			verbose: a.verbose,
-			explain: func(err error) string { return oneLine(a.explanation(err)) },
+		return screen.Run(ctx, w, screen.Options{
+			Where:   strings.Join([]string{say.Name(a.Table), say.Name(c.Region()), say.Name(a.Endpoint)}, "  "),
+			Every:   f.every,
+			Zone:    f.zone(),
+			Verbose: a.verbose,
+			Explain: func(err error) string { return say.Line(a.Explanation(err)) },
 		})
 	}
-	warn("watching %s of table %q, with a look each %v", items(len(w.seen)), c.table, f.every)
+	say.Warn("watching %s of table %q, with a look each %v", say.Items(len(w.Seen)), c.Table, f.every)
 	p := &eventPrinter{app: a, print: printText(f.zone())}
 	if f.json {
 		p.print = printJSON(os.Stdout)
 	}
-	if err := p.events(w.states()); err != nil {
+	if err := p.events(w.States()); err != nil {
 		return err
 	}
-	return p.run(ctx, w.start(ctx, f.every))
+	return p.run(ctx, w.Start(ctx, f.every))
 }
 
-func hasScreen() bool { return isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" }
+func hasScreen() bool { return say.IsTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" }
 
 // eventPrinter prints the events of looks.
 type eventPrinter struct {
 	*app
-	print func(e event) error
+	print func(e fleet.Event) error
 	told  string // what is said to go wrong; "" if nothing does
 }
 
-func printText(zone *time.Location) func(e event) error {
-	return func(e event) error { return say("%s\n", e.line(zone)) }
+func printText(zone *time.Location) func(e fleet.Event) error {
+	return func(e fleet.Event) error { return say.Printf("%s\n", e.Line(zone)) }
 }
 
-func printJSON(w io.Writer) func(e event) error {
+func printJSON(w io.Writer) func(e fleet.Event) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	return func(e event) error { return out.Encode(e) }
+	return func(e fleet.Event) error { return out.Encode(e) }
 }
 
 // run prints the events until ctx is done, or nobody reads them.
-func (p *eventPrinter) run(ctx context.Context, looks <-chan look) error {
+func (p *eventPrinter) run(ctx context.Context, looks <-chan dynamo.Look) error {
 	for {
-		var l look
+		var l dynamo.Look
 		select {
 		case l = <-looks:
 		case <-ctx.Done():
 			return nil
 		}
-		if _, over := l.err.(fatal); over {
-			return l.err
+		if _, over := l.Err.(dynamo.Fatal); over {
+			return l.Err
 		}
 		if ctx.Err() == nil {
-			p.tell(l.err)
+			p.tell(l.Err)
 		}
-		if err := p.events(l.events); err != nil {
+		if err := p.events(l.Events); err != nil {
 			return err
 		}
 		if unread(os.Stdout) {
@@ -140,16 +144,16 @@ func (p *eventPrinter) run(ctx context.Context, looks <-chan look) error {
 
 // tell says what goes wrong, once.
 func (p *eventPrinter) tell(err error) {
-	failure := p.explanation(err)
+	failure := p.Explanation(err)
 	if failure != "" && failure != p.told {
-		warn("%s; it looks again", failure)
+		say.Warn("%s; it looks again", failure)
 	}
 	p.told = failure
 }
 
-func (p *eventPrinter) events(events []event) error {
+func (p *eventPrinter) events(events []fleet.Event) error {
 	for _, e := range events {
-		if !e.isShown(p.verbose) {
+		if !e.IsShown(p.verbose) {
 			continue
 		}
 		if err := p.print(e); err != nil {

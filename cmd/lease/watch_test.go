@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -183,29 +185,29 @@ func TestWatchPrintsEventsAsJSON(t *testing.T) {
 		{func() { f.expire("b") }, `"ended"`},
 		{func() { require.NoError(t, f.RemoveLeaseID("b")) }, `"retired"`},
 	}...)
-	var kinds []kind
+	var kinds []fleet.Kind
 	for s := bufio.NewScanner(strings.NewReader(out)); s.Scan(); {
 		var e struct {
-			event
-			Time  string `json:"time"`
-			Ends  string `json:"ends"`
-			State state  `json:"state"`
+			fleet.Event
+			Time  string      `json:"time"`
+			Ends  string      `json:"ends"`
+			State fleet.State `json:"state"`
 		}
 		d := json.NewDecoder(strings.NewReader(s.Text()))
 		d.DisallowUnknownFields()
 		require.NoError(t, d.Decode(&e))
-		kinds = append(kinds, e.Event)
-		if e.Event == isThere {
-			assert.Equal(t, free, e.State)
+		kinds = append(kinds, e.Event.Event)
+		if e.Event.Event == fleet.IsThere {
+			assert.Equal(t, fleet.Free, e.State)
 			continue
 		}
 		assert.Equal(t, "b", e.Item)
-		assert.Equal(t, e.Event == obtained, e.Ends != "")
+		assert.Equal(t, e.Event.Event == fleet.Obtained, e.Ends != "")
 		at, err := time.Parse(time.RFC3339, e.Time)
 		require.NoError(t, err)
 		assert.WithinRange(t, at, began.Add(-2*time.Second), time.Now().Add(2*time.Second))
 	}
-	assert.Equal(t, []kind{isThere, isThere, obtained, ended, retired}, kinds)
+	assert.Equal(t, []fleet.Kind{fleet.IsThere, fleet.IsThere, fleet.Obtained, fleet.Ended, fleet.Retired}, kinds)
 }
 
 func TestWatchPrintsRenewalsOnlyWhenVerbose(t *testing.T) {
@@ -249,13 +251,13 @@ func TestWatchGoesOnAfterAnErrorAndSaysSoOnce(t *testing.T) {
 func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.fill(pageRows + 500)
-	c := &client{ddb: f.ddb, LockStore: f.LockStore, table: f.table, key: "id"}
-	w := &watcher{client: c, seen: make(map[string]*sighting)}
-	_, err := w.look(t.Context())
+	f.fill(dynamo.PageRows + 500)
+	c := &dynamo.Client{DDB: f.ddb, LockStore: f.LockStore, Table: f.table, Key: "id"}
+	w := &dynamo.Watcher{Client: c, Seen: make(map[string]*fleet.Sighting)}
+	_, err := w.Look(t.Context())
 	require.NoError(t, err)
 	first := ""
-	_, err = c.scan(t.Context(), true, func(page []item) error {
+	_, err = c.Scan(t.Context(), true, func(page []fleet.Item) error {
 		first = page[0].LeaseID
 		return errors.New("enough")
 	})
@@ -270,14 +272,14 @@ func TestWatchFailingOnALaterPageHasSeenTheFirst(t *testing.T) {
 			r.Error = awserr.New("AccessDeniedException", "no", nil)
 		}
 	})
-	w.ddb = &dynamodb.DynamoDB{Client: &failing}
-	events, err := w.look(t.Context())
+	w.DDB = &dynamodb.DynamoDB{Client: &failing}
+	events, err := w.Look(t.Context())
 	assert.ErrorContains(t, err, "AccessDenied")
 	require.Len(t, events, 1)
-	assert.Equal(t, wanted, events[0].Event)
+	assert.Equal(t, fleet.Wanted, events[0].Event)
 	assert.NotEmpty(t, events[0].Time)
-	w.ddb = f.ddb
-	events, err = w.look(t.Context())
+	w.DDB = f.ddb
+	events, err = w.Look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, events)
 }

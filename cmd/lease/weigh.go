@@ -8,6 +8,10 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
 )
 
@@ -40,13 +44,13 @@ func (a *app) weigh() *cobra.Command {
 		Example: "lease weigh -table mailboxes alice 2.5",
 	}, func(ctx context.Context, args []string) error {
 		if len(args) != 2 {
-			return usagef(`weigh what, and how much? see "lease weigh -h"`)
+			return exit.Usagef(`weigh what, and how much? see "lease weigh -h"`)
 		}
 		var w weight
 		if err := w.Set(args[1]); err != nil {
-			return usagef("the weight is %q; %v", args[1], err)
+			return exit.Usagef("the weight is %q; %v", args[1], err)
 		}
-		c, err := a.open(ctx, fewRetries)
+		c, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err
 		}
@@ -59,14 +63,14 @@ it was before: how much of a worker's load it is, next to items that weigh 1,
 as those without a weight do. Workers that hold a share of all items heed it
 with their next look. One that measures its work sets the weight anew.`
 
-func weigh(ctx context.Context, c *client, id string, w weight) error {
-	was, err := c.weigh(ctx, id, w.value())
+func weigh(ctx context.Context, c *dynamo.Client, id string, w weight) error {
+	was, err := c.Weigh(ctx, id, w.value())
 	if err != nil {
 		return err
 	}
 	before := "it had no weight, which counts as 1"
 	if was != nil {
-		before = "it was " + textOf(was)
+		before = "it was " + fleet.TextOf(was)
 	}
-	return say("%s: weighs %v now; %s\n", show(id), w, before)
+	return say.Printf("%s: weighs %v now; %s\n", say.Name(id), w, before)
 }

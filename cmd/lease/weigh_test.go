@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -31,5 +32,5 @@ func TestWeightIsAFiniteNumberAboveZero(t *testing.T) {
 		assert.Equal(t, want, w, text)
 		assert.Equal(t, want == 0, err != nil, text)
 	}
-	assert.Equal(t, number(20), weight(20).value())
+	assert.Equal(t, fleet.Number(20), weight(20).value())
 }

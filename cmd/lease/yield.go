@@ -5,6 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/ask"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
 )
 
@@ -27,12 +32,12 @@ func (a *app) yield() *cobra.Command {
 		if err := f.check(ids); err != nil {
 			return err
 		}
-		y, err := newYielding(&a.address, f.to, f.wait)
+		y, err := ask.New(&a.Address, f.to, f.wait)
 		if err != nil {
 			return err
 		}
-		err = y.patiently(ctx, func(ctx context.Context) error {
-			wanted, err := f.survey(ctx, y.client, ids)
+		err = y.Patiently(ctx, func(ctx context.Context) error {
+			wanted, err := f.survey(ctx, y.Client, ids)
 			if err == nil {
 				ids = wanted
 			}
@@ -41,7 +46,7 @@ func (a *app) yield() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return y.yield(ctx, ids)
+		return y.Run(ctx, ids)
 	})
 	flags := c.Flags()
 	flags.StringVar(&f.holder, "holder", "", "instead of ITEM: all that `X` holds")
@@ -64,45 +69,45 @@ it instead.`
 func (f wanting) check(ids []string) error {
 	isNamed := len(ids) > 0
 	if isNamed && f.holder != "" {
-		return usagef("give items, or -holder: not both")
+		return exit.Usagef("give items, or -holder: not both")
 	}
 	if !isNamed && f.holder == "" {
-		return usagef(`yield what? see "lease yield -h"`)
+		return exit.Usagef(`yield what? see "lease yield -h"`)
 	}
 	if f.holder != "" && f.holder == f.to {
-		return usagef("-holder and -to are the same worker: there is nothing to ask it for")
+		return exit.Usagef("-holder and -to are the same worker: there is nothing to ask it for")
 	}
 	if f.wait < 0 {
-		return usagef("-wait is %v; want 0 or more", f.wait)
+		return exit.Usagef("-wait is %v; want 0 or more", f.wait)
 	}
 	return nil
 }
 
 // survey looks who is there, where that matters, and returns the items to ask for.
-func (f wanting) survey(ctx context.Context, c *client, ids []string) ([]string, error) {
-	if err := c.reach(ctx); err != nil {
+func (f wanting) survey(ctx context.Context, c *dynamo.Client, ids []string) ([]string, error) {
+	if err := c.Reach(ctx); err != nil {
 		return nil, err
 	}
 	checksTo := f.to != "" && !f.force
 	if f.holder == "" && !checksTo {
 		return ids, nil
 	}
-	seen := newCensus()
-	_, err := c.scan(ctx, true, func(page []item) error {
-		seen.add(page, time.Now())
+	seen := fleet.NewCensus()
+	_, err := c.Scan(ctx, true, func(page []fleet.Item) error {
+		seen.Add(page, time.Now())
 		return nil
 	})
 	if err == nil && checksTo {
-		err = seen.refuse(f.to)
+		err = seen.Refuse(f.to)
 	}
 	if err != nil || f.holder == "" {
 		return ids, err
 	}
-	ids = seen.items[f.holder]
+	ids = seen.Items[f.holder]
 	if len(ids) == 0 {
-		return nil, fmt.Errorf("%s holds nothing in table %q", show(f.holder), c.table)
+		return nil, fmt.Errorf("%s holds nothing in table %q", say.Name(f.holder), c.Table)
 	}
-	warn("%s has %s. If it goes on it takes a fair share of all items again: "+
-		"stop it to drain it.", show(f.holder), items(len(ids)))
+	say.Warn("%s has %s. If it goes on it takes a fair share of all items again: "+
+		"stop it to drain it.", say.Name(f.holder), say.Items(len(ids)))
 	return ids, nil
 }

@@ -1,0 +1,112 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/intercom/lease/cmd/lease/internal/say"
+)
+
+// The prices of DynamoDB on demand, of us-east-1, in dollars for a million units.
+const (
+	WritePrice = 0.625
+	ReadPrice  = 0.125
+	PricesOf   = "November 2024"
+)
+
+// Measurement is what looks at a table have shown.
+type Measurement struct {
+	Seen    map[string]Item // at the last look
+	items   int
+	workers map[string]bool
+	writes  int
+	periods []time.Duration // from renewal to renewal
+	Units   float64         // of the last look, consistent
+	Lasted  time.Duration
+}
+
+func NewMeasurement() *Measurement { return &Measurement{Seen: make(map[string]Item)} }
+
+// Look counts what has changed since the look before.
+func (m *Measurement) Look(items []Item, now time.Time) {
+	m.items = len(items)
+	m.workers = make(map[string]bool)
+	for _, i := range items {
+		if i.HasHolder(now) {
+			m.workers[i.LesseeID] = true
+		}
+		was, wasThere := m.Seen[i.LeaseID]
+		if wasThere {
+			m.compare(was, i)
+		}
+		m.Seen[i.LeaseID] = i
+	}
+}
+
+func (m *Measurement) compare(was, is Item) {
+	was.Until = is.Until // It moves with this host's clock.
+	if is.LeaseItem == was.LeaseItem {
+		return
+	}
+	m.writes++
+	isOfTenure := is.FencingToken == was.FencingToken && was.LeaseUntil > 0
+	if isOfTenure && is.LeaseUntil > was.LeaseUntil {
+		m.periods = append(m.periods, time.Duration(is.LeaseUntil-was.LeaseUntil))
+	}
+}
+
+// Period is the usual time from renewal to renewal.
+func (m *Measurement) Period() time.Duration {
+	if len(m.periods) == 0 {
+		return 0
+	}
+	slices.Sort(m.periods)
+	return m.periods[len(m.periods)/2]
+}
+
+// Bill is what a fleet costs.
+type Bill struct {
+	Items         int     `json:"items"`
+	Workers       int     `json:"workers"`
+	WritesASecond float64 `json:"write_units_per_second"`
+	ReadsASecond  float64 `json:"read_units_per_second"`
+	Writes        float64 `json:"writes_dollars_per_month"`
+	Reads         float64 `json:"reads_dollars_per_month"`
+	WritePrice    float64 `json:"write_price_per_million"`
+	ReadPrice     float64 `json:"read_price_per_million"`
+
+	ArePricesGiven bool `json:"-"`
+}
+
+// Bill reckons what a month of that costs. A row is taken to be of a write unit, 1 KB.
+func (m *Measurement) Bill(writePrice, readPrice float64) Bill {
+	const month, largeFleet = 730 * 3600, 100
+	b := Bill{
+		Items:         m.items,
+		Workers:       len(m.workers),
+		WritesASecond: float64(m.writes) / m.Lasted.Seconds(),
+		WritePrice:    writePrice,
+		ReadPrice:     readPrice,
+	}
+	if period := min(m.Period(), 30*time.Second); period > 0 {
+		looks := float64(min(b.Workers, largeFleet)) / period.Seconds()
+		b.ReadsASecond = looks * m.Units / 2 // Workers read with eventual consistency.
+	}
+	b.Writes = b.WritesASecond * month * writePrice / 1e6
+	b.Reads = b.ReadsASecond * month * readPrice / 1e6
+	return b
+}
+
+func (b Bill) String() string {
+	prices := "on demand, in us-east-1, as of " + PricesOf
+	if b.ArePricesGiven {
+		prices = "as given"
+	}
+	return fmt.Sprintf("%s, %d workers\n"+
+		"%.2f write units a second: $%.2f a month\n"+
+		"%.2f read units a second: $%.2f a month\n"+
+		"$%.2f a month together ($%g and $%g for a million units, %s)\n",
+		say.Items(b.Items), b.Workers, b.WritesASecond, b.Writes, b.ReadsASecond, b.Reads,
+		b.Writes+b.Reads, b.WritePrice, b.ReadPrice, prices)
+}

@@ -1,0 +1,35 @@
+package fleet_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/stretchr/testify/assert"
+)
+
+func TestCostIsOfWhatWasWrittenAndOfTheWorkersLooks(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	leased := func(id, by string, token int64, renewed time.Duration) fleet.Item {
+		until := at.Add(renewed + 30*time.Second)
+		return fleet.Item{LeaseItem: lease.LeaseItem{LeaseID: id, LesseeID: by, FencingToken: token, Until: until, LeaseUntil: until.UnixNano()}}
+	}
+	m := &fleet.Measurement{Seen: make(map[string]fleet.Item), Units: 4, Lasted: 20 * time.Second}
+	for n := range 3 {
+		moved := leased("moves", "w1", 1, 0)
+		if n == 2 {
+			moved = leased("moves", "w2", 2, 20*time.Second)
+		}
+		renewed := leased("a", "w1", 7, time.Duration(n)*10*time.Second)
+		m.Look([]fleet.Item{renewed, moved, {LeaseItem: lease.LeaseItem{LeaseID: "free"}}}, at)
+	}
+	assert.Equal(t, 10*time.Second, m.Period())
+	b := m.Bill(1, 0.5)
+	assert.Equal(t, fleet.Bill{Items: 3, Workers: 2, WritesASecond: 3. / 20, ReadsASecond: 2. / 10 * 2,
+		Writes: 3. / 20 * 730 * 3600 / 1e6, Reads: 0.4 * 730 * 3600 * 0.5 / 1e6, WritePrice: 1, ReadPrice: 0.5}, b)
+	assert.Contains(t, b.String(), "3 items, 2 workers\n0.15 write units a second: $0.39 a month\n")
+	assert.Contains(t, b.String(), "as of "+fleet.PricesOf)
+	assert.Zero(t, (&fleet.Measurement{Lasted: time.Second}).Bill(1, 1).ReadsASecond, "nobody renews")
+}
