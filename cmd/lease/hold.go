@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,7 +59,7 @@ func (a *app) hold() *cobra.Command {
 		}
 		program, err := exec.LookPath(args[0])
 		if err != nil {
-			return cantRun(args[0], err)
+			return tend.CantRun(args[0], err)
 		}
 		h := &holder{
 			app:     a,
@@ -153,24 +150,6 @@ func (f *holding) checkShare() error {
 	return nil
 }
 
-// cantRun says why a command can't be run, and returns the exit status that shells have for it.
-func cantRun(name string, err error) exit.Status {
-	var lookup *exec.Error
-	var access *fs.PathError
-	why := err
-	if errors.As(err, &lookup) {
-		why = lookup.Err
-	}
-	if errors.As(why, &access) {
-		why = access.Err
-	}
-	say.Warn("the command %q can't be run: %v", name, why)
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return exit.NotFound
-	}
-	return exit.CantRun
-}
-
 // holder runs commands under leases.
 type holder struct {
 	*app
@@ -200,15 +179,18 @@ func (h *holder) began() bool { return h.phase.Load() == working }
 // run holds what it is to hold, and returns the command's exit status.
 func (h *holder) run(ctx context.Context) error {
 	say.Log.Timed = true
-	say.Log.Json = h.json
-	news := h.tellWhileItWaits(ctx)
-	defer news()
+	say.Log.JSON = h.json
+	newsCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	if !h.try { // It says why it doesn't wait.
+		go say.WhileWaiting(newsCtx, func() string { return h.waitsFor(newsCtx) })
+	}
 	if err := h.prepare(ctx); err != nil {
 		return err
 	}
 	holdCtx, deny := context.WithCancelCause(ctx)
 	defer deny(nil)
-	lease.SetLogger(&holdLogger{holder: h, deny: deny})
+	lease.SetLogger(&holdLogger{verbose: h.verbose})
 	h.locker.Observe(h.observer(deny))
 	if h.share {
 		return h.runShare(ctx, holdCtx)
@@ -279,17 +261,9 @@ func (h *holder) afterCommand(err error) error {
 		return exit.Status(exit.Lost)
 	}
 	if h.ctrlC.Load() {
-		interruptGroup()
+		tend.InterruptGroup()
 	}
 	return exit.Status(h.status.Load())
-}
-
-// interruptGroup ends this process and its group as Ctrl-C does: the script around this one is to
-// stop too, as it does for a command without a lease.
-func interruptGroup() {
-	signal.Reset(syscall.SIGINT)
-	syscall.Kill(0, syscall.SIGINT)
-	time.Sleep(time.Second)
 }
 
 // runShare holds a share of all items until it is told to stop.
@@ -384,7 +358,7 @@ func (h *holder) notStarted(l *lease.Lease, err error) error {
 		say.Warn("the lease of %s was lost before its command began", say.Name(l.LeaseID))
 		return err
 	}
-	h.status.Store(int64(cantRun(h.keeper.Args[0], err)))
+	h.status.Store(int64(tend.CantRun(h.keeper.Args[0], err)))
 	return err
 }
 
@@ -400,12 +374,11 @@ func denial(ctx context.Context) *deniedError {
 	return e
 }
 
-// holdLogger shows what goes wrong while it holds or waits, or with -v everything.
+// holdLogger shows what goes wrong that is no event, or with -v everything.
 type holdLogger struct {
-	*holder
-	deny func(cause error)
-	mu   sync.Mutex
-	told string // what it has shown last
+	verbose bool
+	mu      sync.Mutex
+	told    string // what it has shown last
 }
 
 func (l *holdLogger) LogInfoMessage(message string, keyvals ...interface{}) {
@@ -417,15 +390,6 @@ func (l *holdLogger) LogInfoMessage(message string, keyvals ...interface{}) {
 func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	if l.verbose {
 		say.LogEvent(message, keyvals)
-	}
-	values := valuesByKey(keyvals)
-	code := values["Code"]
-	if strings.HasPrefix(code, "AccessDenied") && !l.began() {
-		text := dynamo.Denied(operation(values), l.Table, code, values["AWSMessage"])
-		l.deny(&deniedError{text})
-		return
-	}
-	if l.verbose {
 		return
 	}
 	switch message {
@@ -438,23 +402,8 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 func (l *holdLogger) tell(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if text != "" && text != l.told {
+	if text != l.told {
 		l.told = text
 		say.Warn("%s", text)
 	}
-}
-
-func valuesByKey(keyvals []any) map[string]string {
-	values := make(map[string]string)
-	for pair := range slices.Chunk(keyvals, 2) {
-		if len(pair) == 2 {
-			values[fmt.Sprint(pair[0])] = fmt.Sprint(pair[1])
-		}
-	}
-	return values
-}
-
-// operation returns what an event of the library is about. It says so of all but its writes.
-func operation(values map[string]string) string {
-	return cmp.Or(values["operation"], "UpdateItem")
 }

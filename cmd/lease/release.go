@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/intercom/lease"
@@ -128,7 +126,7 @@ func (r *releasing) confirm(ctx context.Context) error {
 	if r.yes {
 		return nil
 	}
-	sure, err := confirm(ctx, "Release it? [y/N] ")
+	sure, err := say.Confirm(ctx, "Release it? [y/N] ")
 	if err != nil || !sure {
 		return errors.Join(err, errors.New("nothing was released"))
 	}
@@ -154,21 +152,4 @@ func (r *releasing) release(ctx context.Context, c *dynamo.Client, seen fleet.It
 	}
 	return fmt.Errorf("nothing was released, as it has changed meanwhile: %s %s",
 		name, is.Describe(time.Now()))
-}
-
-// confirm asks on the terminal.
-func confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprint(os.Stderr, question)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case line := <-answer:
-		return line == "y" || line == "yes", nil
-	case <-ctx.Done():
-		fmt.Fprintln(os.Stderr)
-		return false, context.Cause(ctx)
-	}
 }

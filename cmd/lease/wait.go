@@ -18,31 +18,12 @@ import (
 
 var errWaitedEnough = errors.New("no item was to be had in time")
 
-// tellWhileItWaits says what it waits for: soon, and then now and then. The function that it
-// returns stops it.
-func (h *holder) tellWhileItWaits(ctx context.Context) (stop func()) {
-	const first, then = 3 * time.Second, 30 * time.Second
-	ctx, cancel := context.WithCancel(ctx)
-	if h.try { // It says why it doesn't wait.
-		return cancel
+// waitsFor says what it waits for; "" if it doesn't.
+func (h *holder) waitsFor(ctx context.Context) string {
+	if h.phase.Load() != waiting {
+		return ""
 	}
-	go func() {
-		timer := time.NewTimer(first)
-		defer timer.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-			if h.phase.Load() != waiting {
-				return
-			}
-			say.Warn("waiting: %s", h.situation(ctx))
-			timer.Reset(then)
-		}
-	}()
-	return cancel
+	return h.situation(ctx)
 }
 
 // situation says why no item is to be had, as it is now.
@@ -96,13 +77,20 @@ func (h *holder) observer(deny context.CancelCauseFunc) func(lease.Event) {
 	var limit sync.Once
 	return func(e lease.Event) {
 		switch e.Kind {
-		case lease.EventLookFailed:
+		case lease.EventLookFailed, lease.EventLooked:
 			limit.Do(func() { h.limitWait(deny) })
+		}
+		isHopeless := !h.began() && dynamo.IsDenied(e.Err)
+		if isHopeless {
+			deny(&deniedError{h.Explain(e.Err)})
+			return
+		}
+		switch e.Kind {
+		case lease.EventLookFailed:
 			if h.began() { // Else it is told what it waits for.
 				fails(e, "the look at the items")
 			}
 		case lease.EventLooked:
-			limit.Do(func() { h.limitWait(deny) })
 			goesOn(e, "the look at the items")
 		case lease.EventRenewalFailed:
 			fails(e, "the renewal of "+say.Name(e.LeaseID))

@@ -15,7 +15,6 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/screen"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // watching is what the flags of watch say.
@@ -136,7 +135,7 @@ func (p *eventPrinter) run(ctx context.Context, looks <-chan dynamo.Look) error 
 		if err := p.events(l.Events); err != nil {
 			return err
 		}
-		if unread(os.Stdout) {
+		if say.IsUnread(os.Stdout) {
 			return nil
 		}
 	}
@@ -161,15 +160,4 @@ func (p *eventPrinter) events(events []fleet.Event) error {
 		}
 	}
 	return nil
-}
-
-// unread tells whether nobody reads a pipe any more: else that is learned only when there is
-// something to write.
-func unread(f *os.File) bool {
-	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
-	n, err := unix.Poll(fds, 0)
-	if err != nil || n == 0 {
-		return false
-	}
-	return fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
 }

@@ -170,62 +170,54 @@ func try(dir string, m mutant) result {
 
 func (m mutant) misfit(why string) result { return result{mutant: m, verdict: misfit, by: why} }
 
-// runTests runs them, each in its folder: that may be of a module of its own.
+// runTests runs them, each in its folder: that may be of a module of its own. Those of the package
+// itself come first, for they are compiled without those of its users, which have most of the lines.
 func (m mutant) runTests(dir string) result {
+	var last []call
 	for _, test := range m.tests {
 		folder := filepath.Join(dir, test.folder)
-		restore, err := setAside(folder, test.run)
+		of, err := testsBySide(folder)
 		if err != nil {
 			return m.misfit(err.Error())
 		}
-		text, err := goTest(folder, test.run)
-		restore()
-		if strings.Contains(text, "[build failed]") {
-			return m.misfit("it doesn't compile, or its tests don't: " + text)
+		alone, rest := of.divide(test.run)
+		if alone != "" {
+			restore := of.setAside()
+			r := m.runTest(call{folder, alone})
+			restore()
+			if r.verdict != survived {
+				return r
+			}
 		}
-		if strings.Contains(text, "no tests to run") {
-			return m.misfit("no test is called " + test.run)
+		if rest != "" {
+			last = append(last, call{folder, rest})
 		}
-		if err != nil {
-			return result{mutant: m, verdict: killed, by: failed(text)}
+	}
+	for _, c := range last {
+		if r := m.runTest(c); r.verdict != survived {
+			return r
 		}
 	}
 	return result{mutant: m, verdict: survived}
 }
 
-// setAside has the tests of the package's users not compiled, where none of them is to run: they are
-// most of the lines. The function that it returns brings them back.
-func setAside(folder, run string) (restore func(), err error) {
-	of, err := testsBySide(folder)
-	if err != nil {
-		return nil, err
+// call is a call of go test.
+type call struct{ folder, run string }
+
+func (m mutant) runTest(c call) result {
+	text, err := goTest(c.folder, c.run)
+	switch {
+	case strings.Contains(text, "[build failed]"):
+		return m.misfit("it doesn't compile, or its tests don't: " + text)
+	case strings.Contains(text, "no tests to run"):
+		return m.misfit("no test is called " + c.run)
+	case err != nil:
+		return result{mutant: m, verdict: killed, by: failed(text)}
 	}
-	name, _, _ := strings.Cut(run, "/") // of its subtest
-	pattern, err := regexp.Compile(name)
-	if err != nil {
-		return nil, err
-	}
-	for _, names := range of.users {
-		if slices.ContainsFunc(names, pattern.MatchString) {
-			return func() {}, nil
-		}
-	}
-	if !slices.ContainsFunc(of.own, pattern.MatchString) {
-		return func() {}, nil
-	}
-	for path := range of.users {
-		if err := os.Rename(path, path+".aside"); err != nil {
-			return nil, err
-		}
-	}
-	return func() {
-		for path := range of.users {
-			os.Rename(path+".aside", path)
-		}
-	}, nil
+	return result{mutant: m, verdict: survived}
 }
 
-// sides are the names of a folder's tests: those of the package itself, and those of its users by
+// sides are the names of a folder's tests: those of the package itself, and those of its users, by
 // file.
 type sides struct {
 	own   []string
@@ -256,6 +248,46 @@ func testsBySide(folder string) (sides, error) {
 		}
 	}
 	return of, nil
+}
+
+// divide tells which alternatives of a pattern are tests of the package alone.
+func (of sides) divide(run string) (alone, rest string) {
+	var own, others []string
+	for name := range strings.SplitSeq(run, "|") {
+		if of.areOwn(name) {
+			own = append(own, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return strings.Join(own, "|"), strings.Join(others, "|")
+}
+
+func (of sides) areOwn(name string) bool {
+	name, _, _ = strings.Cut(name, "/") // of its subtest
+	pattern, err := regexp.Compile(name)
+	if err != nil || !slices.ContainsFunc(of.own, pattern.MatchString) {
+		return false
+	}
+	for _, names := range of.users {
+		if slices.ContainsFunc(names, pattern.MatchString) {
+			return false
+		}
+	}
+	return true
+}
+
+// setAside has the tests of the package's users not compiled. The function that it returns brings
+// them back.
+func (of sides) setAside() (restore func()) {
+	for path := range of.users {
+		os.Rename(path, path+".aside")
+	}
+	return func() {
+		for path := range of.users {
+			os.Rename(path+".aside", path)
+		}
+	}
 }
 
 // goTest leaves out what takes the most time: vet, which is to judge no mutant, and what a debugger

@@ -45,9 +45,9 @@ func New(a *dynamo.Address, to string, wait time.Duration) (*yielding, error) {
 // Patiently does what comes before all looks, again after an outage, while there is time. If that
 // takes long it says what it waits for.
 func (y *yielding) Patiently(ctx context.Context, do func(context.Context) error) error {
-	const long = 3 * time.Second
-	told := time.AfterFunc(long, func() { say.Warn("waiting: %s", y.at.Unanswered()) })
-	defer told.Stop()
+	newsCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	go say.WhileWaiting(newsCtx, y.at.Unanswered)
 	for {
 		err := do(ctx)
 		isLate := !time.Now().Before(y.until)

@@ -110,17 +110,12 @@ func (f failure) isDenied() bool {
 }
 
 func (f failure) sayDenied() string {
-	text := Denied(f.operation, f.table, f.code, f.message)
+	text := fmt.Sprintf("no permission for dynamodb:%s on table %q: have that action allowed for "+
+		"these credentials (%s: %s)", f.operation, f.table, f.code, f.message)
 	if f.operation == "DescribeTable" && f.key == "" {
 		text += "; or give -key NAME, the name of the table's hash key"
 	}
 	return text
-}
-
-// Denied says that an action isn't allowed.
-func Denied(operation, table, code, message string) string {
-	return fmt.Sprintf("no permission for dynamodb:%s on table %q: "+
-		"have that action allowed for these credentials (%s: %s)", operation, table, code, message)
 }
 
 // badCredentials are the codes of credentials that are there, but no good.
@@ -228,6 +223,12 @@ func MayPass(err error) bool {
 	}
 	f := failure{sdk: sdk, code: sdk.Code()}
 	return f.isNoAnswer() || f.isThrottled()
+}
+
+// IsDenied tells of a permission that is missing.
+func IsDenied(err error) bool {
+	var sdk awserr.Error
+	return errors.As(err, &sdk) && failure{code: sdk.Code()}.isDenied()
 }
 
 // innermost is the error that the SDK has wrapped in its own.

@@ -2,6 +2,7 @@
 package say
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -27,7 +29,7 @@ func Printf(format string, args ...any) error {
 // Log is how lines are written to stderr.
 var Log struct {
 	sync.Mutex
-	Timed, Json bool // of "lease hold", which runs for long
+	Timed, JSON bool // of "lease hold", which runs for long
 }
 
 // Warn writes a line to stderr.
@@ -37,7 +39,7 @@ func Warn(format string, args ...any) {
 	text := strings.TrimPrefix(Line(fmt.Sprintf(format, args...)), "lease: ")
 	now := time.Now().UTC()
 	switch {
-	case Log.Json:
+	case Log.JSON:
 		line, _ := json.Marshal(struct {
 			Time    time.Time `json:"time"`
 			Message string    `json:"message"`
@@ -86,4 +88,36 @@ func EventLine(message string, keyvals []any) string {
 		line += fmt.Sprintf(" %v=%q", pair[0], fmt.Sprint(pair[1]))
 	}
 	return line
+}
+
+// IsUnread tells whether nobody reads a pipe any more: else that is learned only when there is
+// something to write.
+func IsUnread(f *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+	n, err := unix.Poll(fds, 0)
+	if err != nil || n == 0 {
+		return false
+	}
+	return fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
+}
+
+// WhileWaiting says what is waited for: soon, and then now and then, until ctx is done or nothing
+// is waited for any more, which is "".
+func WhileWaiting(ctx context.Context, what func() string) {
+	const soon, nowAndThen = 3 * time.Second, 30 * time.Second
+	timer := time.NewTimer(soon)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		text := what()
+		if text == "" {
+			return
+		}
+		Warn("waiting: %s", text)
+		timer.Reset(nowAndThen)
+	}
 }

@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
@@ -281,4 +284,30 @@ func (t *tending) warnOfLoss() {
 		end = "has ended by itself"
 	}
 	say.Warn("the lease of %s %s, and its command %s", say.Name(t.lease.LeaseID), what, end)
+}
+
+// CantRun says why a command can't be run, and returns the exit status that shells have for it.
+func CantRun(name string, err error) exit.Status {
+	var lookup *exec.Error
+	var access *fs.PathError
+	why := err
+	if errors.As(err, &lookup) {
+		why = lookup.Err
+	}
+	if errors.As(why, &access) {
+		why = access.Err
+	}
+	say.Warn("the command %q can't be run: %v", name, why)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return exit.NotFound
+	}
+	return exit.CantRun
+}
+
+// InterruptGroup ends this process and its group as Ctrl-C does: the script around this one is to
+// stop too, as it does for a command without a lease.
+func InterruptGroup() {
+	signal.Reset(syscall.SIGINT)
+	syscall.Kill(0, syscall.SIGINT)
+	time.Sleep(time.Second)
 }
