@@ -104,7 +104,7 @@ func flagsOf(flags *pflag.FlagSet) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	flags.VisitAll(func(f *pflag.Flag) {
 		value, usage := pflag.UnquoteUsage(f)
-		if f.Hidden || f.Name == "help" || f.Name == "version" {
+		if isLeftOut(f) {
 			return
 		}
 		name := strings.TrimSpace("-" + cmp.Or(f.Shorthand, f.Name) + " " + value)
@@ -112,6 +112,20 @@ func flagsOf(flags *pflag.FlagSet) string {
 	})
 	w.Flush()
 	return b.String()
+}
+
+// elsewhere is set of flags that the help of another one explains: there is room for 24 lines.
+const elsewhere = "elsewhere"
+
+func explainedElsewhere(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		flags.SetAnnotation(name, elsewhere, nil)
+	}
+}
+
+func isLeftOut(f *pflag.Flag) bool {
+	_, isElsewhere := f.Annotations[elsewhere]
+	return isElsewhere || f.Hidden || f.Name == "help" || f.Name == "version"
 }
 
 // withTwoDashes returns arguments as cobra takes them: -table, as documents and scripts have it, is

@@ -82,19 +82,17 @@ func (a *app) hold() *cobra.Command {
 	flags.StringVar(&f.item, "item", "", "hold the item `NAME`, and no other")
 	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), and run\n"+
 		"a command for each. -items PATTERN, -capacity C: of those only,\nand so much load next to other workers, who count 1")
-	flags.StringVar(&f.items, "items", "*", "`PATTERN`")
-	flags.Float64Var(&f.capacity, "capacity", 1, "`C`")
-	flags.Lookup("items").Hidden = true
-	flags.Lookup("capacity").Hidden = true
+	flags.StringVar(&f.items, "items", "*", "with -most: a share of the items of `PATTERN` only")
+	flags.Float64Var(&f.capacity, "capacity", 1, "with -most: so much load, `C`, next to other workers, who count 1")
 	flags.BoolVar(&f.try, "try", false, "exit with 75 if none is to be had at once; -wait D: in that time")
-	flags.DurationVar(&f.wait, "wait", 0, "`D`")
-	flags.Lookup("wait").Hidden = true
+	flags.DurationVar(&f.wait, "wait", 0, "exit with 75 if none is to be had in that time, `D`")
 	flags.DurationVar(&f.linger, "linger", 0, "keep the item leased for `D` after the command's success")
 	flags.DurationVar(&f.watchdog, "watchdog", 0, "end a command that hasn't sent WATCHDOG=1 to $NOTIFY_SOCKET for\n`D`, as under systemd")
 	flags.DurationVar(&f.patience, "patience", 0, "kill it if it goes on for `D` after SIGTERM")
 	flags.DurationVar(&f.duration, "duration", 30*time.Second, "the lease outlives this program for `D`; else 30s")
 	flags.StringVar(&f.as, "as", "", "be the worker `LESSEE`, as no other live one is; else any name")
 	flags.BoolVar(&f.json, "json", false, "log in JSON")
+	explainedElsewhere(flags, "items", "capacity", "wait")
 	return c
 }
 

@@ -70,12 +70,13 @@ func TestFlagsHaveOneDashOrTwoAndStandBetweenTheArguments(t *testing.T) {
 func TestVersionCompletionAndManualAreThere(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"version":         `^\S+ .*go1\.\d`,
-		"completion bash": "complete .* lease",
-		"completion zsh":  "#compdef lease",
-		"completion fish": "complete -c lease",
-		"man":             `\.TH "LEASE" "1"`,
-		"man hold":        "SIGTERM",
+		"version":            `^\S+ .*go1\.\d`,
+		"completion bash":    "complete .* lease",
+		"completion zsh":     "#compdef lease",
+		"completion fish":    "complete -c lease",
+		"man":                `\.TH "LEASE" "1"`,
+		"man hold":           `SIGTERM(?s:.*)--items`,
+		"__complete hold --": "(?s)--items\t.*--wait\t",
 	} {
 		r := runWith(t, environment(), strings.Fields(args)...)
 		assert.Regexp(t, want, r.stdout, args)
