@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
@@ -39,7 +40,7 @@ func (a *app) cost() *cobra.Command {
 			return err
 		}
 		b := m.Bill(writes, reads)
-		b.ArePricesGiven = isGiven(c, "write-price") || isGiven(c, "read-price")
+		b.ArePricesGiven = cli.IsGiven(c, "write-price") || cli.IsGiven(c, "read-price")
 		if asJSON {
 			return json.NewEncoder(os.Stdout).Encode(b)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -33,18 +34,18 @@ func TestDocumentsCommandsAreUnderstood(t *testing.T) {
 		args := strings.Fields(optional.Replace(found[1]))
 		root := (&app{}).commands()
 		root.InitDefaultCompletionCmd()
-		c, rest, err := root.Find(withTwoDashes(root, args))
+		c, rest, err := root.Find(cli.WithTwoDashes(root, args))
 		require.NoError(t, err, found[1])
 		if !assert.NotEqual(t, root, c, found[1]) {
 			continue
 		}
 		for _, flag := range rest {
-			if flag == "--" || isVerbatim(c) && !strings.HasPrefix(flag, "-") && len(args) > 4 {
+			if flag == "--" || cli.IsVerbatim(c) && !strings.HasPrefix(flag, "-") && len(args) > 4 {
 				break
 			}
 			if name, isFlag := strings.CutPrefix(flag, "--"); isFlag {
 				name, _, _ = strings.Cut(name, "=")
-				assert.NotNil(t, lookup(c, name), "%s: %s", found[1], flag)
+				assert.NotNil(t, cli.Lookup(c, name), "%s: %s", found[1], flag)
 			}
 		}
 		seen++

@@ -57,6 +57,7 @@ func TestExplainNamesADeniedAction(t *testing.T) {
 		{"UpdateItem", "yield a", 1}, {"CreateTable", "init -table " + f.table + "-2", 1}, {"GetItem", "yield a", 1},
 		{"UpdateItem", "release a -yes -token " + strconv.FormatInt(l.FencingToken(), 10), 1}, {"UpdateItem", "hold -as w true", 125},
 		{"UpdateItem", "hold -as w -most 2 true", 125}, {"Scan", "hold -as w true", 125},
+		{"GetItem", "hold -as w -item free true", 125}, {"UpdateItem", "hold -as w -item free true", 125},
 	} {
 		denied.Store(test.action)
 		r := runWith(t, env, strings.Fields(test.args)...)

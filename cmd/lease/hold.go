@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
@@ -50,10 +50,10 @@ func (a *app) hold() *cobra.Command {
 		Short:       "run a command while it holds an item, or many",
 		Long:        holdHelp,
 		Example:     "lease hold -table jobs -item nightly -try -linger 10m -- ./backup.sh",
-		Annotations: map[string]string{verbatim: "true"},
+		Annotations: map[string]string{cli.Verbatim: "true"},
 	}, func(ctx context.Context, args []string) error {
-		f.share = isGiven(c, "most")
-		f.waits = f.try || isGiven(c, "wait")
+		f.share = cli.IsGiven(c, "most")
+		f.waits = f.try || cli.IsGiven(c, "wait")
 		if err := f.check(args); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (a *app) hold() *cobra.Command {
 	flags.DurationVar(&f.duration, "duration", 30*time.Second, "the lease outlives this program for `D`; else 30s")
 	flags.StringVar(&f.as, "as", "", "be the worker `LESSEE`, as no other live one is; else any name")
 	flags.BoolVar(&f.json, "json", false, "log in JSON")
-	explainedElsewhere(flags, "items", "capacity", "wait")
+	cli.ExplainedElsewhere(flags, "items", "capacity", "wait")
 	return c
 }
 
@@ -119,7 +119,7 @@ func (f *holding) check(args []string) error {
 	if f.try && f.wait > 0 {
 		return exit.Usagef("give -try, or -wait: the one waits for nothing")
 	}
-	if _, err := path.Match(f.items, ""); err != nil {
+	if !fleet.IsPattern(f.items) {
 		return exit.Usagef("-items is %q, which is no pattern: want box-*, say", f.items)
 	}
 	if f.capacity <= 0 {
@@ -155,6 +155,7 @@ type holder struct {
 	as     dynamo.Lessee
 	keeper *tend.Keeper
 	locker *lease.Locker
+	until  time.Time // an item is to be had; zero: whenever that is
 
 	opened atomic.Bool  // the table has answered
 	phase  atomic.Int32 // of the wait for an item
@@ -176,6 +177,9 @@ func (h *holder) began() bool { return h.phase.Load() == working }
 
 // run holds what it is to hold, and returns the command's exit status.
 func (h *holder) run(ctx context.Context) error {
+	if h.waits {
+		h.until = time.Now().Add(h.wait)
+	}
 	say.Log.Timed = true
 	say.Log.JSON = h.json
 	newsCtx, stop := context.WithCancel(ctx)
@@ -189,7 +193,8 @@ func (h *holder) run(ctx context.Context) error {
 	holdCtx, deny := context.WithCancelCause(ctx)
 	defer deny(nil)
 	lease.SetLogger(&holdLogger{verbose: h.verbose})
-	h.locker.Observe(h.observer(deny))
+	n := &news{holder: h, deny: deny, tell: say.Warn, failing: make(map[string]time.Time)}
+	h.locker.Observe(n.hear)
 	if h.share {
 		return h.runShare(ctx, holdCtx)
 	}
@@ -202,7 +207,10 @@ func (h *holder) prepare(ctx context.Context) error {
 	if h.waits {
 		retries = dynamo.FewRetries
 	}
-	c, err := h.Open(ctx, retries)
+	c, err := h.Connect(retries)
+	if err == nil {
+		err = dynamo.Patiently(ctx, h.until, time.Second, c.Reach)
+	}
 	if err == nil {
 		err = h.keeper.StartGuard()
 	}
@@ -266,7 +274,7 @@ func (h *holder) afterCommand(err error) error {
 
 // runShare holds a share of all items until it is told to stop.
 func (h *holder) runShare(ctx, holdCtx context.Context) error {
-	options := lease.ShareOptions{Most: h.most, Capacity: h.capacity, Items: h.isOfShare}
+	options := lease.ShareOptions{Most: h.most, Capacity: h.capacity, Items: func(id string) bool { return fleet.Matches(h.items, id) }}
 	err := h.locker.HoldShareWith(holdCtx, h.as, options, h.work)
 	if denied := denial(holdCtx); denied != nil {
 		return h.cantHold(denied)
@@ -279,11 +287,6 @@ func (h *holder) runShare(ctx, holdCtx context.Context) error {
 	}
 	say.Warn("%v", err) // Items stay leased.
 	return exit.Status(exit.Failed)
-}
-
-func (h *holder) isOfShare(id string) bool {
-	is, _ := path.Match(h.items, id) // It is a pattern.
-	return is
 }
 
 // work runs the command for one item.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +21,9 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/stretchr/testify/assert"
@@ -262,6 +267,58 @@ func TestHoldSaysWhyItWaitsInAnOutage(t *testing.T) {
 	assert.Equal(t, 128+15, p.wait().status)
 }
 
+func TestHoldThatBeginsInAnOutageWaitsItOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	down := f.outage()
+	down.Store(true)
+	var running []*process
+	for _, flags := range [][]string{nil, {"-wait", "5m"}} {
+		p := f.start(slices.Concat([]string{"hold"}, flags, []string{"echo", "works"})...)
+		p.stderr.await(t, " lease: waiting: no answer from http://")
+		running = append(running, p)
+	}
+	down.Store(false)
+	for _, p := range running {
+		r := p.wait()
+		assert.Equal(t, "works\n", r.stdout)
+		assert.Equal(t, 0, r.status, r.stderr)
+	}
+	down.Store(true)
+	r := f.run("hold", "-try", "true")
+	assert.Equal(t, exit.CantHold, r.status, r.stderr)
+}
+
+func TestHoldSaysNothingOfARenewalWhoseTenureIsOver(t *testing.T) {
+	t.Parallel()
+	var told []string
+	a := &app{}
+	a.Client.Store(new(dynamo.Client))
+	n := &news{
+		holder:  &holder{app: a},
+		tell:    func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
+		failing: make(map[string]time.Time),
+	}
+	n.phase.Store(working)
+	at := time.Now()
+	hear := func(kind lease.EventKind, id string) {
+		n.hear(lease.Event{Kind: kind, At: at, LeaseID: id, Err: errors.New("no")})
+		at = at.Add(time.Second)
+	}
+	hear(lease.EventRenewalFailed, "a")
+	hear(lease.EventRenewalFailed, "a")
+	hear(lease.EventRenewed, "a")
+	for _, over := range []lease.EventKind{lease.EventGivenUp, lease.EventLost, lease.EventExpired, lease.EventStuck} {
+		hear(lease.EventRenewalFailed, "b")
+		hear(over, "b")
+		hear(lease.EventRenewed, "b")
+	}
+	const fails = "the renewal of b fails: no"
+	assert.Equal(t, []string{
+		"the renewal of a fails: no", "the renewal of a works again, after 2s", fails, fails, fails, fails,
+	}, told)
+}
+
 func TestHoldSaysWhenRenewalsFailWhyAndWhenThatIsOver(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
@@ -306,7 +363,7 @@ func TestHoldEndsACommandWhoseWatchdogIsSilent(t *testing.T) {
 
 func TestHoldMostTakesPartInSomeItems(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, "a-1", "a-2", "b-1")
+	f := newFixture(t, "a-1", "a-2/inbox", "b-1")
 	p := f.start("hold", "-most", "0", "-items", "a-*", "-capacity", "2", "sh", "-c", `echo "$LEASE_ID"; sleep 100`)
 	await(t, "it has two", func() bool { return strings.Count(p.stdout.String(), "a-") == 2 })
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
@@ -47,7 +47,7 @@ func (a *app) list() *cobra.Command {
 		Example: "lease list -table mailboxes 'box-1*' -state free,unusable -wide",
 	}, func(ctx context.Context, names []string) error {
 		l.names = names
-		l.byHolder = isGiven(c, "holder")
+		l.byHolder = cli.IsGiven(c, "holder")
 		if err := l.check(); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (l *listing) check() error {
 		}
 	}
 	for _, name := range l.names {
-		if _, err := path.Match(name, ""); err != nil {
+		if !fleet.IsPattern(name) {
 			return exit.Usagef("%q is no pattern: want box-*, say", name)
 		}
 	}

@@ -4,7 +4,7 @@
 //
 // docs/command.md has its flags, output, exit statuses and permissions. Reading the source:
 //
-//   - main.go (what the commands have in common) → flags.go (how they are written)
+//   - main.go (what the commands have in common) → internal/cli (how they are written)
 //   - list.go, cost.go, add.go, weigh.go, release.go: each a command
 //   - yield.go, retire.go → internal/ask; watch.go → internal/screen; hold.go, wait.go → internal/tend
 //
@@ -22,8 +22,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/spf13/cobra"
 )
@@ -45,9 +48,9 @@ func (a *app) commands() *cobra.Command {
 		Short:                 "shows and moves the leases of a DynamoDB table",
 		Long:                  rootHelp,
 		Example:               `export LEASE_TABLE=mailboxes; lease list`,
-		Version:               version(),
+		Version:               cli.Version(),
 		Args:                  cobra.ArbitraryArgs,
-		RunE:                  noCommand,
+		RunE:                  cli.NoCommand,
 		DisableFlagsInUseLine: true,
 	}
 	flags := root.PersistentFlags()
@@ -60,10 +63,23 @@ func (a *app) commands() *cobra.Command {
 	root.AddCommand(
 		a.list(), a.watch(), a.cost(), a.add(), a.weigh(), a.retire(), a.initialize(),
 		a.yield(), a.release(), a.hold(),
-		versionCommand(), manCommand(),
+		cli.VersionCommand(), cli.ManCommand(),
 	)
-	dress(root)
+	cli.Dress(root)
 	return root
+}
+
+// command returns a command of lease that does something to a table.
+func (a *app) command(c cobra.Command, act action) *cobra.Command {
+	c.DisableFlagsInUseLine = true
+	c.RunE = func(c *cobra.Command, args []string) error {
+		lease.SetLogger(nil)
+		if a.verbose {
+			lease.SetLogger(say.Logger{})
+		}
+		return act(c.Context(), args)
+	}
+	return &c
 }
 
 const rootHelp = `Shows and moves the leases of a DynamoDB table. Exit status: 0 fine, 1 failed,
@@ -148,7 +164,7 @@ func (a *app) run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	root := a.commands()
-	root.SetArgs(withTwoDashes(root, args))
+	root.SetArgs(cli.WithTwoDashes(root, args))
 	return root.ExecuteContext(ctx)
 }
 

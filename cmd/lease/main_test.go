@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
@@ -63,7 +64,7 @@ func TestFlagsHaveOneDashOrTwoAndStandBetweenTheArguments(t *testing.T) {
 		"release a -yes -token 5 -to": "release a --yes --token 5 --to",
 	} {
 		root := (&app{}).commands()
-		assert.Equal(t, want, strings.Join(withTwoDashes(root, strings.Fields(args)), " "))
+		assert.Equal(t, want, strings.Join(cli.WithTwoDashes(root, strings.Fields(args)), " "))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/ask"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
@@ -33,7 +34,7 @@ func (a *app) retire() *cobra.Command {
 		if yields {
 			return ask.Retire(ctx, &a.Address, ids, wait)
 		}
-		if isGiven(c, "wait") {
+		if cli.IsGiven(c, "wait") {
 			return exit.Usagef("-wait is for -yield: without that it waits for nothing")
 		}
 		c, err := a.Open(ctx, dynamo.FewRetries)

@@ -194,3 +194,23 @@ func TestRetireByYieldGoesOnAfterAnOutage(t *testing.T) {
 	assert.Contains(t, r.stderr, "it asks on")
 	assert.Nil(t, f.row("a"))
 }
+
+func TestRetireByYieldReleasesWhatItMayNotDelete(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	f.env = f.through(func(w http.ResponseWriter, r *http.Request) bool {
+		isDeletion := strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteItem")
+		if isDeletion {
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"no"}`)
+		}
+		return isDeletion
+	}, nil)
+	first := f.item("a").FencingToken
+	r := f.run("retire", "a", "-yield", "-wait", "5m")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.stderr, "a stays, and is released: no permission for dynamodb:DeleteItem")
+	is := f.item("a")
+	assert.Empty(t, is.LesseeID)
+	assert.Equal(t, first+1, is.FencingToken, "it was leased once")
+}

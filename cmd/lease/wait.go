@@ -58,59 +58,67 @@ func (h *holder) situationIn(ctx context.Context, c *dynamo.Client) (string, err
 	return sum.String(), err
 }
 
-// observer returns what is told of the Locker's events. It ends a wait that is limited, and says when
-// renewals and looks begin to fail, why, and when that is over.
-func (h *holder) observer(deny context.CancelCauseFunc) func(lease.Event) {
-	failing := make(map[string]time.Time) // since when
-	fails := func(e lease.Event, what string) {
-		if _, is := failing[what]; !is {
-			failing[what] = e.At
-			say.Warn("%s fails: %s", what, h.causeOf(e.Err))
-		}
+// news is what it says of the Locker's events: when renewals and looks begin to fail, why, and when
+// that is over. It ends a wait that is limited, or hopeless.
+type news struct {
+	*holder
+	deny    context.CancelCauseFunc
+	tell    func(format string, args ...any)
+	limit   sync.Once
+	failing map[string]time.Time // what fails, and since when
+}
+
+func (n *news) hear(e lease.Event) {
+	if e.Kind == lease.EventLookFailed || e.Kind == lease.EventLooked {
+		n.limit.Do(n.limitWait)
 	}
-	goesOn := func(e lease.Event, what string) {
-		if since, was := failing[what]; was {
-			delete(failing, what)
-			say.Warn("%s works again, after %s", what, say.Duration(e.At.Sub(since)))
-		}
+	isHopeless := !n.began() && dynamo.IsDenied(e.Err)
+	if isHopeless {
+		n.deny(&deniedError{n.Explain(e.Err)})
+		return
 	}
-	var limit sync.Once
-	return func(e lease.Event) {
-		switch e.Kind {
-		case lease.EventLookFailed, lease.EventLooked:
-			limit.Do(func() { h.limitWait(deny) })
+	renewal := "the renewal of " + say.Name(e.LeaseID)
+	switch e.Kind {
+	case lease.EventLookFailed:
+		if n.began() { // Else it is told what it waits for.
+			n.fails(e, "the look at the items")
 		}
-		isHopeless := !h.began() && dynamo.IsDenied(e.Err)
-		if isHopeless {
-			deny(&deniedError{h.Explain(e.Err)})
-			return
-		}
-		switch e.Kind {
-		case lease.EventLookFailed:
-			if h.began() { // Else it is told what it waits for.
-				fails(e, "the look at the items")
-			}
-		case lease.EventLooked:
-			goesOn(e, "the look at the items")
-		case lease.EventRenewalFailed:
-			fails(e, "the renewal of "+say.Name(e.LeaseID))
-		case lease.EventRenewed:
-			goesOn(e, "the renewal of "+say.Name(e.LeaseID))
-		case lease.EventWriteFailed:
-			say.Warn("the %s of %s has failed: %s", e.Request, say.Name(e.LeaseID), h.causeOf(e.Err))
-		}
+	case lease.EventLooked:
+		n.goesOn(e, "the look at the items")
+	case lease.EventRenewalFailed:
+		n.fails(e, renewal)
+	case lease.EventRenewed:
+		n.goesOn(e, renewal)
+	case lease.EventGivenUp, lease.EventLost, lease.EventExpired, lease.EventStuck:
+		delete(n.failing, renewal)
+	case lease.EventWriteFailed:
+		n.tell("the %s of %s has failed: %s", e.Request, say.Name(e.LeaseID), n.causeOf(e.Err))
+	}
+}
+
+func (n *news) fails(e lease.Event, what string) {
+	if _, is := n.failing[what]; !is {
+		n.failing[what] = e.At
+		n.tell("%s fails: %s", what, n.causeOf(e.Err))
+	}
+}
+
+func (n *news) goesOn(e lease.Event, what string) {
+	if since, was := n.failing[what]; was {
+		delete(n.failing, what)
+		n.tell("%s works again, after %s", what, say.Duration(e.At.Sub(since)))
 	}
 }
 
 // limitWait ends the wait in time. What is to be had at once is had a moment after the first look.
-func (h *holder) limitWait(deny context.CancelCauseFunc) {
+func (n *news) limitWait() {
 	const moment = 2 * time.Second
-	if !h.waits {
+	if !n.waits {
 		return
 	}
-	time.AfterFunc(max(h.wait, moment), func() {
-		if h.phase.CompareAndSwap(waiting, waitedEnough) {
-			deny(errWaitedEnough)
+	time.AfterFunc(max(time.Until(n.until), moment), func() {
+		if n.phase.CompareAndSwap(waiting, waitedEnough) {
+			n.deny(errWaitedEnough)
 		}
 	})
 }

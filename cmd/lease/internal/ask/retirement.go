@@ -97,8 +97,15 @@ func (r *retirement) take(ctx context.Context, q *asking) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	err = r.RemoveLeaseWithContext(context.WithoutCancel(ctx), l)
-	return done("retired"), err
+	patient := context.WithoutCancel(ctx)
+	err = r.RemoveLeaseWithContext(patient, l)
+	if err == nil || dynamo.MayPass(err) {
+		return done("retired"), err
+	}
+	if err := r.ReleaseLeaseWithContext(patient, l); err != nil {
+		say.Warn("%s stays leased to this command: %s", say.Name(q.id), r.at.Explain(err))
+	}
+	return failedf("%s stays, and is released: %s", say.Name(q.id), r.at.Explain(err)), nil
 }
 
 // withdraw takes the wish back, and returns the outcome: the given one, unless that comes too

@@ -48,16 +48,7 @@ func (y *yielding) Patiently(ctx context.Context, do func(context.Context) error
 	newsCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	go say.WhileWaiting(newsCtx, y.at.Unanswered)
-	for {
-		err := do(ctx)
-		isLate := !time.Now().Before(y.until)
-		if !dynamo.MayPass(err) || isLate {
-			return err
-		}
-		if aws.SleepWithContext(ctx, y.longest) != nil {
-			return context.Cause(ctx)
-		}
-	}
+	return dynamo.Patiently(ctx, y.until, y.longest, do)
 }
 
 // run asks for the items side by side: each has the whole time.

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +39,8 @@ type Client struct {
 	*lease.LockStore
 	DDB        *dynamodb.DynamoDB
 	Table, Key string
-	Wide       bool         // items have their own attributes too
-	failed     atomic.Value // string: the operation that failed last
+	Wide       bool // items have their own attributes too
+	failed     failures
 	attempt    atomic.Value // attempted: what the last attempt at a request came to
 	skew       atomic.Int64 // a time.Duration: how far this host's clock is ahead, by the last reply
 }
@@ -89,7 +91,7 @@ func (a *Address) Connect(retries int) (*Client, error) {
 		return nil, fmt.Errorf("the AWS configuration can't be used: %w", err)
 	}
 	c := &Client{DDB: dynamodb.New(s), Table: a.Table, Key: a.Key}
-	c.DDB.Handlers.Complete.PushBack(c.noteFailure)
+	c.DDB.Handlers.Complete.PushBack(c.failed.note)
 	c.DDB.Handlers.CompleteAttempt.PushBack(c.noteAttempt)
 	a.Endpoint = c.DDB.Endpoint
 	a.Client.Store(c)
@@ -153,11 +155,41 @@ func transport(retries int) *http.Transport {
 	return t
 }
 
-// noteFailure remembers what failed: the SDK's errors don't say.
-func (c *Client) noteFailure(r *request.Request) {
-	if r.Error != nil {
-		c.failed.Store(r.Operation.Name)
+// failures are the latest ones, and of which operations they are: the SDK's errors don't say.
+type failures struct {
+	mu     sync.Mutex
+	latest []operationsError
+}
+
+type operationsError struct {
+	operation string
+	err       error
+}
+
+// note remembers what a request, or an attempt at it, has come to.
+func (f *failures) note(r *request.Request) {
+	const most = 32
+	if r.Error == nil {
+		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latest = append(f.latest, operationsError{r.Operation.Name, r.Error})
+	if len(f.latest) > most {
+		f.latest = slices.Clone(f.latest[1:])
+	}
+}
+
+// operation says of which operation an error is; "" if that isn't known.
+func (f *failures) operation(err error) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, failed := range slices.Backward(f.latest) {
+		if errors.Is(err, failed.err) {
+			return failed.operation
+		}
+	}
+	return ""
 }
 
 // attempted is what an attempt at a request came to.
@@ -166,7 +198,7 @@ type attempted struct{ err error }
 // noteAttempt remembers what the last attempt came to. The SDK repeats what fails, for long, and
 // says nothing meanwhile.
 func (c *Client) noteAttempt(r *request.Request) {
-	c.failed.Store(r.Operation.Name)
+	c.failed.note(r)
 	c.noteSkew(r.HTTPResponse)
 	err := r.Error
 	if isRefused(err) { // That is an answer.

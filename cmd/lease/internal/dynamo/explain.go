@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -32,7 +34,7 @@ func (a *Address) Explain(err error) string {
 		profile:  os.Getenv("AWS_PROFILE"),
 	}
 	if c := a.Client.Load(); c != nil {
-		f.operation, _ = c.failed.Load().(string)
+		f.operation = c.failed.operation(err)
 		f.skew = time.Duration(c.skew.Load())
 	}
 	return f.explain()
@@ -223,6 +225,23 @@ func MayPass(err error) bool {
 	}
 	f := failure{sdk: sdk, code: sdk.Code()}
 	return f.isNoAnswer() || f.isThrottled()
+}
+
+// Patiently does something again, with a pause before it, while an outage is why it fails, and until
+// a time; if that is zero, whenever it is over.
+func Patiently(
+	ctx context.Context, until time.Time, pause time.Duration, do func(context.Context) error,
+) error {
+	for {
+		err := do(ctx)
+		isLate := !until.IsZero() && !time.Now().Before(until)
+		if !MayPass(err) || isLate {
+			return err
+		}
+		if aws.SleepWithContext(ctx, pause) != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // IsDenied tells of a permission that is missing.

@@ -231,7 +231,20 @@ func (i Item) Unreadable() string {
 }
 
 // IsCalled tells whether an item has a name, or one of a pattern.
-func (i Item) IsCalled(name string) bool {
-	is, _ := path.Match(name, i.LeaseID)
-	return is || i.LeaseID == name
+func (i Item) IsCalled(name string) bool { return i.LeaseID == name || Matches(name, i.LeaseID) }
+
+// Matches tells whether a name is of a pattern, as shells have it: but * and ? stand for any
+// characters, as items are no files.
+func Matches(pattern, name string) bool {
+	is, _ := path.Match(noPath.Replace(pattern), noPath.Replace(name))
+	return is
 }
+
+// IsPattern tells whether a pattern can be understood.
+func IsPattern(pattern string) bool {
+	_, err := path.Match(pattern, "")
+	return err == nil
+}
+
+// noPath has slashes be like other characters for path.Match.
+var noPath = strings.NewReplacer("/", "\x01", "\x01", "/")

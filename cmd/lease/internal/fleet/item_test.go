@@ -41,3 +41,18 @@ func TestItemDescribesItsState(t *testing.T) {
 		assert.Equal(t, test.wanter, test.is.Wanter(fleettest.Noon), test.text)
 	}
 }
+
+func TestPatternsAreOfNamesThatAreNoPaths(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"*", "a/b", true}, {"a*", "a/b/c", true}, {"a?b", "a/b", true}, {"a/*", "a/b", true}, {"a[/]b", "a/b", true},
+		{"a", "a/b", false}, {"b*", "a/b", false}, {"a[^/]b", "a/b", false}, {"*\x01", "a/", false}, {"*", "", true},
+	} {
+		assert.Equal(t, test.want, fleet.Matches(test.pattern, test.name), test)
+	}
+	assert.True(t, fleet.IsPattern("a[b]*"))
+	assert.False(t, fleet.IsPattern("a["))
+}

@@ -1,4 +1,5 @@
-package main
+// Package cli is how the commands are written, and what they say of themselves.
+package cli
 
 import (
 	"cmp"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
@@ -17,23 +17,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// How the commands are written, and what they say of themselves.
-
-// command returns a command of lease that does something to a table.
-func (a *app) command(c cobra.Command, act action) *cobra.Command {
-	c.DisableFlagsInUseLine = true
-	c.RunE = func(c *cobra.Command, args []string) error {
-		lease.SetLogger(nil)
-		if a.verbose {
-			lease.SetLogger(say.Logger{})
-		}
-		return act(c.Context(), args)
-	}
-	return &c
-}
-
-// noCommand is what "lease" does without a command, or with one that isn't there.
-func noCommand(root *cobra.Command, args []string) error {
+// NoCommand is what "lease" does without a command, or with one that isn't there.
+func NoCommand(root *cobra.Command, args []string) error {
 	const seeList = `"lease -h" has a list`
 	if len(args) == 0 {
 		return exit.Usagef("no command; " + seeList)
@@ -48,7 +33,7 @@ func noCommand(root *cobra.Command, args []string) error {
 func find(root *cobra.Command, name []string) (*cobra.Command, error) {
 	found, rest, err := root.Find(name)
 	if err != nil || len(rest) > 0 {
-		return nil, noCommand(root, name)
+		return nil, NoCommand(root, name)
 	}
 	return found, nil
 }
@@ -69,8 +54,8 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// dress has errors be this program's, and helps be short.
-func dress(root *cobra.Command) {
+// Dress has errors be this program's, and helps be short.
+func Dress(root *cobra.Command) {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SuggestionsMinimumDistance = 2
@@ -117,7 +102,7 @@ func flagsOf(flags *pflag.FlagSet) string {
 // elsewhere is set of flags that the help of another one explains: there is room for 24 lines.
 const elsewhere = "elsewhere"
 
-func explainedElsewhere(flags *pflag.FlagSet, names ...string) {
+func ExplainedElsewhere(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		flags.SetAnnotation(name, elsewhere, nil)
 	}
@@ -128,10 +113,10 @@ func isLeftOut(f *pflag.Flag) bool {
 	return isElsewhere || f.Hidden || f.Name == "help" || f.Name == "version"
 }
 
-// withTwoDashes returns arguments as cobra takes them: -table, as documents and scripts have it, is
+// WithTwoDashes returns arguments as cobra takes them: -table, as documents and scripts have it, is
 // --table. What follows on "--" is left alone; so is what follows on the first argument of a
 // command that runs another one.
-func withTwoDashes(root *cobra.Command, args []string) []string {
+func WithTwoDashes(root *cobra.Command, args []string) []string {
 	args = slices.Clone(args)
 	c := root
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
@@ -141,7 +126,7 @@ func withTwoDashes(root *cobra.Command, args []string) []string {
 				c = sub
 				continue
 			}
-			if isVerbatim(c) {
+			if IsVerbatim(c) {
 				break
 			}
 			continue
@@ -152,7 +137,7 @@ func withTwoDashes(root *cobra.Command, args []string) []string {
 			continue
 		}
 		args[i] = "--" + strings.TrimLeft(args[i], "-")
-		f := lookup(c, name)
+		f := Lookup(c, name)
 		takesNext := f != nil && !hasValue && f.NoOptDefVal == ""
 		if takesNext {
 			i++
@@ -169,14 +154,14 @@ func subcommand(c *cobra.Command, name string) *cobra.Command {
 	return c.Commands()[i]
 }
 
-func lookup(c *cobra.Command, name string) *pflag.Flag {
+func Lookup(c *cobra.Command, name string) *pflag.Flag {
 	return cmp.Or(c.Flags().Lookup(name), c.PersistentFlags().Lookup(name), c.Root().PersistentFlags().Lookup(name))
 }
 
-const verbatim = "verbatim"
+const Verbatim = "verbatim"
 
-// isVerbatim tells of a command after whose first argument no flag is its own.
-func isVerbatim(c *cobra.Command) bool { return c.Annotations[verbatim] != "" }
+// IsVerbatim tells of a command after whose first argument no flag is its own.
+func IsVerbatim(c *cobra.Command) bool { return c.Annotations[Verbatim] != "" }
 
 // oneDash writes flags in an error as documents and scripts have them.
 func oneDash(err error) string {
@@ -187,11 +172,11 @@ func oneDash(err error) string {
 	return text
 }
 
-// isGiven tells whether a flag was given, be it empty.
-func isGiven(c *cobra.Command, name string) bool { return c.Flags().Changed(name) }
+// IsGiven tells whether a flag was given, be it empty.
+func IsGiven(c *cobra.Command, name string) bool { return c.Flags().Changed(name) }
 
-// version is that of this program's module, and its commit where it is known.
-func version() string {
+// Version is that of this program's module, and its commit where it is known.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -205,19 +190,19 @@ func version() string {
 	return text + " " + info.GoVersion
 }
 
-func versionCommand() *cobra.Command {
+func VersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Hidden:  true,
 		Short:   "which version this is",
 		Example: "lease version",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return say.Printf("%s\n", version()) },
+		RunE:    func(*cobra.Command, []string) error { return say.Printf("%s\n", Version()) },
 	}
 }
 
-// manCommand writes manual pages, of the commands themselves.
-func manCommand() *cobra.Command {
+// ManCommand writes manual pages, of the commands themselves.
+func ManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "man [COMMAND]",
 		Hidden:  true,
@@ -229,7 +214,7 @@ func manCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return doc.GenMan(of, &doc.GenManHeader{Section: "1", Source: version()}, os.Stdout)
+			return doc.GenMan(of, &doc.GenManHeader{Section: "1", Source: Version()}, os.Stdout)
 		},
 	}
 }
