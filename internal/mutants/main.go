@@ -16,8 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -170,124 +168,34 @@ func try(dir string, m mutant) result {
 
 func (m mutant) misfit(why string) result { return result{mutant: m, verdict: misfit, by: why} }
 
-// runTests runs them, each in its folder: that may be of a module of its own. Those of the package
-// itself come first, for they are compiled without those of its users, which have most of the lines.
+// runTests runs them, each in its folder: that may be of a module of its own.
 func (m mutant) runTests(dir string) result {
-	var last []call
 	for _, test := range m.tests {
-		folder := filepath.Join(dir, test.folder)
-		of, err := testsBySide(folder)
-		if err != nil {
-			return m.misfit(err.Error())
-		}
-		alone, rest := of.divide(test.run)
-		if alone != "" {
-			restore := of.setAside()
-			r := m.runTest(call{folder, alone})
-			restore()
-			if r.verdict != survived {
-				return r
-			}
-		}
-		if rest != "" {
-			last = append(last, call{folder, rest})
-		}
-	}
-	for _, c := range last {
-		if r := m.runTest(c); r.verdict != survived {
+		r := m.runTest(filepath.Join(dir, test.folder), test.run)
+		if r.verdict != survived {
 			return r
 		}
 	}
 	return result{mutant: m, verdict: survived}
 }
 
-// call is a call of go test.
-type call struct{ folder, run string }
-
-func (m mutant) runTest(c call) result {
-	text, err := goTest(c.folder, c.run)
+// runTest runs tests of a folder, compiled without the other ones: they are most of its lines.
+func (m mutant) runTest(folder, run string) result {
+	restore, err := setAside(folder, run)
+	if err != nil {
+		return m.misfit(err.Error())
+	}
+	text, err := goTest(folder, run)
+	restore()
 	switch {
 	case strings.Contains(text, "[build failed]"):
 		return m.misfit("it doesn't compile, or its tests don't: " + text)
 	case strings.Contains(text, "no tests to run"):
-		return m.misfit("no test is called " + c.run)
+		return m.misfit("no test is called " + run)
 	case err != nil:
 		return result{mutant: m, verdict: killed, by: failed(text)}
 	}
 	return result{mutant: m, verdict: survived}
-}
-
-// sides are the names of a folder's tests: those of the package itself, and those of its users, by
-// file.
-type sides struct {
-	own   []string
-	users map[string][]string
-}
-
-var ofUsers = regexp.MustCompile(`(?m)^package \w+_test$`)
-
-func testsBySide(folder string) (sides, error) {
-	of := sides{users: make(map[string][]string)}
-	paths, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
-	if err != nil {
-		return of, err
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return of, err
-		}
-		var names []string
-		for _, match := range testName.FindAllStringSubmatch(string(text), -1) {
-			names = append(names, match[1])
-		}
-		if ofUsers.Match(text) {
-			of.users[path] = names
-		} else {
-			of.own = append(of.own, names...)
-		}
-	}
-	return of, nil
-}
-
-// divide tells which alternatives of a pattern are tests of the package alone.
-func (of sides) divide(run string) (alone, rest string) {
-	var own, others []string
-	for name := range strings.SplitSeq(run, "|") {
-		if of.areOwn(name) {
-			own = append(own, name)
-		} else {
-			others = append(others, name)
-		}
-	}
-	return strings.Join(own, "|"), strings.Join(others, "|")
-}
-
-func (of sides) areOwn(name string) bool {
-	name, _, _ = strings.Cut(name, "/") // of its subtest
-	pattern, err := regexp.Compile(name)
-	if err != nil || !slices.ContainsFunc(of.own, pattern.MatchString) {
-		return false
-	}
-	for _, names := range of.users {
-		if slices.ContainsFunc(names, pattern.MatchString) {
-			return false
-		}
-	}
-	return true
-}
-
-// setAside has the tests of the package's users not compiled. The function that it returns brings
-// them back.
-func (of sides) setAside() (restore func()) {
-	for path := range of.users {
-		os.Rename(path, path+".aside")
-	}
-	return func() {
-		for path := range of.users {
-			os.Rename(path+".aside", path)
-		}
-	}
 }
 
 // goTest leaves out what takes the most time: vet, which is to judge no mutant, and what a debugger
