@@ -163,7 +163,8 @@ func (e errand) unanswered(waited time.Duration, tries *tries) error {
 }
 
 func (e *unansweredError) Error() string {
-	text := fmt.Sprintf("lease: %v was not answered within %v", e.errand, e.waited)
+	text := fmt.Sprintf("lease: %v was not answered within %v",
+		e.errand, e.waited.Round(time.Millisecond))
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
 	}

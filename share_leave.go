@@ -95,7 +95,7 @@ func (s *share) result(ctx context.Context) error {
 	}
 	if stay > 0 {
 		end = fmt.Errorf("%d items of %q stay leased until %v: %w",
-			stay, s.request.lessee, until.Round(0), end)
+			stay, s.request.lessee, until.Format(time.RFC3339), end)
 	}
 	return fmt.Errorf("lease: %w", end)
 }

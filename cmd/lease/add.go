@@ -70,9 +70,9 @@ func (a *app) add() *cobra.Command {
 		}
 		return a.each(ctx, ids, func(id string) error { return add(ctx, c, id, attributes) })
 	})
-	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever\n"+
+	c.Flags().Var(set, "set", "give the items an attribute, of type string; whoever "+
 		"leases an item finds it there. May be repeated")
-	c.Flags().Var(&w, "weight", "how much load each is for a worker, next to items that\n"+
+	c.Flags().Var(&w, "weight", "how much load each is for a worker, next to items that "+
 		"weigh 1, as those without a weight do")
 	return c
 }

@@ -31,6 +31,9 @@ func (a *app) cost() *cobra.Command {
 		if lasts < every {
 			return exit.Usagef("-for is %v; want %v or more", lasts, every)
 		}
+		if writes < 0 || reads < 0 {
+			return exit.Usagef("-write-price is %v and -read-price %v; want dollars", writes, reads)
+		}
 		client, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -80,19 +81,21 @@ func (a *app) hold() *cobra.Command {
 	flags := c.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVar(&f.item, "item", "", "hold the item `NAME`, and no other")
-	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), and run\n"+
-		"a command for each. -items PATTERN, -capacity C: of those only,\nand so much load next to other workers, who count 1")
+	flags.IntVar(&f.most, "most", -1, "hold a fair share of all items, `N` at most (0: no limit), and run "+
+		"a command for each. -items PATTERN, -capacity C: of those only, and so much load "+
+		"next to other workers, who count 1")
 	flags.StringVar(&f.items, "items", "*", "with -most: a share of the items of `PATTERN` only")
 	flags.Float64Var(&f.capacity, "capacity", 1, "with -most: so much load, `C`, next to other workers, who count 1")
 	flags.BoolVar(&f.try, "try", false, "exit with 75 if none is to be had at once; -wait D: in that time")
 	flags.DurationVar(&f.wait, "wait", 0, "exit with 75 if none is to be had in that time, `D`")
 	flags.DurationVar(&f.linger, "linger", 0, "keep the item leased for `D` after the command's success")
-	flags.DurationVar(&f.watchdog, "watchdog", 0, "end a command that hasn't sent WATCHDOG=1 to $NOTIFY_SOCKET for\n`D`, as under systemd")
+	flags.DurationVar(&f.watchdog, "watchdog", 0, "end a command that hasn't sent WATCHDOG=1 to "+
+		"$NOTIFY_SOCKET for `D`, as under systemd")
 	flags.DurationVar(&f.patience, "patience", 0, "kill it if it goes on for `D` after SIGTERM")
 	flags.DurationVar(&f.duration, "duration", 30*time.Second, "the lease outlives this program for `D`; else 30s")
 	flags.StringVar(&f.as, "as", "", "be the worker `LESSEE`, as no other live one is; else any name")
 	flags.BoolVar(&f.json, "json", false, "log in JSON")
-	cli.ExplainedElsewhere(flags, "items", "capacity", "wait")
+	cli.ExplainElsewhere(flags, "items", "capacity", "wait")
 	return c
 }
 
@@ -193,7 +196,7 @@ func (h *holder) run(ctx context.Context) error {
 	holdCtx, deny := context.WithCancelCause(ctx)
 	defer deny(nil)
 	lease.SetLogger(&holdLogger{verbose: h.verbose})
-	n := &news{holder: h, deny: deny, tell: say.Warn, failing: make(map[string]time.Time)}
+	n := &news{holder: h, deny: deny, tell: say.Warn}
 	h.locker.Observe(n.hear)
 	if h.share {
 		return h.runShare(ctx, holdCtx)
@@ -256,6 +259,9 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 	if denied := denial(holdCtx); denied != nil {
 		return h.cantHold(denied)
 	}
+	if errors.Is(err, lease.LeaseIDUnknownError) {
+		err = h.Client.Load().Missing(h.item)
+	}
 	return h.cantHold(err)
 }
 
@@ -305,11 +311,26 @@ func (h *holder) work(ctx context.Context, l *lease.Lease) error {
 	h.ctrlC.Store(o.Interrupted)
 	if o.Lost {
 		h.gaveUp.Store(true)
+		h.tellWhoHas(l)
 	}
 	if o.Err != nil || h.linger == 0 {
 		return o.Err
 	}
 	return h.keep(l)
+}
+
+// tellWhoHas says what became of an item whose tenure is over, if that can be learned at once.
+func (h *holder) tellWhoHas(l *lease.Lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	i, err := h.Client.Load().Find(ctx, l.LeaseID)
+	if err != nil {
+		return
+	}
+	if i.Forced != nil && *i.Forced == l.FencingToken() {
+		say.Warn("%s was freed by force", say.Name(l.LeaseID))
+	}
+	say.Warn("%s %s", say.Name(l.LeaseID), i.Describe(time.Now()))
 }
 
 // environment is what a command learns of its tenure.
@@ -394,7 +415,9 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 		return
 	}
 	switch message {
-	case "Clock Corrected", "Lease Item Skipped", "Panic":
+	case "Clock Corrected":
+		l.tell(clockText(keyvals))
+	case "Lease Item Skipped", "Panic":
 		l.tell(say.EventLine(message, keyvals))
 	}
 }
@@ -407,4 +430,15 @@ func (l *holdLogger) tell(text string) {
 		l.told = text
 		say.Warn("%s", text)
 	}
+}
+
+// clockText says by how much this host's clock is wrong, of which the first value is.
+func clockText(keyvals []any) string {
+	wrong, _ := keyvals[1].(time.Duration)
+	where := "ahead of"
+	if wrong < 0 {
+		where = "behind"
+	}
+	return fmt.Sprintf("this host's clock is %s %s the database's, which is reckoned with: set it",
+		say.Duration(wrong.Abs()), where)
 }

@@ -207,7 +207,7 @@ func TestHoldOfOneItemTellsItsAttributes(t *testing.T) {
 	r := f.run("hold", "-item", "b", "sh", "-c", `echo "$LEASE_ID $LEASE_ATTRIBUTES"`)
 	assert.Equal(t, result{stdout: `b {"Bytes":"aGk=","More":{"Empty":[]},"None":null,"Old":false,"Port":993,` +
 		`"Server":"imap","Sizes":[12345678901234567890],"Tags":["x"]}` + "\n"}, r)
-	assertOneLine(t, f.run("hold", "-item", "c", "true"), 125, `"c"`)
+	assertOneLine(t, f.run("hold", "-item", "c", "true"), 125, "no item c")
 }
 
 func TestHoldOfWhatIsNotToBeHad(t *testing.T) {
@@ -295,9 +295,8 @@ func TestHoldSaysNothingOfARenewalWhoseTenureIsOver(t *testing.T) {
 	a := &app{}
 	a.Client.Store(new(dynamo.Client))
 	n := &news{
-		holder:  &holder{app: a},
-		tell:    func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
-		failing: make(map[string]time.Time),
+		holder: &holder{app: a},
+		tell:   func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
 	}
 	n.phase.Store(working)
 	at := time.Now()
@@ -313,9 +312,15 @@ func TestHoldSaysNothingOfARenewalWhoseTenureIsOver(t *testing.T) {
 		hear(over, "b")
 		hear(lease.EventRenewed, "b")
 	}
+	for _, id := range []string{"a", "b"} {
+		hear(lease.EventRenewalFailed, id)
+	}
+	hear(lease.EventRenewed, "b")
+	hear(lease.EventRenewed, "a")
 	const fails = "the renewal of b fails: no"
 	assert.Equal(t, []string{
-		"the renewal of a fails: no", "the renewal of a works again, after 2s", fails, fails, fails, fails,
+		"the renewal of a fails: no", "renewals work again, after 2s", fails, fails, fails, fails,
+		"the renewal of a fails: no", "renewals work again, after 3s",
 	}, told)
 }
 
@@ -335,7 +340,7 @@ func TestHoldSaysWhenRenewalsFailWhyAndWhenThatIsOver(t *testing.T) {
 	refused.Store(true)
 	p.stderr.await(t, "the renewal of a fails: AWS refuses the credentials: renew them")
 	refused.Store(false)
-	p.stderr.await(t, "the renewal of a works again, after ")
+	p.stderr.await(t, "renewals work again, after ")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Equal(t, 128+15, p.wait().status)
 	assert.NotContains(t, p.stderr.String(), "lost")

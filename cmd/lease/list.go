@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -21,9 +22,7 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/intercom/lease/cmd/lease/internal/screen"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // listing is what the flags of list say.
@@ -60,14 +59,19 @@ func (a *app) list() *cobra.Command {
 	flags := c.Flags()
 	flags.BoolVar(&l.held, "held", false, "only items that are held or reserved")
 	flags.BoolVar(&l.free, "free", false, "only items that are free, never leased too")
-	flags.StringSliceVar(&l.states, "state", nil, "only items in these states, `S`: held, reserved, free,\n"+
+	flags.StringSliceVar(&l.states, "state", nil, "only items in these states, `S`: held, reserved, free, "+
 		"never_leased, unusable")
 	flags.StringVar(&l.holder, "holder", "", "only what `LESSEE` holds, or is reserved for it")
 	flags.StringVar(&l.sort, "sort", "name", "sort by `COLUMN`: name, state, holder, ends, token or weight")
 	flags.BoolVar(&l.wide, "wide", false, "weights, capacities and the items' own attributes too")
 	flags.BoolVar(&l.json, "json", false, "one object a line; the last line has the counts")
+	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateWords, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(
+		slices.Sorted(maps.Keys(fleet.Orders)), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
+
+var stateWords = []string{"held", "reserved", "free", "never_leased", "unusable"}
 
 const listHelp = `Shows items: state, holder, when the lease ends, the fencing token, who wants
 it; of free ones whose lease ended and when, of unusable ones why. At the end
@@ -93,7 +97,7 @@ func (l *listing) check() error {
 		l.states = []string{string(fleet.Free), fleet.OneWord(fleet.NeverLeased)}
 	}
 	for _, s := range l.states {
-		if !slices.Contains([]string{"held", "reserved", "free", "never_leased", "unusable"}, s) {
+		if !slices.Contains(stateWords, s) {
 			return exit.Usagef("-state is %q; want held, reserved, free, never_leased or unusable", s)
 		}
 	}
@@ -102,7 +106,7 @@ func (l *listing) check() error {
 			return exit.Usagef("%q is no pattern: want box-*, say", name)
 		}
 	}
-	if sortings[l.sort] == nil {
+	if fleet.Orders[l.sort] == nil {
 		return exit.Usagef("-sort is %q; want name, state, holder, ends, token or weight", l.sort)
 	}
 	return nil
@@ -118,16 +122,6 @@ func (l *listing) wants(i fleet.Item, now time.Time) bool {
 	return len(l.names) == 0 || slices.ContainsFunc(l.names, i.IsCalled)
 }
 
-// sortings are what items can be sorted by; those that are equal are by name.
-var sortings = map[string]func(a, b fleet.Item) int{
-	"name":   func(a, b fleet.Item) int { return 0 },
-	"state":  func(a, b fleet.Item) int { return cmp.Compare(a.State(time.Now()), b.State(time.Now())) },
-	"holder": func(a, b fleet.Item) int { return cmp.Compare(a.LesseeID, b.LesseeID) },
-	"ends":   func(a, b fleet.Item) int { return cmp.Compare(a.LeaseUntil, b.LeaseUntil) },
-	"token":  func(a, b fleet.Item) int { return cmp.Compare(a.FencingToken, b.FencingToken) },
-	"weight": func(a, b fleet.Item) int { return cmp.Compare(b.Weight, a.Weight) },
-}
-
 // show shows the items that are asked for.
 func (a *app) show(ctx context.Context, c *dynamo.Client, l listing) error {
 	listed, cost, missing := a.read(ctx, c, l)
@@ -135,8 +129,9 @@ func (a *app) show(ctx context.Context, c *dynamo.Client, l listing) error {
 		return missing
 	}
 	now := time.Now()
+	key := fleet.Orders[l.sort]
 	slices.SortFunc(listed, func(a, b fleet.Item) int {
-		return cmp.Or(sortings[l.sort](a, b), cmp.Compare(a.LeaseID, b.LeaseID))
+		return cmp.Or(cmp.Compare(key(a, now), key(b, now)), cmp.Compare(a.LeaseID, b.LeaseID))
 	})
 	sum := fleet.NewCounts()
 	sum.Add(listed, now)
@@ -198,12 +193,26 @@ func cellsOf(i fleet.Item, wide bool, now time.Time) []string {
 
 func writeText(w io.Writer, items []fleet.Item, sum *fleet.Counts, wide bool, now time.Time) {
 	if len(items) > 0 {
-		headers := slices.Clone(fleet.Header)
-		if wide {
-			headers = append(headers, "WEIGHT", "CAPACITY", "ATTRIBUTES")
+		t := &listed{
+			headers: fleet.Header,
+			texts:   1,
+			weights: []int{3, 0, 3, 0, 0, 2, 0},
+			count:   len(items),
+			cells: func(n int, isNarrow bool) []string {
+				cells := cellsOf(items[n], wide, now)
+				if isNarrow {
+					cells[1] = items[n].NarrowColumns(now)[1]
+				}
+				return cells
+			},
 		}
-		cells := func(n int) []string { return cellsOf(items[n], wide, now) }
-		writeTable(w, append(headers, ""), len(items), cells)
+		if wide {
+			t.headers = slices.Concat(t.headers, []string{"WEIGHT", "CAPACITY", "ATTRIBUTES"})
+			t.texts++
+			t.weights = slices.Concat(t.weights, []int{0, 0, 0})
+		}
+		t.headers = slices.Concat(t.headers, []string{""})
+		t.write(w)
 		fmt.Fprintln(w)
 	}
 	if len(sum.Holders) > 0 {
@@ -213,46 +222,88 @@ func writeText(w io.Writer, items []fleet.Item, sum *fleet.Counts, wide bool, no
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s (%.1f read units)\n", sum, sum.ReadUnits)
+	units := fmt.Sprintf("(%.1f read units)", sum.ReadUnits)
+	between := " "
+	if len(sum.String())+len(units) >= say.Width() {
+		between = "\n"
+	}
+	fmt.Fprintf(w, "%s%s%s\n", sum, between, units)
 }
 
-// writeTable writes rows of cells under their headers, as wide as a terminal at most. Rows are laid
-// out by the thousand: it takes some memory.
-func writeTable(w io.Writer, headers []string, rows int, cells func(row int) []string) {
+// listed is a table of rows of cells, the last of which are texts.
+type listed struct {
+	headers []string
+	weights []int // how much room a column has next to others; 0: what it needs
+	texts   int
+	count   int
+	cells   func(row int, isNarrow bool) []string
+
+	isNarrow bool // there is too little room
+}
+
+// write writes the table, as wide as a terminal at most: if it is wider, texts have lines of their own.
+// Rows are laid out by the thousand: it takes some memory.
+func (l *listed) write(w io.Writer) {
 	const atOnce = 1000
-	widths := make([]int, len(headers)) // with the gaps after them
-	fit := func(cells []string) {
-		for n, cell := range cells {
-			widths[n] = max(widths[n], lipgloss.Width(cell)+screen.Gap)
-		}
+	const least = 6 // columns for what is shortened
+	columns := len(l.headers)
+	widths := l.widths()
+	terminal := say.Width()
+	if say.Sum(widths)-say.Gap > terminal {
+		columns -= l.texts
+		l.isNarrow = true
+		widths = l.widths()[:columns]
+		say.Squeeze(widths, l.weights[:columns], least, terminal+say.Gap) // There is no gap after the last one.
 	}
-	fit(headers)
-	for row := range rows {
-		fit(cells(row))
-	}
-	terminal, _, err := term.GetSize(int(os.Stdout.Fd()))
-	if err == nil {
-		alike := slices.Repeat([]int{1}, len(widths))
-		screen.Squeeze(widths, alike, terminal+screen.Gap) // There is no gap after the last one.
-	}
-	for first := 0; first < rows; first += atOnce {
+	for first := 0; first < l.count; first += atOnce {
 		t := newTable(widths)
 		if first == 0 {
-			t.Headers(headers...)
+			t.Headers(l.headers[:columns]...)
 		}
-		for row := first; row < min(first+atOnce, rows); row++ {
-			t.Row(cutCells(cells(row), widths)...)
+		texts := make([][]string, 0, atOnce)
+		for row := first; row < min(first+atOnce, l.count); row++ {
+			cells := l.cells(row, l.isNarrow)
+			texts = append(texts, cells[columns:])
+			t.Row(shortenCells(cells[:columns], widths)...)
 		}
-		for line := range strings.Lines(t.String()) {
-			fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+		lines := strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
+		for n, line := range lines {
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
+			if row := n - (len(lines) - len(texts)); row >= 0 {
+				writeTexts(w, texts[row], terminal)
+			}
 		}
 	}
 }
 
-// cutCells shortens cells that are too wide.
-func cutCells(cells []string, widths []int) []string {
+// widths are those of the columns when nothing is shortened, with the gaps after them.
+func (l *listed) widths() []int {
+	widths := make([]int, len(l.headers))
+	fit := func(cells []string) {
+		for n, cell := range cells {
+			widths[n] = max(widths[n], lipgloss.Width(cell)+say.Gap)
+		}
+	}
+	fit(l.headers)
+	for row := range l.count {
+		fit(l.cells(row, l.isNarrow))
+	}
+	return widths
+}
+
+func writeTexts(w io.Writer, texts []string, width int) {
+	for _, text := range texts {
+		isNothing := text == "" || text == "{}"
+		if !isNothing {
+			fmt.Fprintln(w, say.Cut("    "+text, width))
+		}
+	}
+}
+
+// shortenCells shortens cells that are too wide.
+func shortenCells(cells []string, widths []int) []string {
 	for n, cell := range cells {
-		cells[n] = say.Cut(cell, widths[n]-screen.Gap)
+		cells[n] = say.Shorten(cell, widths[n]-say.Gap)
 	}
 	return cells
 }
@@ -262,7 +313,7 @@ func newTable(widths []int) *table.Table {
 		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
 		BorderColumn(false).BorderHeader(false).Wrap(false).
 		StyleFunc(func(_, column int) lipgloss.Style {
-			return lipgloss.NewStyle().PaddingRight(screen.Gap).Width(widths[column])
+			return lipgloss.NewStyle().PaddingRight(say.Gap).Width(widths[column])
 		})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -104,14 +105,31 @@ func TestListSorts(t *testing.T) {
 
 func TestListOnATerminalFitsIt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, strings.Repeat("long", 50), "日本")
-	x := f.onTerminal(80, 24, "list")
-	assert.Equal(t, 0, x.end())
-	x.shown.await(t, "2 items")
-	for _, line := range strings.Split(x.shown.String(), "\r\n") {
-		assert.LessOrEqual(t, lipgloss.Width(line), 80, line)
+	f := everyState(t)
+	require.NoError(t, f.AddLeaseID(strings.Repeat("long", 50), nil))
+	f.lease(strings.Repeat("long", 50), "host-of-a-long-name.eu-west-1.compute.internal:4711", time.Hour)
+	require.NoError(t, f.AddLeaseID("日本", nil))
+	token := fmt.Sprint(f.item("日本").FencingToken)
+	for _, test := range []struct {
+		columns uint16
+		args    []string
+		has     []string
+	}{
+		{80, nil, []string{"…nglong", "  free? ", "never leased", "\r\n    the lease of w9 ended 1m", "\r\n    LeaseUntil \"soon\" is not a number\r\n", token}},
+		{80, []string{"-wide"}, []string{"WEIGHT", "CAPACITY", "never leased", "\r\n    the lease of w9 ended 1m", token}},
+		{250, nil, []string{"  the lease of w9 ended 1m", "host-of-a-long-name.eu-west-1.compute.internal:4711", token}},
+	} {
+		x := f.onTerminal(test.columns, 40, append([]string{"list"}, test.args...)...)
+		assert.Equal(t, 0, x.end())
+		x.shown.await(t, "items: ")
+		shown := x.shown.String()
+		for _, line := range strings.Split(shown, "\r\n") {
+			assert.LessOrEqual(t, lipgloss.Width(line), int(test.columns), line)
+		}
+		for _, text := range test.has {
+			assert.Contains(t, shown, text, test.args)
+		}
 	}
-	assert.Contains(t, x.shown.String(), "…")
 }
 
 func TestListAsJSON(t *testing.T) {

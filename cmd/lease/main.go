@@ -29,6 +29,7 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // app is what the commands have in common.
@@ -57,7 +58,7 @@ func (a *app) commands() *cobra.Command {
 	flags.StringVar(&a.Table, "table", os.Getenv("LEASE_TABLE"), "the table `T`; or LEASE_TABLE in the environment")
 	flags.StringVar(&a.Key, "key", os.Getenv("LEASE_KEY"), "its hash key `K`; or LEASE_KEY; else the table is asked")
 	flags.StringVar(&a.Region, "region", "", "the AWS region `R`; or AWS_REGION, or the profile's")
-	flags.StringVar(&a.Endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL,\n"+
+	flags.StringVar(&a.Endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL, "+
 		"AWS_ENDPOINT_URL_DYNAMODB or DYNAMODB_ENDPOINT")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
 	root.AddCommand(
@@ -88,7 +89,7 @@ const rootHelp = `Shows and moves the leases of a DynamoDB table. Exit status: 0
 // interrupted is the cause of a context that a signal has ended.
 type interrupted struct{ syscall.Signal }
 
-func (i interrupted) Error() string      { return "interrupted: " + i.Signal.String() }
+func (i interrupted) Error() string      { return "interrupted by " + unix.SignalName(i.Signal) }
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
 func main() {
@@ -164,7 +165,7 @@ func (a *app) run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	root := a.commands()
-	root.SetArgs(cli.WithTwoDashes(root, args))
+	cli.SetArgs(root, args)
 	return root.ExecuteContext(ctx)
 }
 

@@ -40,7 +40,7 @@ func (a *app) release() *cobra.Command {
 		return r.run(ctx, c, args[0])
 	})
 	c.Flags().Int64Var(&r.token, "token", -1, "the fencing token `N`, as \"lease list\" shows it")
-	c.Flags().StringVar(&r.holder, "holder", "", "you saw it held by `LESSEE`; else the holder is read now,\nand shown")
+	c.Flags().StringVar(&r.holder, "holder", "", "you saw it held by `LESSEE`; else the holder is read now, and shown")
 	c.Flags().BoolVar(&r.yes, "yes", false, "don't ask; needed where stdin is no terminal")
 	return c
 }

@@ -44,10 +44,10 @@ func (a *app) retire() *cobra.Command {
 		return a.each(ctx, ids, func(id string) error { return retire(ctx, c, id) })
 	})
 	c.Flags().BoolVar(&yields, "yield", false,
-		"ask the holder to finish and hand the item over, and then\n"+
+		"ask the holder to finish and hand the item over, and then "+
 			"delete it, so that nobody else comes first")
 	c.Flags().DurationVar(&wait, "wait", time.Minute,
-		"with -yield: wait for `D` at most, else 1m. An item that isn't\n"+
+		"with -yield: wait for `D` at most, else 1m. An item that isn't "+
 			"given up in that time stays, and is asked for no longer")
 	return c
 }

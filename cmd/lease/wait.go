@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
@@ -48,24 +48,60 @@ func (h *holder) situationIn(ctx context.Context, c *dynamo.Client) (string, err
 		return say.Name(h.item) + " " + i.Describe(time.Now()), err
 	}
 	sum := fleet.NewCounts()
+	all := 0
 	_, err := c.Scan(ctx, false, func(page []fleet.Item) error {
+		all += len(page)
+		page = slices.DeleteFunc(page, func(i fleet.Item) bool { return !fleet.Matches(h.items, i.LeaseID) })
 		sum.Add(page, time.Now())
 		return nil
 	})
-	if sum.Items == 0 && err == nil {
+	switch {
+	case err != nil:
+		return "", err
+	case all == 0:
 		return fmt.Sprintf(`table %q has no items: register some with "lease add"`, c.Table), nil
+	case sum.Items == 0:
+		return fmt.Sprintf("none of the %s of table %q is called %q", say.Items(all), c.Table, h.items), nil
+	case h.items != "*":
+		return fmt.Sprintf("called %q: %s", h.items, sum), nil
 	}
-	return sum.String(), err
+	return sum.String(), nil
 }
 
 // news is what it says of the Locker's events: when renewals and looks begin to fail, why, and when
 // that is over. It ends a wait that is limited, or hopeless.
 type news struct {
 	*holder
-	deny    context.CancelCauseFunc
-	tell    func(format string, args ...any)
-	limit   sync.Once
-	failing map[string]time.Time // what fails, and since when
+	deny            context.CancelCauseFunc
+	tell            func(format string, args ...any)
+	limit           sync.Once
+	looks, renewals trouble
+}
+
+// trouble is what fails, of many that may fail together.
+type trouble struct {
+	since time.Time
+	of    map[string]bool
+}
+
+// begin tells whether that is the first to fail.
+func (t *trouble) begin(id string, at time.Time) bool {
+	if t.of[id] {
+		return false
+	}
+	if len(t.of) > 0 {
+		t.of[id] = true
+		return false
+	}
+	*t = trouble{since: at, of: map[string]bool{id: true}}
+	return true
+}
+
+// end tells whether nothing fails any more.
+func (t *trouble) end(id string) bool {
+	is := t.of[id]
+	delete(t.of, id)
+	return is && len(t.of) == 0
 }
 
 func (n *news) hear(e lease.Event) {
@@ -77,36 +113,27 @@ func (n *news) hear(e lease.Event) {
 		n.deny(&deniedError{n.Explain(e.Err)})
 		return
 	}
-	renewal := "the renewal of " + say.Name(e.LeaseID)
 	switch e.Kind {
-	case lease.EventLookFailed:
-		if n.began() { // Else it is told what it waits for.
-			n.fails(e, "the look at the items")
+	case lease.EventLookFailed: // Before, it is told what it waits for.
+		if n.began() && n.looks.begin("", e.At) {
+			n.tell("the look at the items fails: %s", n.causeOf(e.Err))
 		}
 	case lease.EventLooked:
-		n.goesOn(e, "the look at the items")
+		if n.looks.end("") {
+			n.tell("looks at the items work again, after %s", say.Duration(e.At.Sub(n.looks.since)))
+		}
 	case lease.EventRenewalFailed:
-		n.fails(e, renewal)
+		if n.renewals.begin(e.LeaseID, e.At) {
+			n.tell("the renewal of %s fails: %s", say.Name(e.LeaseID), n.causeOf(e.Err))
+		}
 	case lease.EventRenewed:
-		n.goesOn(e, renewal)
+		if n.renewals.end(e.LeaseID) {
+			n.tell("renewals work again, after %s", say.Duration(e.At.Sub(n.renewals.since)))
+		}
 	case lease.EventGivenUp, lease.EventLost, lease.EventExpired, lease.EventStuck:
-		delete(n.failing, renewal)
+		n.renewals.end(e.LeaseID)
 	case lease.EventWriteFailed:
 		n.tell("the %s of %s has failed: %s", e.Request, say.Name(e.LeaseID), n.causeOf(e.Err))
-	}
-}
-
-func (n *news) fails(e lease.Event, what string) {
-	if _, is := n.failing[what]; !is {
-		n.failing[what] = e.At
-		n.tell("%s fails: %s", what, n.causeOf(e.Err))
-	}
-}
-
-func (n *news) goesOn(e lease.Event, what string) {
-	if since, was := n.failing[what]; was {
-		delete(n.failing, what)
-		n.tell("%s works again, after %s", what, say.Duration(e.At.Sub(since)))
 	}
 }
 
@@ -126,9 +153,12 @@ func (n *news) limitWait() {
 // causeOf says why a request has failed. One that had no answer in time has failed for what the
 // attempts before have come to.
 func (h *holder) causeOf(err error) string {
-	last := h.Client.Load().LastFailure()
-	if last != nil && !errors.As(err, new(awserr.Error)) {
-		err = last
+	c := h.Client.Load()
+	if !dynamo.IsCutOff(err) {
+		return h.Explain(err)
 	}
-	return h.Explain(err)
+	if last := c.LastFailure(); last != nil {
+		return h.Explain(last)
+	}
+	return "no answer from " + h.Endpoint + " in time: check the network"
 }

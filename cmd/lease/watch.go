@@ -87,6 +87,7 @@ func (a *app) watchTable(ctx context.Context, c *dynamo.Client, f watching) erro
 			Explain: func(err error) string { return say.Line(a.Explanation(err)) },
 		})
 	}
+	say.Log.Timed = true
 	say.Warn("watching %s of table %q, with a look each %v", say.Items(len(w.Seen)), c.Table, f.every)
 	p := &eventPrinter{app: a, print: printText(f.zone())}
 	if f.json {
@@ -104,7 +105,7 @@ func hasScreen() bool { return say.IsTerminal(os.Stdout) && os.Getenv("TERM") !=
 type eventPrinter struct {
 	*app
 	print func(e fleet.Event) error
-	told  string // what is said to go wrong; "" if nothing does
+	since time.Time // what goes wrong was said; zero if nothing does
 }
 
 func printText(zone *time.Location) func(e fleet.Event) error {
@@ -141,13 +142,18 @@ func (p *eventPrinter) run(ctx context.Context, looks <-chan dynamo.Look) error 
 	}
 }
 
-// tell says what goes wrong, once.
+// tell says what goes wrong, once, and that it is over.
 func (p *eventPrinter) tell(err error) {
-	failure := p.Explanation(err)
-	if failure != "" && failure != p.told {
-		say.Warn("%s; it looks again", failure)
+	isNew := err != nil && p.since.IsZero()
+	isOver := err == nil && !p.since.IsZero()
+	switch {
+	case isNew:
+		p.since = time.Now()
+		say.Warn("the look fails: %s; it looks again", p.Explain(err))
+	case isOver:
+		say.Warn("the look works again, after %s", say.Duration(time.Since(p.since)))
+		p.since = time.Time{}
 	}
-	p.told = failure
 }
 
 func (p *eventPrinter) events(events []fleet.Event) error {

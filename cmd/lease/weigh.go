@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"math"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -23,10 +22,11 @@ func (w weight) String() string { return strconv.FormatFloat(float64(w), 'g', -1
 func (weight) Type() string { return "W" }
 
 func (w *weight) Set(text string) error {
+	const most = 1e9 // as the library writes it
 	n, err := strconv.ParseFloat(text, 64)
-	isWeight := err == nil && n > 0 && !math.IsInf(n, 1) // NaN is not above 0.
+	isWeight := err == nil && n > 0 && n <= most // NaN is not above 0.
 	if !isWeight {
-		return errors.New("want a number above 0, 1 or 2.5 say")
+		return errors.New("want a number above 0, 1 or 2.5 say, and 1e9 at most")
 	}
 	*w = weight(n)
 	return nil

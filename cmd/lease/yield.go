@@ -51,10 +51,10 @@ func (a *app) yield() *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.holder, "holder", "", "instead of ITEM: all that `X` holds")
 	flags.StringVar(&f.to, "to", "",
-		"it is to hand the item over to `LESSEE`; else it frees it\nfor whoever comes")
+		"it is to hand the item over to `LESSEE`; else it frees it for whoever comes")
 	flags.BoolVar(&f.force, "force", false, "also where no live worker of that name is seen")
 	flags.DurationVar(&f.wait, "wait", time.Minute,
-		"wait for `D` at most, else 1m; 0: ask, and don't wait. The wish\n"+
+		"wait for `D` at most, else 1m; 0: ask, and don't wait. The wish "+
 			"stands until the lease would end, so the holder will see it")
 	return c
 }

@@ -120,6 +120,9 @@ func (r *retirement) withdraw(
 	wish := sight{Item: q.asked, now: q.askedAt}
 	is, err := r.WithdrawWish(patient, q.asked.LeaseItem, q.to, wish.endOfWish())
 	isOurs := err != nil && is.LesseeID == q.to
+	if ctx.Err() != nil && (err == nil || isOurs) {
+		say.Warn("%s stays, and is asked for no longer", say.Name(q.id))
+	}
 	if isOurs && ctx.Err() != nil {
 		err = r.ReleaseLeaseWithContext(patient, dynamo.LeaseOf(is))
 		return v, errors.Join(failed, err)

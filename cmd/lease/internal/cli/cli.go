@@ -4,12 +4,14 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
@@ -32,8 +34,11 @@ func NoCommand(root *cobra.Command, args []string) error {
 // find returns the command of that name; root itself if there is no name.
 func find(root *cobra.Command, name []string) (*cobra.Command, error) {
 	found, rest, err := root.Find(name)
-	if err != nil || len(rest) > 0 {
+	if err != nil || found == root && len(rest) > 0 {
 		return nil, NoCommand(root, name)
+	}
+	if len(rest) > 0 {
+		return nil, exit.Usagef("want one command, and got %q", name)
 	}
 	return found, nil
 }
@@ -60,8 +65,9 @@ func Dress(root *cobra.Command) {
 	root.SilenceUsage = true
 	root.SuggestionsMinimumDistance = 2
 	root.DisableAutoGenTag = true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	dressCompletion(subcommand(root, "completion"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return exit.Usagef(`%v; see "%s -h"`, oneDash(err), c.CommandPath())
 	})
@@ -69,13 +75,32 @@ func Dress(root *cobra.Command) {
 	root.SetVersionTemplate("{{.Version}}\n")
 }
 
-func init() { cobra.AddTemplateFunc("flagsOf", flagsOf) }
+// dressCompletion has it speak as the other commands do.
+func dressCompletion(c *cobra.Command) {
+	c.Use = "completion bash|zsh|fish|powershell"
+	c.Short = "what makes a shell complete commands and flags"
+	c.Long = "Writes what makes a shell complete commands and flags. bash needs its package\nbash-completion."
+	c.Example = "source <(lease completion bash)"
+	c.Annotations = map[string]string{elsewhere: "true"}
+	c.DisableFlagsInUseLine = true
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		return exit.Usagef("for which shell, %q? bash, zsh, fish or powershell", args)
+	}
+}
+
+func init() {
+	cobra.AddTemplateFunc("flagsOf", flagsOf)
+	cobra.AddTemplateFunc("isListed", func(c *cobra.Command) bool {
+		return c.IsAvailableCommand() && c.Annotations[elsewhere] == ""
+	})
+}
 
 const helpTemplate = `Usage: {{.UseLine}}
 
 {{or .Long .Short}}
 {{if .HasAvailableSubCommands}}
-{{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name .NamePadding}} {{.Short}}
+{{range .Commands}}{{if isListed .}}  {{rpad .Name .NamePadding}} {{.Short}}
 {{end}}{{end}}{{end}}{{with flagsOf .LocalFlags}}
 {{.}}{{end}}{{if .HasInheritedFlags}}
   -table T, -key K, -region R, -endpoint URL, -v: see "lease -h"
@@ -85,24 +110,35 @@ Example: {{.}}
 
 // flagsOf lists flags, with what they are for.
 func flagsOf(flags *pflag.FlagSet) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	const screen = 79 // columns
+	var names, usages []string
+	width := 0
 	flags.VisitAll(func(f *pflag.Flag) {
-		value, usage := pflag.UnquoteUsage(f)
 		if isLeftOut(f) {
 			return
 		}
-		name := strings.TrimSpace("-" + cmp.Or(f.Shorthand, f.Name) + " " + value)
-		fmt.Fprintf(w, "  %s\t%s\n", name, strings.ReplaceAll(usage, "\n", "\n\t"))
+		value, usage := pflag.UnquoteUsage(f)
+		name := "  -" + cmp.Or(f.Shorthand, f.Name) + " " + value
+		names = append(names, name)
+		usages = append(usages, usage)
+		width = max(width, len(name)+say.Gap)
 	})
-	w.Flush()
+	var b strings.Builder
+	for n, name := range names {
+		for line := range strings.Lines(ansi.Wordwrap(usages[n], screen-width, "")) {
+			fmt.Fprintf(&b, "%-*s%s\n", width, name, strings.TrimSpace(line))
+			name = ""
+		}
+	}
 	return b.String()
 }
 
-// elsewhere is set of flags that the help of another one explains: there is room for 24 lines.
+// elsewhere is set of flags and commands that the help of another one explains: there is room for 24
+// lines.
 const elsewhere = "elsewhere"
 
-func ExplainedElsewhere(flags *pflag.FlagSet, names ...string) {
+// ExplainElsewhere leaves flags out of the help: shells complete them, and manuals have them.
+func ExplainElsewhere(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		flags.SetAnnotation(name, elsewhere, nil)
 	}
@@ -111,6 +147,45 @@ func ExplainedElsewhere(flags *pflag.FlagSet, names ...string) {
 func isLeftOut(f *pflag.Flag) bool {
 	_, isElsewhere := f.Annotations[elsewhere]
 	return isElsewhere || f.Hidden || f.Name == "help" || f.Name == "version"
+}
+
+// SetArgs has a command be run with these arguments, whose flags have one dash or two. Where a shell
+// asks what may follow, and the last one has one, the answers have one too.
+func SetArgs(root *cobra.Command, args []string) {
+	asks := len(args) > 1 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+	if !asks {
+		root.SetArgs(WithTwoDashes(root, args))
+		return
+	}
+	before, last := args[1:len(args)-1], args[len(args)-1]
+	answer := answers{Writer: os.Stdout}
+	answer.hasOneDash = strings.HasPrefix(last, "-") && !strings.HasPrefix(last, "--")
+	if answer.hasOneDash {
+		last = "-" + last
+	}
+	root.SetOut(answer)
+	root.SetArgs(slices.Concat(args[:1], WithTwoDashes(root, before), []string{last}))
+}
+
+// answers writes what shells are answered, a line at a time, without the marks of values in what flags
+// are for.
+type answers struct {
+	io.Writer
+	hasOneDash bool
+}
+
+func (w answers) Write(line []byte) (int, error) {
+	text := string(line)
+	if strings.HasPrefix(text, "--") {
+		text = strings.ReplaceAll(text, "`", "")
+	}
+	if w.hasOneDash {
+		text = strings.TrimPrefix(text, "-")
+	}
+	if _, err := io.WriteString(w.Writer, text); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 // WithTwoDashes returns arguments as cobra takes them: -table, as documents and scripts have it, is
@@ -163,9 +238,13 @@ const Verbatim = "verbatim"
 // IsVerbatim tells of a command after whose first argument no flag is its own.
 func IsVerbatim(c *cobra.Command) bool { return c.Annotations[Verbatim] != "" }
 
+// parsing is how the standard library says that a text is no number.
+var parsing = regexp.MustCompile(`strconv\.Parse\w+: parsing .*`)
+
 // oneDash writes flags in an error as documents and scripts have them.
 func oneDash(err error) string {
 	text := strings.NewReplacer(`"--`, `"-`, ` --`, ` -`).Replace(err.Error())
+	text = parsing.ReplaceAllString(text, "want a number")
 	if strings.Contains(text, "missing unit in duration") {
 		text += ": want 30s, or 5m"
 	}
@@ -193,11 +272,13 @@ func Version() string {
 func VersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Hidden:  true,
 		Short:   "which version this is",
+		Long:    "Says which version of the program this is, of which commit and Go.",
 		Example: "lease version",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return say.Printf("%s\n", Version()) },
+
+		Annotations: map[string]string{elsewhere: "true"},
+		Args:        cobra.NoArgs,
+		RunE:        func(*cobra.Command, []string) error { return say.Printf("%s\n", Version()) },
 	}
 }
 
@@ -205,16 +286,33 @@ func VersionCommand() *cobra.Command {
 func ManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "man [COMMAND]",
-		Hidden:  true,
 		Short:   "a manual page",
-		Long:    "Writes the manual page of a command, or of all together.",
+		Long:    "Writes the manual page of a command, or of lease, which lists the commands.",
 		Example: "lease man hold | man -l -",
+
+		Annotations: map[string]string{elsewhere: "true"},
 		RunE: func(c *cobra.Command, args []string) error {
 			of, err := find(c.Root(), args)
 			if err != nil {
 				return err
 			}
+			forget := func(f *pflag.Flag) { f.DefValue = "" } // It may be of this environment.
+			of.Flags().VisitAll(forget)
+			of.InheritedFlags().VisitAll(forget)
+			of.PersistentFlags().VisitAll(forget)
+			of.Long = withCommands(of)
 			return doc.GenMan(of, &doc.GenManHeader{Section: "1", Source: Version()}, os.Stdout)
 		},
 	}
+}
+
+// withCommands is what a command does, and those that belong to it, as a manual has them.
+func withCommands(c *cobra.Command) string {
+	text := c.Long + "\n"
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			text += fmt.Sprintf("\n* **%s**: %s", sub.Name(), sub.Short)
+		}
+	}
+	return text
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -204,9 +203,7 @@ func (c *Client) noteAttempt(r *request.Request) {
 	if isRefused(err) { // That is an answer.
 		err = nil
 	}
-	var sdk awserr.Error
-	isCutOff := errors.As(err, &sdk) && sdk.Code() == request.CanceledErrorCode
-	if !isCutOff { // Why it took so long the attempt before says.
+	if !IsCutOff(err) { // Why it took so long the attempt before says.
 		c.attempt.Store(attempted{err})
 	}
 }

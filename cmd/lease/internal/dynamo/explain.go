@@ -198,7 +198,8 @@ func (f failure) sayBadTableName() string {
 }
 
 func (f failure) isBadKey() bool {
-	return f.isInvalid() && strings.Contains(f.message, "key")
+	isOfKey := func(words string) bool { return strings.Contains(f.message, words) }
+	return f.isInvalid() && slices.ContainsFunc([]string{"the key ", "key element", "key schema", "required keys"}, isOfKey)
 }
 
 func (f failure) sayBadKey() string {
@@ -242,6 +243,16 @@ func Patiently(
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// IsCutOff tells of a request that somebody has stopped waiting for: it is no reason.
+func IsCutOff(err error) bool {
+	var sdk awserr.Error
+	if errors.As(err, &sdk) {
+		return sdk.Code() == request.CanceledErrorCode
+	}
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // IsDenied tells of a permission that is missing.

@@ -13,7 +13,10 @@ func Confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(os.Stderr, question)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil {
+			fmt.Fprintln(os.Stderr)
+		}
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {

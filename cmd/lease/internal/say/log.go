@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -66,6 +67,15 @@ func blankControl(r rune) rune {
 		return ' '
 	}
 	return r
+}
+
+// Width is how wide the terminal is that stdout is; without bounds where it is none.
+func Width() int {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil || width == 0 {
+		return math.MaxInt
+	}
+	return width
 }
 
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

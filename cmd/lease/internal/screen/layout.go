@@ -30,7 +30,7 @@ var keys = struct {
 	filter:    binding("/", "filter by name, state, holder, or who wants it", "/"),
 	clear:     binding("esc", "clear the filter", "esc"),
 	enter:     binding("enter", "done", "enter"),
-	sort:      binding("s", "sort by name, holder, state, end, token, or last change", "s"),
+	sort:      binding("s", "sort by name, holder, state, ends, token, or last change", "s"),
 	holders:   binding("h", "holders and how many items each has, or the items", "h"),
 	events:    binding("e", "more room for events, or less", "e"),
 	help:      binding("?", "this help, or the items", "?"),
@@ -146,15 +146,22 @@ func (s screen) panes() []string {
 // title is a line above a list: which part of it is shown.
 func (s screen) title(p pane, what string) string {
 	const rule = "──"
-	first := min(p.top+1, p.count)
-	last := min(p.top+p.page, p.count)
-	text := fmt.Sprintf("%s %d to %d of %d %s ", rule, first, last, p.count, what)
+	shown := "0"
+	if last := min(p.top+p.page, p.count); last > p.top {
+		shown = fmt.Sprintf("%d to %d", p.top+1, last)
+	}
+	text := fmt.Sprintf("%s %s of %d %s ", rule, shown, p.count, what)
+	const least = 2 * narrow // of a name is of use
+	room := s.width - ansi.StringWidth(text) - 1
+	if name := p.shortened(s.width); name != "" && room >= least {
+		text += say.Shorten(name, room) + " "
+	}
 	return text + strings.Repeat("─", max(0, s.width-ansi.StringWidth(text)))
 }
 
 // what says what is listed, and how.
 func (s screen) what() string {
-	what := "items by " + orders[s.order].name
+	what := "items by " + orders[s.order]
 	if s.byHolder {
 		what = "holders"
 	}

@@ -56,7 +56,6 @@ var moves = table.DefaultKeyMap()
 
 const (
 	sideways = 8 // columns
-	Gap      = 2 // between cells
 	margin   = 2 // for the cursor and the mark
 	narrow   = 8 // is no cell made for lack of room
 )
@@ -79,7 +78,7 @@ func (p pane) press(k tea.KeyPressMsg, width int) scroll {
 	case key.Matches(k, keys.left):
 		p.side = max(0, p.side-1)
 	case key.Matches(k, keys.right):
-		whole := sum(p.widths(p.rows())) + margin
+		whole := say.Sum(p.widths(p.rows())) + margin
 		if whole-p.left() > width {
 			p.side++
 		}
@@ -100,39 +99,12 @@ func (p pane) rows() []table.Row {
 func (p pane) widths(rows []table.Row) []int {
 	widths := make([]int, len(p.header))
 	for n, title := range p.header {
-		widths[n] = ansi.StringWidth(title) + Gap
+		widths[n] = ansi.StringWidth(title) + say.Gap
 		for _, row := range rows {
-			widths[n] = max(widths[n], ansi.StringWidth(row[n])+Gap)
+			widths[n] = max(widths[n], ansi.StringWidth(row[n])+say.Gap)
 		}
 	}
 	return widths
-}
-
-func sum(numbers []int) int {
-	all := 0
-	for _, n := range numbers {
-		all += n
-	}
-	return all
-}
-
-// Squeeze makes columns narrower until all fit, those with the most for their weight first.
-func Squeeze(widths, weights []int, room int) {
-	for excess := sum(widths) - room; excess > 0; excess-- {
-		widest := -1
-		for n, weight := range weights {
-			if weight == 0 || widths[n] <= narrow+Gap {
-				continue
-			}
-			if widest < 0 || widths[n]*weights[widest] > widths[widest]*weight {
-				widest = n
-			}
-		}
-		if widest < 0 {
-			return
-		}
-		widths[widest]--
-	}
 }
 
 var (
@@ -140,21 +112,38 @@ var (
 	reverse = lipgloss.NewStyle().Reverse(true)
 )
 
+// layout returns the cells that are shown, and how wide the columns are.
+func (p pane) layout(width int) (rows []table.Row, widths []int) {
+	rows = p.rows()
+	widths = p.widths(rows)
+	if !p.isWhole() {
+		say.Squeeze(widths, p.weights, narrow, width-margin+say.Gap) // There is no gap after the last one.
+	}
+	return rows, widths
+}
+
+// shortened is the first cell of the cursor's line, if there was too little room for it.
+func (p pane) shortened(width int) string {
+	rows, widths := p.layout(width)
+	n := p.at - p.top
+	isShown := !p.texts && n >= 0 && n < len(rows)
+	if isShown && ansi.StringWidth(rows[n][0]) > widths[0]-say.Gap {
+		return rows[n][0]
+	}
+	return ""
+}
+
 // lines lays the pane out: texts are shortened so that it fits, unless it was moved sideways. Its
 // cursor is shown if keys are for it.
 func (p pane) lines(width int, focused bool) []string {
-	rows := p.rows()
-	widths := p.widths(rows)
-	if !p.isWhole() {
-		Squeeze(widths, p.weights, width-margin+Gap) // There is no gap after the last one.
-	}
+	rows, widths := p.layout(width)
 	names := len(p.header)
 	if p.texts { // The table cuts them.
 		names--
 	}
 	for _, row := range rows {
 		for n := range names {
-			row[n] = say.Shorten(row[n], widths[n]-Gap)
+			row[n] = say.Shorten(row[n], widths[n]-say.Gap)
 		}
 	}
 	columns := make([]table.Column, len(widths))
@@ -164,7 +153,7 @@ func (p pane) lines(width int, focused bool) []string {
 	t := table.New(
 		table.WithColumns(columns),
 		table.WithRows(rows),
-		table.WithWidth(sum(widths)),
+		table.WithWidth(say.Sum(widths)),
 		table.WithStyles(table.Styles{}),
 		table.WithHeight(len(rows)+1),
 	)

@@ -4,12 +4,10 @@ package screen
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -202,50 +200,21 @@ func (s screen) isMarked(i *fleet.Item) bool {
 	return changed && s.now.Sub(at) < s.mark
 }
 
-// orders are by what items are sorted; those that are equal by name. Some come last.
-var orders = []struct {
-	name string
-	key  func(s screen, i *fleet.Item) string
-}{
-	{"name", func(screen, *fleet.Item) string { return "" }},
-	{"holder", screen.holderKey},
-	{"state", screen.stateKey},
-	{"end", screen.endKey},
-	{"token", func(_ screen, i *fleet.Item) string { return digits(i.FencingToken) }},
-	{"last change", screen.changeKey},
-}
+// orders are by what items are sorted.
+var orders = []string{"name", "holder", "state", "ends", "token", lastChange}
 
-const atLast = "\U0010ffff"
+const lastChange = "last change"
 
-// digits are in the order of the numbers.
-func digits(n int64) string { return fmt.Sprintf("%020d", n) }
-
-func (s screen) holderKey(i *fleet.Item) string {
-	if !i.HasHolder(s.shownAt()) {
-		return atLast
+// key is an item's in the order that is chosen.
+func (s screen) key(i *fleet.Item) string {
+	if of := fleet.Orders[orders[s.order]]; of != nil {
+		return of(*i, s.shownAt())
 	}
-	return i.LesseeID
-}
-
-// stateKey has first what somebody may have to look after.
-func (s screen) stateKey(i *fleet.Item) string {
-	states := []fleet.State{fleet.Unusable, fleet.Reserved, fleet.Held, fleet.Free, fleet.NeverLeased}
-	return strconv.Itoa(slices.Index(states, i.State(s.shownAt())))
-}
-
-func (s screen) endKey(i *fleet.Item) string {
-	if !i.Live(s.shownAt()) {
-		return atLast
-	}
-	return digits(i.LeaseUntil)
-}
-
-func (s screen) changeKey(i *fleet.Item) string {
 	at, changed := s.changed[i.LeaseID]
 	if !changed {
-		return atLast
+		return fleet.AtLast
 	}
-	return digits(math.MaxInt64 - at.UnixNano())
+	return fleet.Digits(math.MaxInt64 - at.UnixNano())
 }
 
 // list sorts, filters and counts the items. The cursor stays on its item, or at the top.
@@ -295,7 +264,7 @@ func (s screen) sorted(listed []*fleet.Item) []*fleet.Item {
 	}
 	keys := make(map[*fleet.Item]string, len(listed))
 	for _, i := range listed {
-		keys[i] = orders[s.order].key(s, i)
+		keys[i] = s.key(i)
 	}
 	slices.SortStableFunc(listed, func(a, b *fleet.Item) int { return cmp.Compare(keys[a], keys[b]) })
 	return listed

@@ -344,7 +344,7 @@ func TestScreenSorts(t *testing.T) {
 	t.Parallel()
 	x := nightOnScreen(200, 70)
 	for _, test := range []struct{ order, first, last string }{
-		{"holder", "mailbox-00002", `"\x1b`}, {"state", "mailbox-00012", "mailbox-00013"}, {"end", "mailbox-00003", `"\x1b`},
+		{"holder", "mailbox-00002", `"\x1b`}, {"state", "mailbox-00012", "mailbox-00013"}, {"ends", "mailbox-00003", `"\x1b`},
 		{"token", "mailbox-00012", "mailbox-00005"}, {"last change", "mailbox-00002", "郵便受け"}, {"name", "a", "郵便受け"},
 	} {
 		x.press("s")
@@ -367,7 +367,7 @@ func TestScreenKeepsTheCursorOnItsItem(t *testing.T) {
 	x.press("esc")
 	assert.Contains(t, x.text(t)[3], "of 49 items by name ─")
 	x.press("/", "n", "o", "n", "e")
-	assert.Contains(t, x.text(t)[3], "0 to 0 of 0 items")
+	assert.Contains(t, x.text(t)[3], "0 of 0 items")
 	x.press("n", "down", "esc")
 	assert.Contains(t, x.text(t)[3], "of 49 items by name ─")
 }
@@ -491,4 +491,16 @@ func BenchmarkWatchScreen(b *testing.B) {
 		})
 		x.press("s")
 	}
+}
+
+func TestScreenHasTheNameUnderTheCursorWhole(t *testing.T) {
+	t.Parallel()
+	const name = "mailbox-00001.eu-west-1.customers.example.com/inbox/2026"
+	x := nightOnScreen(120, 24)
+	assert.NotContains(t, strings.Join(x.text(t), "\n"), name)
+	x.press("down")
+	assert.Contains(t, x.text(t)[3], " items by name "+name+" ─")
+	x = nightOnScreen(60, 24)
+	x.press("down")
+	assert.Contains(t, x.text(t)[3], " items by name mailbox-00001.…om/inbox/2026")
 }
