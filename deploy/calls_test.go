@@ -132,8 +132,11 @@ var soon = worker{"me", 2 * time.Second}
 // done is work that is over at once.
 func done(context.Context, *lease.Lease) error { return nil }
 
-// obtained has item "a" or "b" obtained by a Locker, through the guard, and gives it to run.
-func obtained(run func(f *fixture, locker *lease.Locker, l *lease.Lease) error) func(f *fixture) error {
+// withLease is what is done with a lease of a Locker.
+type withLease func(f *fixture, locker *lease.Locker, l *lease.Lease) error
+
+// obtained has a Locker obtain a lease, through the guard, which then enforces its policy.
+func obtained(run withLease) func(f *fixture) error {
 	return func(f *fixture) error {
 		policy := f.guard.policy
 		f.guard.enforce(nil)
@@ -147,9 +150,11 @@ func obtained(run func(f *fixture, locker *lease.Locker, l *lease.Lease) error) 
 	}
 }
 
+type work func(context.Context, *lease.Lease) error
+
 // share runs a share beside a worker that has all items, until it has been handed one over.
 func share(
-	holdShare func(ctx context.Context, locker *lease.Locker, work func(context.Context, *lease.Lease) error) error,
+	holdShare func(ctx context.Context, locker *lease.Locker, do work) error,
 ) func(f *fixture) error {
 	return func(f *fixture) error {
 		all := lease.NewLocker(f.direct)
@@ -178,39 +183,45 @@ func share(
 	}
 }
 
+// heartbeat renews once.
+func heartbeat(f *fixture, locker *lease.Locker, l *lease.Lease) error {
+	ctx, stop := context.WithCancel(f.ctx)
+	defer stop()
+	locker.Observe(func(e lease.Event) {
+		if e.Kind == lease.EventRenewed {
+			stop()
+		}
+	})
+	err := locker.HeartbeatWithContext(ctx, l, 50*time.Millisecond)
+	if locker.Stats().Renewed > 0 {
+		return nil
+	}
+	return err
+}
+
 var lockerCalls = []call{
 	{name: "Locker.ObtainLease", run: func(f *fixture) error {
 		_, err := lease.NewLocker(f.store).ObtainLeaseWithContext(f.ctx, me)
 		return err
 	}},
 	{name: "Locker.WaitUntilLeaseObtained", run: func(f *fixture) error {
-		_, err := lease.NewLocker(f.store).WaitUntilLeaseObtainedWithContext(f.ctx, me, 20*time.Millisecond)
+		locker := lease.NewLocker(f.store)
+		_, err := locker.WaitUntilLeaseObtainedWithContext(f.ctx, me, 20*time.Millisecond)
 		return err
 	}},
 	{name: "Locker.ObtainItem", run: func(f *fixture) error {
 		_, err := lease.NewLocker(f.store).ObtainItem(f.ctx, "a", me)
 		return err
 	}},
-	{name: "Locker.Heartbeat", run: obtained(func(f *fixture, locker *lease.Locker, l *lease.Lease) error {
-		ctx, stop := context.WithCancel(f.ctx)
-		defer stop()
-		locker.Observe(func(e lease.Event) {
-			if e.Kind == lease.EventRenewed {
-				stop()
-			}
-		})
-		err := locker.HeartbeatWithContext(ctx, l, 50*time.Millisecond)
-		if locker.Stats().Renewed > 0 {
-			return nil
-		}
-		return err
-	})},
-	{name: "Locker.ReleaseLease", run: obtained(func(f *fixture, locker *lease.Locker, l *lease.Lease) error {
-		return locker.ReleaseLeaseWithContext(f.ctx, l)
-	})},
-	{name: "Locker.SaveAttributes", run: obtained(func(f *fixture, locker *lease.Locker, l *lease.Lease) error {
-		return locker.SaveAttributes(f.ctx, l, text)
-	})},
+	{name: "Locker.Heartbeat", run: obtained(heartbeat)},
+	{name: "Locker.ReleaseLease", run: obtained(
+		func(f *fixture, locker *lease.Locker, l *lease.Lease) error {
+			return locker.ReleaseLeaseWithContext(f.ctx, l)
+		})},
+	{name: "Locker.SaveAttributes", run: obtained(
+		func(f *fixture, locker *lease.Locker, l *lease.Lease) error {
+			return locker.SaveAttributes(f.ctx, l, text)
+		})},
 	{name: "Locker.Hold", run: func(f *fixture) error {
 		return lease.NewLocker(f.store).Hold(f.ctx, soon, done)
 	}},
@@ -218,13 +229,13 @@ var lockerCalls = []call{
 		return lease.NewLocker(f.store).HoldItem(f.ctx, "a", soon, done)
 	}},
 	{name: "Locker.HoldShare", run: share(
-		func(ctx context.Context, locker *lease.Locker, work func(context.Context, *lease.Lease) error) error {
-			return locker.HoldShare(ctx, soon, 0, work)
+		func(ctx context.Context, locker *lease.Locker, do work) error {
+			return locker.HoldShare(ctx, soon, 0, do)
 		})},
 	{name: "Locker.HoldShareWith", run: share(
-		func(ctx context.Context, locker *lease.Locker, work func(context.Context, *lease.Lease) error) error {
+		func(ctx context.Context, locker *lease.Locker, do work) error {
 			options := lease.ShareOptions{Capacity: 2, Patience: time.Second}
-			return locker.HoldShareWith(ctx, soon, options, work)
+			return locker.HoldShareWith(ctx, soon, options, do)
 		})},
 }
 
@@ -252,9 +263,13 @@ var usages = []usage{
 		"list", "list -wide", "list -json", "list -held", "list a*", "list a b*",
 	}},
 	{name: "lease list ITEM", variants: []string{"list a", "list a b -wide"}},
-	{name: "lease watch", until: " state ", variants: []string{"watch -every 50ms", "watch -v -local"}},
+	{name: "lease watch", until: " state ", variants: []string{
+		"watch -every 50ms", "watch -v -local",
+	}},
 	{name: "lease watch", until: `"state"`, variants: []string{"watch -json"}},
-	{name: "lease cost", variants: []string{"cost -for 60ms -every 20ms", "cost -json -for 1ms -every 1ms"}},
+	{name: "lease cost", variants: []string{
+		"cost -for 60ms -every 20ms", "cost -json -for 1ms -every 1ms",
+	}},
 	{name: "lease add", variants: []string{"add new", "add new newer -weight 2 -set Server=imap"}},
 	{name: "lease weigh", variants: []string{"weigh a 2"}},
 	{name: "lease retire", variants: []string{"retire a", "retire a b"}},
@@ -267,10 +282,12 @@ var usages = []usage{
 	}},
 	{name: "lease release", prepare: held, variants: []string{"release a -token TOKEN -yes"}},
 	{name: "lease hold", variants: []string{
-		"hold true", "hold -try -- true", "hold -wait 1m -linger 1m -- true", "hold -as me -json -- true",
-		"hold -watchdog 1m -patience 1m -- true",
+		"hold true", "hold -try -- true", "hold -wait 1m -linger 1m -- true",
+		"hold -as me -json -- true", "hold -watchdog 1m -patience 1m -- true",
 	}},
-	{name: "lease hold -item", variants: []string{"hold -item a -- true", "hold -item a -try -linger 1m -- true"}},
+	{name: "lease hold -item", variants: []string{
+		"hold -item a -- true", "hold -item a -try -linger 1m -- true",
+	}},
 	{name: "lease hold -most", until: "began", variants: []string{
 		"hold -most 1 -- sh -c SCRIPT", "hold -most 0 -items a* -capacity 2 -- sh -c SCRIPT",
 	}},

@@ -103,7 +103,8 @@ func fourSizes() (fleets []fleet) {
 // report is a table, in Markdown, of what fleets cost.
 func report(fleets []fleet, p prices) string {
 	var b strings.Builder
-	b.WriteString("| items | workers | leases of | writes a second | read units a second | writes | looks | $ a month |\n")
+	b.WriteString("| items | workers | leases of | writes a second | read units a second " +
+		"| writes | looks | $ a month |\n")
 	b.WriteString("|---:|---:|---|---:|---:|---:|---:|---:|\n")
 	for _, f := range fleets {
 		cost := f.bill(p)

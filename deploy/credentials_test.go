@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/credentials"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -96,10 +97,20 @@ type provider struct {
 
 func (p *provider) Retrieve() (credentials.Value, error) {
 	p.retrieved.Add(1)
-	return credentials.Value{AccessKeyID: p.id.Load().(string), SecretAccessKey: "secret", SessionToken: "t"}, nil
+	return credentials.Value{
+		AccessKeyID:     p.id.Load().(string),
+		SecretAccessKey: "secret",
+		SessionToken:    "token",
+	}, nil
 }
 
 func (p *provider) IsExpired() bool { return false } // as far as it knows
+
+// client returns a client behind a bouncer.
+func (p *provider) client(b *bouncer) *dynamodb.DynamoDB {
+	config := aws.NewConfig().WithCredentials(credentials.NewCredentials(p))
+	return ddblocal.NewClient(b.url, config)
+}
 
 func newProvider(id string) *provider {
 	p := &provider{}
@@ -113,7 +124,7 @@ func TestCredentials_that_expire_are_fetched_anew(t *testing.T) {
 	f := newFixture(t, "a")
 	b := newBouncer(t, expired)
 	p := newProvider("old")
-	client := ddblocal.NewClient(b.url, aws.NewConfig().WithCredentials(credentials.NewCredentials(p)))
+	client := p.client(b)
 	store := lease.NewLockStore(client, f.table, key)
 	_, err := store.Lease("a", me, in(time.Minute))
 	require.NoError(t, err)
@@ -132,7 +143,7 @@ func TestCredentials_that_are_refused_for_a_while_cost_no_lease(t *testing.T) {
 	f := newFixture(t, "a")
 	b := newBouncer(t, expired)
 	p := newProvider("old")
-	client := ddblocal.NewClient(b.url, aws.NewConfig().WithCredentials(credentials.NewCredentials(p)))
+	client := p.client(b)
 	locker := lease.NewLocker(lease.NewLockStore(client, f.table, key))
 	renewed := renewals(locker)
 	err := locker.Hold(f.ctx, long, func(ctx context.Context, _ *lease.Lease) error {

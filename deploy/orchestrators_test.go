@@ -117,7 +117,8 @@ func TestKubernetes_pod_has_time_and_a_name(t *testing.T) {
 
 	patience, err := time.ParseDuration(environment["PATIENCE"].Value)
 	require.NoError(t, err)
-	assert.Greater(t, time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second, patience+releases)
+	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
+	assert.Greater(t, grace, patience+releases)
 	assert.Nil(t, container.LivenessProbe)
 	assert.Nil(t, container.StartupProbe)
 	probe := container.ReadinessProbe.HTTPGet
@@ -146,7 +147,7 @@ func TestECS_task_can_be_registered(t *testing.T) {
 	assert.LessOrEqual(t, *container.StopTimeout, int64(mostOfFargate))
 	assert.Nil(t, container.HealthCheck)
 
-	words := append(aws.StringValueSlice(container.EntryPoint), aws.StringValueSlice(container.Command)...)
+	words := aws.StringValueSlice(slices.Concat(container.EntryPoint, container.Command))
 	environment := make(map[string]string)
 	for _, v := range container.Environment {
 		environment[*v.Name] = *v.Value
@@ -162,8 +163,9 @@ func TestECS_service_can_be_created(t *testing.T) {
 	service := &ecs.CreateServiceInput{}
 	require.NoError(t, strictJSON(text, service))
 	require.NoError(t, service.Validate())
-	assert.EqualValues(t, 100, *service.DeploymentConfiguration.MinimumHealthyPercent, "the new ones first")
-	surge := (*service.DeploymentConfiguration.MaximumPercent - 100) * *service.DesiredCount / 100
+	rolling := service.DeploymentConfiguration
+	assert.EqualValues(t, 100, *rolling.MinimumHealthyPercent, "the new ones first")
+	surge := (*rolling.MaximumPercent - 100) * *service.DesiredCount / 100
 	assert.EqualValues(t, ways["maxSurge 3, maxUnavailable 0"].atOnce, surge)
 }
 
@@ -191,7 +193,8 @@ func TestSystemd_unit_stops_the_command_alone(t *testing.T) {
 	assert.Equal(t, "mixed", one["KillMode"])
 	stops, err := time.ParseDuration(one["TimeoutStopSec"] + "s")
 	require.NoError(t, err)
-	holdsAShare(t, strings.Fields(strings.ReplaceAll(one["ExecStart"], "%H", "host-1")), environment, stops)
+	line := strings.ReplaceAll(one["ExecStart"], "%H", "host-1")
+	holdsAShare(t, strings.Fields(line), environment, stops)
 }
 
 // holdsAShare runs a command line of "lease hold" with another command, and tells whether it works

@@ -59,7 +59,8 @@ func backticked(text string) (found []string) {
 // TestPage_shows_the_files_as_they_are: above each block stands where it is from.
 func TestPage_shows_the_files_as_they_are(t *testing.T) {
 	t.Parallel()
-	shown := regexp.MustCompile("(?s)<!-- (deploy/\\S+) -->\n+```\\w*\n(.*?)```").FindAllStringSubmatch(readPage(t), -1)
+	block := regexp.MustCompile("(?s)<!-- (deploy/\\S+) -->\n+```\\w*\n(.*?)```")
+	shown := block.FindAllStringSubmatch(readPage(t), -1)
 	require.NotEmpty(t, shown)
 	for _, block := range shown {
 		text, err := os.ReadFile(filepath.Join("..", block[1]))

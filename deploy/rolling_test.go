@@ -180,9 +180,9 @@ func TestRollout_moves_each_item_a_few_times(t *testing.T) {
 				time.Sleep(time.Minute)
 				moves := r.moves()
 				longest, sum := r.idle()
-				t.Logf("%d moves; an item idle for %v at most, %v on average; it lasted %v", moves,
-					longest.Round(100*time.Millisecond), (sum / rolloutItems).Round(100*time.Millisecond),
-					lasted.Round(time.Second))
+				each := sum / rolloutItems
+				t.Logf("%d moves; an item idle for %.1fs at most, %.1fs on average; it lasted %.0fs",
+					moves, longest.Seconds(), each.Seconds(), lasted.Seconds())
 				assert.GreaterOrEqual(t, moves, rolloutItems, "each has left its old worker")
 				assert.Less(t, moves, 3*rolloutItems)
 				assert.Less(t, longest, 30*time.Second)
