@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// guard is DynamoDB behind IAM: a proxy that notes each request, and denies what a policy doesn't
+// allow. It allows all before it enforces one.
+type guard struct {
+	endpoint string
+
+	mu      sync.Mutex
+	policy  *policy
+	asked   []asked
+	denied  map[string]int // how often each action was
+	tooMany context.CancelFunc
+	before  func(r asked) // called before a request is passed on; nil: nothing is
+	after   func(r asked) // called when it was answered, and somebody heard it; likewise
+}
+
+// newGuard returns a guard before an endpoint. tooMany is called when an action is denied for the
+// second time: nobody is to wait on.
+func newGuard(tb testing.TB, endpoint string, tooMany context.CancelFunc) *guard {
+	tb.Helper()
+	target, err := url.Parse(endpoint)
+	require.NoError(tb, err)
+	g := &guard{denied: make(map[string]int), tooMany: tooMany}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		// A client that ends leaves requests behind.
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asks, err := read(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if !g.admit(asks) {
+			deny(w, asks)
+			return
+		}
+		if g.before != nil {
+			g.before(asks)
+		}
+		proxy.ServeHTTP(w, r)
+		wasHeard := r.Context().Err() == nil
+		if g.after != nil && wasHeard {
+			go g.after(asks) // The reply is sent when this handler returns.
+		}
+	}))
+	tb.Cleanup(server.Close)
+	g.endpoint = server.URL
+	return g
+}
+
+// read reads what a request asks for, and leaves it as it was.
+func read(r *http.Request) (asked, error) {
+	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return asked{}, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return askedBy(action, body)
+}
+
+// admit notes a request, and tells whether it is allowed.
+func (g *guard) admit(r asked) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	isAllowed := g.policy == nil || g.policy.allows(r)
+	g.asked = append(g.asked, r)
+	if !isAllowed {
+		g.denied[r.action]++
+		if g.denied[r.action] == 2 {
+			g.tooMany()
+		}
+	}
+	return isAllowed
+}
+
+// deny answers as DynamoDB does.
+func deny(w http.ResponseWriter, r asked) {
+	refuse(w, "AccessDeniedException", fmt.Sprintf(
+		"User: arn:aws:iam::123456789012:user/test is not authorized to perform: dynamodb:%s on resource: %s",
+		r.action, arnOf(r.table)))
+}
+
+func refuse(w http.ResponseWriter, code, message string) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.Header().Set("X-Amzn-Requestid", "GUARD")
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"__type":"com.amazon.coral.service#%s","message":%q}`, code, message)
+}
+
+// enforce forgets what was asked for, and has a policy decide from now on.
+func (g *guard) enforce(p *policy) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.policy = p
+	g.asked = nil
+}
+
+// actions are those that were asked for, each once.
+func (g *guard) actions() (names []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.asked {
+		names = append(names, r.action)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// tables are those that were asked, each once.
+func (g *guard) tables() (names []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.asked {
+		names = append(names, r.table)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
