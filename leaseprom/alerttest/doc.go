@@ -1,0 +1,4 @@
+// Package alerttest has nothing but tests: of leaseprom's alerts.yaml and dashboard.json, by
+// Prometheus' own engine, on what leaseprom's collectors show of simulated fleets. It is a module
+// of its own, so that leaseprom doesn't need Prometheus' server.
+package alerttest
