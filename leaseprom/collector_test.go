@@ -87,6 +87,45 @@ func TestCollectorShowsFailuresByRequest(t *testing.T) {
 	})
 }
 
+// TestCollectorShowsNothingOfWhatHasNotBeen: no time that is 1970, no lease that is over.
+func TestCollectorShowsNothingOfWhatHasNotBeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		p := newProcess(t, leasetest.NewStore("alice"), leaseprom.HandlerOptions{})
+		figures := p.want(map[string]float64{"lease_held": 0, "lease_looks_total": 0})
+		for _, absent := range []string{
+			"lease_last_look_timestamp_seconds", "lease_last_renewal_timestamp_seconds",
+			"lease_least_remaining_seconds", "lease_shortest_remaining_seconds",
+			"lease_shortest_remaining_ratio",
+		} {
+			if got, there := figures[absent]; there {
+				t.Errorf("%s = %v in a process that has done nothing", absent, got)
+			}
+		}
+	})
+}
+
+// TestCollectorShowsTheLeaseThatIsNextToEnd: by time one, and by the part of its duration
+// another.
+func TestCollectorShowsTheLeaseThatIsNextToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		p := newProcess(t, leasetest.NewStore("alice", "bob"), leaseprom.HandlerOptions{})
+		obtain := func(duration time.Duration) {
+			t.Helper()
+			if _, err := p.locker.ObtainLease(worker{"w1", duration}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		obtain(100 * time.Second) // of which 90 may be relied on
+		time.Sleep(50 * time.Second)
+		obtain(30 * time.Second)
+		p.want(map[string]float64{
+			"lease_shortest_remaining_seconds": 27, "lease_shortest_remaining_ratio": .4,
+		})
+	})
+}
+
 // TestCollectorMeasuresHowLongWantedItemsTake: by a work that takes three seconds to return.
 func TestCollectorMeasuresHowLongWantedItemsTake(t *testing.T) {
 	slow := func(ctx context.Context, _ *lease.Lease) error {

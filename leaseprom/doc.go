@@ -32,6 +32,6 @@
 //	lease_yield_duration_seconds          how long holders took to give up wanted items
 //
 // The last two come of [lease.Locker.Observe], all others of [lease.Locker.Stats] and
-// [lease.Locker.Leases]. No label names an item or a lessee: a Locker has at most 22 series,
-// and 13 and 14 for the histograms' each.
+// [lease.Locker.Leases]. No label names an item or a lessee: a Locker has 37 series at most,
+// and 14 for each kind of request and outcome.
 package leaseprom

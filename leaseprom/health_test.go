@@ -254,3 +254,31 @@ func TestHandlerAnswersProbesOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestReadyzDoesNotWaitForObservers: one of the user's hangs, and the probes are told of
+// nothing any more.
+func TestReadyzDoesNotWaitForObservers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		store := leasetest.NewStore("alice")
+		locker := lease.NewLocker(store)
+		over := make(chan struct{})
+		locker.Observe(func(lease.Event) { <-over })
+		probes := leaseprom.Handler(locker)
+		me := worker{"w1", time.Hour}
+		if _, err := locker.ObtainLease(me); err != nil {
+			t.Fatal(err)
+		}
+		if code, text := probe(t, probes, "/readyz"); code != http.StatusOK {
+			t.Errorf("/readyz = %d %q; want 200", code, text)
+		}
+		store.SetOutage(true)
+		if _, err := locker.ObtainLease(me); err == nil {
+			t.Fatal("an item was leased in an outage")
+		}
+		if code, text := probe(t, probes, "/readyz"); code != http.StatusServiceUnavailable {
+			t.Errorf("/readyz = %d %q; want 503", code, text)
+		}
+		close(over)
+	})
+}

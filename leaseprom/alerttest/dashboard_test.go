@@ -119,36 +119,55 @@ func family(name string) string {
 	return name
 }
 
-// TestDashboardIsLaidOut: panels have titles, what they mean, IDs of their own, and don't lie
-// on one another.
+// TestDashboardIsLaidOut: panels have IDs of their own, say what they mean, and don't lie on one
+// another.
 func TestDashboardIsLaidOut(t *testing.T) {
-	const columns = 24
 	d := readDashboard(t)
 	if d.UID == "" || d.Title == "" {
 		t.Errorf("the dashboard has UID %q and title %q", d.UID, d.Title)
 	}
 	ids := make(map[int]string)
-	cells := make(map[[2]int]string)
+	cells := make(map[cell]string)
 	for _, p := range d.Panels {
 		if other, isTaken := ids[p.ID]; isTaken {
 			t.Errorf("%q has the ID %d of %q", p.Title, p.ID, other)
 		}
 		ids[p.ID] = p.Title
-		isRow := p.Type == "row"
-		if p.Title == "" || (p.Description == "" && !isRow) {
+		if !p.isExplained() {
 			t.Errorf("panel %d has title %q and description %q", p.ID, p.Title, p.Description)
 		}
-		at := p.GridPos
-		if at.W <= 0 || at.H <= 0 || at.X+at.W > columns {
-			t.Errorf("%q lies at %+v; want it within %d columns", p.Title, at, columns)
-		}
-		for x := at.X; x < at.X+at.W; x++ {
-			for y := at.Y; y < at.Y+at.H; y++ {
-				if other, isTaken := cells[[2]int{x, y}]; isTaken {
-					t.Fatalf("%q lies on %q", p.Title, other)
-				}
-				cells[[2]int{x, y}] = p.Title
+		for _, c := range p.cells(t) {
+			if other, isTaken := cells[c]; isTaken {
+				t.Fatalf("%q lies on %q", p.Title, other)
 			}
+			cells[c] = p.Title
 		}
 	}
+}
+
+// isExplained tells that a panel says what it shows; of a row its title is enough.
+func (p panel) isExplained() bool {
+	if p.Type == "row" {
+		return p.Title != ""
+	}
+	return p.Title != "" && p.Description != ""
+}
+
+// cell is a place in Grafana's grid.
+type cell struct{ x, y int }
+
+// cells are those on which a panel lies.
+func (p panel) cells(t *testing.T) (all []cell) {
+	t.Helper()
+	const columns = 24
+	at := p.GridPos
+	if at.W <= 0 || at.H <= 0 || at.X+at.W > columns {
+		t.Errorf("%q lies at %+v; want it within %d columns", p.Title, at, columns)
+	}
+	for x := at.X; x < at.X+at.W; x++ {
+		for y := at.Y; y < at.Y+at.H; y++ {
+			all = append(all, cell{x, y})
+		}
+	}
+	return all
 }

@@ -183,12 +183,13 @@ func wantExisting(t *testing.T, where, expr string, existing map[string]bool) {
 	}
 }
 
-// isFilledIn tells that a template was expanded, and found what it names.
+// isFilledIn tells that a template was expanded, and found what it names: there is no gap.
 func isFilledIn(text string) bool {
-	for _, trace := range []string{"{{", "<no value>", "<error", "of  ", "of ."} {
+	for _, trace := range []string{"{{", "<no value>", "<error", " .", " ,"} {
 		if strings.Contains(text, trace) {
 			return false
 		}
 	}
-	return text != ""
+	isWhole := text == strings.Join(strings.Fields(text), " ")
+	return isWhole && text != ""
 }
