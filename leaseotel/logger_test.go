@@ -89,6 +89,7 @@ func TestLoggerOfALockerThatIsNotObserved(t *testing.T) {
 		setLogger(t, i.telemetry.Logger(&recorder{}))
 		locker := lease.NewLocker(i.store)
 		require.NoError(t, locker.Hold(i.ctx, for30s("w2"), workFor(time.Minute)))
+		require.NoError(t, locker.Hold(i.ctx, for30s("w2"), workFor(time.Second)))
 		require.NoError(t, i.telemetry.Shutdown(i.ctx))
 		assert.Empty(t, i.spans.GetSpans())
 	})

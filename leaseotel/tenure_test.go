@@ -193,6 +193,11 @@ func TestTenureHasASpanHoweverItEnds(t *testing.T) {
 				way.run(i)
 				synctest.Wait()
 				require.NotEmpty(t, i.tenures())
+				measured := 0
+				for _, point := range i.histogram("lease.tenure.duration") {
+					measured += int(point.Count)
+				}
+				assert.Len(t, i.tenures(), measured)
 				span := i.tenures()[0]
 				assert.Equal(t, begun, span.StartTime)
 				if way.lasts != 0 {
@@ -343,10 +348,11 @@ func (i *imagined) attachLate() {
 func TestContextOfATenureThatIsOverIsItself(t *testing.T) {
 	imagine(t, func(i *imagined) {
 		var of *lease.Lease
-		require.NoError(t, i.locker.Hold(i.ctx, for30s("w1"), func(_ context.Context, l *lease.Lease) error {
+		work := func(_ context.Context, l *lease.Lease) error {
 			of = l
 			return nil
-		}))
+		}
+		require.NoError(t, i.locker.Hold(i.ctx, for30s("w1"), work))
 		time.Sleep(time.Minute)
 		assert.Equal(t, i.ctx, i.telemetry.Context(i.ctx, of))
 		assert.Equal(t, i.ctx, i.telemetry.Context(i.ctx, nil))
@@ -401,7 +407,8 @@ func TestShutdownThatIsHurriedEndsSpansAsTheyAre(t *testing.T) {
 		defer cancel()
 		err := i.telemetry.Shutdown(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.EqualError(t, err, "leaseotel: the ends of 1 tenures were not told: context deadline exceeded")
+		const text = "leaseotel: the ends of 1 tenures were not told: context deadline exceeded"
+		assert.EqualError(t, err, text)
 		assert.Equal(t, "shutdown", attributesOf(i.tenure().Attributes)["lease.tenure.end"])
 		close(block)
 		synctest.Wait()

@@ -132,9 +132,6 @@ func (ts *tenures) know(of *tenure) (isNew bool) {
 		return false
 	}
 	of.isKnown = true
-	if of.timer != nil {
-		of.timer.Stop() // that would forget it
-	}
 	return true
 }
 

@@ -149,6 +149,50 @@ func TestTenureWhoseTokenGrows(t *testing.T) {
 		telemetry.told(e)
 	}
 	require.Len(t, spans.GetSpans(), 2)
+	who := holding{leaseID: "alice", lessee: "w1"}
+	for _, token := range []int64{5, 7} {
+		of, _ := telemetry.tenures.ofLease(who, token, true)
+		assert.Equal(t, int64(5), of.token)
+	}
 	assert.Contains(t, spans.GetSpans()[0].Attributes, renewalsKey.Int(2))
 	assert.Contains(t, spans.GetSpans()[1].Attributes, renewalsKey.Int(1))
+}
+
+// A line of the log may be about a tenure of a Locker that isn't observed.
+func TestTenureThatOnlyTheLogKnowsIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telemetry, spans := newTraced()
+		telemetry.Observe(lease.NewLocker(leasetest.NewStore()))
+		line := []any{"lessee_id", "w1", "lease_id", "alice", "fencing_token", int64(7)}
+		require.True(t, telemetry.spanOf(line).IsValid())
+		time.Sleep(settleWithin)
+		known, unclosed := telemetry.leftBehind()
+		assert.Zero(t, known)
+		assert.Zero(t, unclosed)
+		assert.Empty(t, spans.GetSpans())
+	})
+}
+
+// slow is who exports spans, and takes its time.
+type slow struct{ *tracetest.InMemoryExporter }
+
+func (s slow) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	time.Sleep(time.Second)
+	return s.InMemoryExporter.ExportSpans(ctx, spans)
+}
+
+func TestShutdownWaitsForSpansThatEndJustNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spans := tracetest.NewInMemoryExporter()
+		traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(slow{spans}))
+		telemetry := New(WithTracerProvider(traces))
+		locker := lease.NewLocker(leasetest.NewStore("alice"))
+		telemetry.Observe(locker)
+		work := func(context.Context, *lease.Lease) error { return nil }
+		require.NoError(t, locker.Hold(t.Context(), for30s("w1"), work))
+		time.Sleep(time.Millisecond)
+		require.Empty(t, spans.GetSpans())
+		require.NoError(t, telemetry.Shutdown(t.Context()))
+		assert.Len(t, spans.GetSpans(), 1)
+	})
 }
