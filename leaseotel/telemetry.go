@@ -106,15 +106,20 @@ func (s settings) meter() metric.Meter {
 // has no span, unless [Telemetry.Context] begins one. A Locker that is observed already stays
 // so; of nil that is logged.
 func (t *Telemetry) Observe(locker *lease.Locker) {
+	if locker == nil || t.isNew(locker) {
+		locker.Observe(t.told)
+	}
+}
+
+// isNew tells that a Locker wasn't observed before. It is from now on.
+func (t *Telemetry) isNew(locker *lease.Locker) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if slices.Contains(t.lockers, locker) {
-		return
+		return false
 	}
-	if locker != nil {
-		t.lockers = append(t.lockers, locker)
-	}
-	locker.Observe(t.told)
+	t.lockers = append(t.lockers, locker)
+	return true
 }
 
 // observed are the Lockers that are observed.

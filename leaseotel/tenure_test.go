@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/leasetest"
 )
 
 // ways are those in which a tenure can end.
@@ -436,5 +437,40 @@ func TestObserveTwiceTellsOnce(t *testing.T) {
 		i.holdWanted("w2")
 		synctest.Wait()
 		assert.Len(t, i.tenure().Events, 3)
+	})
+}
+
+// twoMethods is a store of two methods: renewing is leasing anew, and nothing can be released.
+type twoMethods struct{ store *leasetest.Store }
+
+func (s twoMethods) ListLeaseIDs() ([]string, error) { return s.store.ListLeaseIDs() }
+
+func (s twoMethods) Lease(
+	leaseID string, request lease.LeaseRequest, until time.Time,
+) (*lease.Lease, error) {
+	return s.store.Lease(leaseID, request, until)
+}
+
+func TestTenureOnAStoreOfTwoMethods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &imagined{observation: newObservation(t), ctx: t.Context()}
+		i.locker = lease.NewLocker(twoMethods{newStore()})
+		i.telemetry.Observe(i.locker)
+		for range 2 {
+			require.NoError(t, i.locker.Hold(i.ctx, for30s("w1"), workFor(time.Minute)))
+			time.Sleep(time.Minute)
+		}
+		tenures := i.tenures()
+		require.Len(t, tenures, 2)
+		renewals := int64(0)
+		for _, span := range tenures {
+			got := attributesOf(span.Attributes)
+			assert.Equal(t, "given_up", got["lease.tenure.end"])
+			assert.Equal(t, time.Minute, span.EndTime.Sub(span.StartTime))
+			assert.Equal(t, codes.Unset, span.Status.Code)
+			renewals += got["lease.tenure.renewals"].(int64)
+		}
+		assert.Equal(t, i.locker.Stats().Renewed, renewals)
+		assert.Positive(t, renewals)
 	})
 }

@@ -279,12 +279,12 @@ func (ts *tenures) ofLine(who holding, token int64) *tenure {
 }
 
 // ofRequest returns the tenure that a write of an item is conditional on; nil if there is none.
+// It may be over: a write that was given up may be sent all the same.
 func (ts *tenures) ofRequest(leaseID string, values map[string]*dynamodb.AttributeValue) *tenure {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for _, of := range slices.Backward(ts.byItem[leaseID]) {
-		isIts := !of.isEnding() && of.isNamedBy(values)
-		if isIts {
+		if of.isNamedBy(values) {
 			return of
 		}
 	}
