@@ -124,8 +124,8 @@ func TestKubernetes_pod_has_time_and_a_name(t *testing.T) {
 	probe := container.ReadinessProbe.HTTPGet
 	assert.Equal(t, container.Ports[0].Name, probe.Port.StrVal)
 
-	// It is the one that examples/metrics serves.
-	source, err := os.ReadFile("../examples/metrics/main.go")
+	// It is the one that leaseprom answers, and its example serves.
+	source, err := os.ReadFile("../leaseprom/example_test.go")
 	require.NoError(t, err)
 	assert.Contains(t, string(source), `"`+probe.Path+`"`)
 	assert.Contains(t, string(source), `:9090"`)
