@@ -45,8 +45,8 @@ func setAside(folder, run string) (restore func(), err error) {
 	return restore, nil
 }
 
-// testFile is what a file declares, and what names it uses that it doesn't declare. Methods come with
-// their types.
+// testFile is what a file declares, and what names it uses that it doesn't declare: a method's has a
+// dot before it. Methods come with their types, but for those of types of other files.
 type testFile struct {
 	path, of       string // the package
 	declares, uses map[string]bool
@@ -60,19 +60,39 @@ func readTestFile(path string) (testFile, error) {
 	}
 	f.of = parsed.Name.Name
 	for _, d := range parsed.Decls {
-		switch d := d.(type) {
-		case *ast.FuncDecl:
-			if d.Recv == nil {
-				f.declares[d.Name.Name] = true
-			}
-		case *ast.GenDecl:
+		if d, is := d.(*ast.GenDecl); is {
 			f.declare(d)
+		}
+	}
+	for _, d := range parsed.Decls {
+		if d, is := d.(*ast.FuncDecl); is {
+			f.declareFunction(d)
 		}
 	}
 	for _, name := range parsed.Unresolved { // in this file
 		f.uses[name.Name] = true
 	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if selected, is := n.(*ast.SelectorExpr); is {
+			f.uses["."+selected.Sel.Name] = true
+		}
+		return true
+	})
 	return f, nil
+}
+
+func (f testFile) declareFunction(d *ast.FuncDecl) {
+	if d.Recv == nil {
+		f.declares[d.Name.Name] = true
+		return
+	}
+	of := d.Recv.List[0].Type
+	if pointer, is := of.(*ast.StarExpr); is {
+		of = pointer.X
+	}
+	if name, is := of.(*ast.Ident); is && !f.declares[name.Name] {
+		f.declares["."+d.Name.Name] = true
+	}
 }
 
 func (f testFile) declare(d *ast.GenDecl) {
