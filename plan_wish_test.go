@@ -416,3 +416,24 @@ func TestPlannerKnowsAHandoverByAHolderThatWasRestarted(t *testing.T) {
 	p.looked(noon.Add(sec), pageOf([]LeaseItem{row}), nothingUsed)
 	assert.True(t, p.candidate(row).handedToMe, "no namesake has leased it since it was another's")
 }
+
+func TestPlannersWishesLeaveRoomWithinItsLimitForWhatItHasJustLeased(t *testing.T) {
+	for name, leases := range map[string]func(p *planner, items []LeaseItem) step{
+		"answered": func(p *planner, items []LeaseItem) step {
+			p.looked(noon, pageOf(items), nothingUsed)
+			p.leased("free-0", 1)
+			p.leased("free-1", 1)
+			return p.next(noon, true)
+		},
+		"late": func(p *planner, items []LeaseItem) step {
+			p.looked(noon, pageOf(items), nothingUsed)
+			return p.next(noon, false)
+		},
+	} {
+		p := trustingOf(3)
+		p.batch = 2
+		next := leases(p, slices.Concat(freeItems(2), heldBy("w1", 9)))
+		assert.Equal(t, makeWishes, next.kind, name)
+		assert.Len(t, next.items, 1, name)
+	}
+}
