@@ -132,6 +132,11 @@ func TestLoggerIsToldOfAnOutageInAFewLines(t *testing.T) {
 		begin := slices.IndexFunc(lines, func(e event) bool { return e.level == "error" })
 		require.GreaterOrEqual(t, begin, 0)
 		assert.Equal(t, "ServiceUnavailable", lines[begin].keyvals["Code"], "the cause")
+		goesOn := slices.IndexFunc(lines[begin+1:], func(e event) bool { return e.level == "error" })
+		require.GreaterOrEqual(t, goesOn, 0)
+		told := lines[begin+1+goesOn].keyvals
+		assert.Greater(t, told["failures"], 1)
+		assert.GreaterOrEqual(t, told["lasted"], 10*time.Second)
 		over := logger.named("Outage Over")
 		require.Len(t, over, 1)
 		assert.Equal(t, failed, over[0].keyvals["failures"])
