@@ -199,9 +199,9 @@ func (m mutant) runTest(folder, run string) result {
 }
 
 // goTest leaves out what takes the most time: vet, which is to judge no mutant, and what a debugger
-// would need of the linker.
+// would need of the linker. A test that goes on for so long spins, or hangs.
 func goTest(folder, run string) (string, error) {
-	return output(folder, "go", "test", "-count=1", "-vet=off", "-ldflags=-w", "-timeout=4m",
+	return output(folder, "go", "test", "-count=1", "-vet=off", "-ldflags=-w", "-timeout=90s",
 		"-run", run, ".")
 }
 
