@@ -146,13 +146,24 @@ func (f testFile) hasTest(run string) bool {
 // isUsed tells whether one of the needed files uses something of a file's, by its name.
 func isUsed(f testFile, files []testFile, needed map[string]bool) bool {
 	for _, other := range files {
-		if !needed[other.path] || other.of != f.of {
-			continue
+		if needed[other.path] && f.isUsedBy(other) {
+			return true
 		}
-		for name := range other.uses {
-			if f.declares[name] {
-				return true
-			}
+	}
+	return false
+}
+
+func (f testFile) isUsedBy(other testFile) bool {
+	isUsers := other.of == f.of+"_test" // It says p.name.
+	if other.of != f.of && !isUsers {
+		return false
+	}
+	for name := range f.declares {
+		if isUsers {
+			name = "." + name
+		}
+		if other.uses[name] {
+			return true
 		}
 	}
 	return false

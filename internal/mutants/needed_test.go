@@ -19,7 +19,8 @@ func TestFilesThatATestUsesAreCompiledWithIt(t *testing.T) {
 	write("c_test.go", "package p\nvar deeper, TestHelped = 1, 2\ntype other struct{ field int }")
 	write("c2_test.go", "package p\nfunc (o *other) helped() {}\nfunc (other) twice() {}")
 	write("d_test.go", "package p\nfunc helped() {}\nfunc field() {}\nfunc TestD() {}")
-	write("users_test.go", "package p_test\nfunc deeper() {}\nfunc TestUsers() {}")
+	write("users_test.go", "package p_test\nfunc deeper() { p.Shown() }\nfunc TestUsers() {}")
+	write("shown_test.go", "package p\nfunc Shown() {}")
 	write("main_test.go", "package p_test\nfunc TestMain() {}")
 	compiled := func() (names []string) {
 		paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -32,7 +33,7 @@ func TestFilesThatATestUsesAreCompiledWithIt(t *testing.T) {
 	all := compiled()
 	for run, want := range map[string][]string{
 		"TestA":            {"a_test.go", "b_test.go", "c2_test.go", "c_test.go", "main_test.go"},
-		"TestD/sub|TestU":  {"d_test.go", "main_test.go", "users_test.go"},
+		"TestD/sub|TestU":  {"d_test.go", "main_test.go", "shown_test.go", "users_test.go"},
 		"TestNobodyCalled": {"main_test.go"},
 	} {
 		restore, err := setAside(dir, run)
