@@ -140,3 +140,21 @@ func TestLoggerIsToldOfCallsThatFailOrHang(t *testing.T) {
 		assert.Equal(t, c.want, saidOfCall(t, c.waits, c.takes, c.err, c.before), name)
 	}
 }
+
+func TestAskSaysWhatItsCallerHasGivenUpAndLogsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := saidOf(func(l *Locker) {
+			for patience, want := range map[time.Duration]string{hour: "was given up", sec: "was not answered within 1s"} {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*sec)
+				defer cancel()
+				_, err := ask(ctx, l, scan, patience, func(ctx context.Context) (nothing, error) {
+					<-ctx.Done()
+					return nothing{}, ctx.Err()
+				})
+				assert.ErrorContains(t, err, want)
+				assert.Equal(t, patience == hour, errors.Is(err, context.DeadlineExceeded))
+			}
+		})
+		assert.Equal(t, []string{"error AWS Error"}, said, "of what was not answered only")
+	})
+}

@@ -467,3 +467,16 @@ func TestLockStoreWishesAndHandoversThatArriveLateChangeNothing(t *testing.T) {
 	require.NoError(t, err)
 	unchanged("when the first holder has it again", 1, 2, 3, 4)
 }
+
+func TestLockStoreLeaseOfAnOwnRowRemovesAWishThatIsOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	for _, left := range []time.Duration{-time.Minute, time.Minute} {
+		wanted := f.held("a", "w1", time.Now().Add(time.Minute))
+		wanted["WantedBy"], wanted["WantedUntil"] = str("w2"), num(time.Now().Add(left).UnixNano())
+		f.put(wanted)
+		_, err := f.LeaseAsSeen(t.Context(), f.seen(), nil, for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		assert.Equal(t, left > 0, f.get("a")["WantedBy"] != nil, left)
+	}
+}

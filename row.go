@@ -87,9 +87,8 @@ func parseToken(token *value) (int64, error) {
 		return 0, nil
 	}
 	f, err := parseNumber(token)
-	isWhole := err == nil && f.IsInt() // as 1.8E12 is
-	if isWhole {
-		n, accuracy := f.Int64()
+	if err == nil {
+		n, accuracy := f.Int64() // of 1.8E12, too
 		isCount := accuracy == big.Exact && n >= 0 && n <= most
 		if isCount {
 			return n, nil

@@ -235,6 +235,7 @@ func TestParseLeaseItemShowsWhatARowIsAndWhyItCantBeLeased(t *testing.T) {
 		`LeaseUntil "" is not a number`: {"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": str("soon")},
 		"4611686018427387904":           {"id": str("a"), "FencingToken": num(1 << 62)},
 		`FencingToken "-1"`:             {"id": str("a"), "FencingToken": num(-1)},
+		`FencingToken "1.5"`:            {"id": str("a"), "FencingToken": {N: aws.String("1.5")}},
 		"ProcessID is not a string":     {"id": str("a"), "ProcessID": num(1)},
 		`no hash key "id"`:              {"id": num(1)},
 		`hash key "id" of type S`:       nil,
