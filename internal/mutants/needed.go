@@ -135,7 +135,8 @@ func (f testFile) hasTest(run string) bool {
 		name, _, _ = strings.Cut(name, "/") // of its subtest
 		pattern := regexp.MustCompile(name) // It was tried when the list was read.
 		for declared := range f.declares {
-			if strings.HasPrefix(declared, "Test") && pattern.MatchString(declared) {
+			isTest := strings.HasPrefix(declared, "Test") || strings.HasPrefix(declared, "Fuzz")
+			if isTest && pattern.MatchString(declared) {
 				return true
 			}
 		}

@@ -18,7 +18,7 @@ func TestFilesThatATestUsesAreCompiledWithIt(t *testing.T) {
 	write("b_test.go", "package p\nfunc help() { _ = deeper }\nfunc TestB() { TestHelped() }")
 	write("c_test.go", "package p\nvar deeper, TestHelped = 1, 2\ntype other struct{ field int }")
 	write("c2_test.go", "package p\nfunc (o *other) helped() {}\nfunc (other) twice() {}")
-	write("d_test.go", "package p\nfunc helped() {}\nfunc field() {}\nfunc TestD() {}")
+	write("d_test.go", "package p\nfunc helped() {}\nfunc field() {}\nfunc FuzzD() {}")
 	write("users_test.go", "package p_test\nfunc deeper() { p.Shown() }\nfunc TestUsers() {}")
 	write("shown_test.go", "package p\nfunc Shown() {}")
 	write("main_test.go", "package p_test\nfunc TestMain() {}")
@@ -33,7 +33,7 @@ func TestFilesThatATestUsesAreCompiledWithIt(t *testing.T) {
 	all := compiled()
 	for run, want := range map[string][]string{
 		"TestA":            {"a_test.go", "b_test.go", "c2_test.go", "c_test.go", "main_test.go"},
-		"TestD/sub|TestU":  {"d_test.go", "main_test.go", "shown_test.go", "users_test.go"},
+		"FuzzD/sub|TestU":  {"d_test.go", "main_test.go", "shown_test.go", "users_test.go"},
 		"TestNobodyCalled": {"main_test.go"},
 	} {
 		restore, err := setAside(dir, run)
