@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -196,4 +197,42 @@ func TestStatsCountFailedRenewalsOfLeasesThatAreNotLost(t *testing.T) {
 	l := &Locker{tenures: newTenures()}
 	l.countFailedRenewal(done, tenureIn(l, "a", 1), scan, failure)
 	assert.Equal(t, int64(1), l.Stats().FailedRenewals, "its time was up")
+}
+
+// failing is a store of two methods whose leases fail, of items that it lists twice.
+type failing struct{ err error }
+
+func (failing) ListLeaseIDs() ([]string, error) { return []string{"a", "b", "a"}, nil }
+
+func (f failing) Lease(string, LeaseRequest, time.Time) (*Lease, error) { return nil, f.err }
+
+func TestStatsCountLeasesThatFailAsFailedWrites(t *testing.T) {
+	SetLogger(nil)
+	for err, want := range map[error]int64{errors.New("no"): 1, LeaseNotObtainedError: 0} {
+		l := NewLocker(failing{err})
+		_, got := l.ObtainItem(t.Context(), "a", lasting(30*time.Second))
+		assert.ErrorIs(t, got, err)
+		assert.Equal(t, want, l.Stats().FailedWrites, err)
+	}
+}
+
+func TestAdapterScansEachIDOnce(t *testing.T) {
+	got, err := (&adapter{two: failing{}}).scan(t.Context(), "", 0)
+	assert.NoError(t, err)
+	assert.Equal(t, []LeaseItem{{LeaseID: "a"}, {LeaseID: "b"}}, got.items)
+}
+
+func TestSuccessThatShowsNothingMayBeShownByAnotherTry(t *testing.T) {
+	store := NewLockStore(nil, "boxes", "id")
+	req := &request.Request{Operation: &request.Operation{Name: "UpdateItem"}}
+	assert.True(t, mayPass(store.showsNothing(t.Context(), req, "a")))
+}
+
+func TestWhatIsDoneWithAnotherContextHasItsCause(t *testing.T) {
+	other, end := context.WithCancelCause(t.Context())
+	both, stop := within(t.Context(), other)
+	defer stop()
+	end(errors.New("why"))
+	<-both.Done()
+	assert.EqualError(t, context.Cause(both), "why")
 }
