@@ -102,6 +102,27 @@ func TestHoldShareNamesWhatStaysLeasedAfterItsTenureWasOver(t *testing.T) {
 	})
 }
 
+func TestHoldShareDoesNotNameWhatItHasLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		lost := make(chan struct{})
+		stop := sharing(lease.NewLocker(store), for30s("w1"), 0, func(ctx context.Context, l *lease.Lease) error {
+			<-ctx.Done()
+			if l.LeaseID == "a" {
+				close(lost)
+			}
+			return nil
+		})
+		time.Sleep(20 * time.Second)
+		store.Steal("a", "thief", time.Hour)
+		<-lost
+		store.SetOutage(true) // before a look shows whose it is
+		time.Sleep(time.Millisecond)
+		assert.ErrorContains(t, stop(), `1 items of "w1" stay leased until`)
+	})
+}
+
 // TestHoldShareBesideALeaseOfItsOwnLockerFindsNoNamesake: who lost an item may hold it again by
 // another method.
 func TestHoldShareBesideALeaseOfItsOwnLockerFindsNoNamesake(t *testing.T) {

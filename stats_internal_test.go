@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws/request"
@@ -229,10 +230,12 @@ func TestSuccessThatShowsNothingMayBeShownByAnotherTry(t *testing.T) {
 }
 
 func TestWhatIsDoneWithAnotherContextHasItsCause(t *testing.T) {
-	other, end := context.WithCancelCause(t.Context())
-	both, stop := within(t.Context(), other)
-	defer stop()
-	end(errors.New("why"))
-	<-both.Done()
-	assert.EqualError(t, context.Cause(both), "why")
+	synctest.Test(t, func(t *testing.T) {
+		other, end := context.WithCancelCause(t.Context())
+		both, stop := within(t.Context(), other)
+		defer stop()
+		end(errors.New("why"))
+		synctest.Wait()
+		assert.EqualError(t, context.Cause(both), "why")
+	})
 }
