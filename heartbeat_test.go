@@ -643,3 +643,21 @@ func TestHeartbeatGoesOnWhereCredentialsCannotBeHadForAMoment(t *testing.T) {
 		})
 	}
 }
+
+func TestHeartbeatRenewsEveryHeartbeatDurationHoweverLateTheRepliesAre(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var replies []time.Duration
+		store := &hooked{to: leasetest.NewStore("a"), renewed: func(*lease.Lease) {
+			time.Sleep(2 * time.Second)
+			replies = append(replies, time.Since(start))
+		}}
+		locker := lease.NewLocker(store)
+		l, err := locker.ObtainLease(for30s("w1"))
+		require.NoError(t, err)
+		err = locker.HeartbeatWithContext(within(t, 35*time.Second), l, 10*time.Second)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, []time.Duration{12 * time.Second, 22 * time.Second, 32 * time.Second}, replies)
+	})
+}

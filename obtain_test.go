@@ -631,3 +631,14 @@ func TestObtainLeaseGivesUpWhereEveryWriteHangs(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+func TestObtainLeaseSaysThatAWriteHangsThoughTheOtherItemsAreHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := leasetest.NewStore("a", "b")
+		_, err := store.Lease("b", for30s("other"), time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		_, err = lease.NewLocker(answeredLater(store, time.Hour)).ObtainLease(for30s("w1"))
+		assertUnanswered(t, err, `the lease of "a"`)
+	})
+}

@@ -239,3 +239,11 @@ func TestWhatIsDoneWithAnotherContextHasItsCause(t *testing.T) {
 		assert.EqualError(t, context.Cause(both), "why")
 	})
 }
+
+func TestLeaseIsWaitedForNoLongerThanItWouldLast(t *testing.T) {
+	for duration, want := range map[time.Duration]time.Duration{
+		5 * sec: 4500 * ms, 10 * sec: 9 * sec, 20 * sec: 18 * sec, 60 * sec: 30 * sec,
+	} {
+		assert.Equal(t, want, leasePatience(duration), duration)
+	}
+}
