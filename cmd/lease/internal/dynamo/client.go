@@ -153,6 +153,11 @@ func transport(retries int) *http.Transport {
 	return t
 }
 
+// WithOwnAttributes returns a client of the same table whose items have their own attributes too.
+func (c *Client) WithOwnAttributes() *Client {
+	return &Client{LockStore: c.LockStore, DDB: c.DDB, Table: c.Table, Key: c.Key, Wide: true}
+}
+
 // noteFailure remembers what failed: the SDK's errors don't say.
 func (c *Client) noteFailure(r *request.Request) {
 	if r.Error != nil {

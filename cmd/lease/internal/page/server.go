@@ -1,0 +1,317 @@
+// Package page is a fleet in a browser: a server of pages that show what looks at a table have seen.
+// It writes nothing to the table.
+//
+// What decides is in window.go, picture.go, strips.go, why.go and chart.go, which are made of values;
+// views.go asks the history for what a view shows, and server.go, metrics.go and run.go serve it.
+package page
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/history"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+)
+
+// Server serves the pages of a history.
+type Server struct {
+	History *history.History
+	Table   string
+	Where   string // region and endpoint
+	Every   time.Duration
+	Explain func(error) string
+	AnyHost bool // who asks may call this host as they like: it listens beyond loopback
+
+	attributes attributes
+	mu         sync.Mutex // for what follows
+	palette    palette
+}
+
+// Serve completes a server. read reads an item's own attributes, as JSON.
+func (s *Server) Serve(read readAttributes) http.Handler {
+	s.attributes.read = read
+	s.palette = make(palette)
+	return s.handler()
+}
+
+//go:embed templates/*.html static
+var files embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"name":      func(name string) string { return say.Shorten(say.Name(name), 40) },
+	"whole":     say.Name,
+	"holder":    func(name string) string { return say.Shorten(holderText(name), 40) },
+	"brief":     func(name string) string { return say.Shorten(holderText(name), 20) },
+	"line":      say.Line,
+	"dur":       func(d time.Duration) string { return say.Duration(max(0, d)) },
+	"clock":     func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
+	"date":      func(t time.Time) string { return t.UTC().Format(time.DateTime) },
+	"moment":    func(m fleet.Moment) string { return m.In(time.UTC).Format(time.TimeOnly) },
+	"num":       short,
+	"money":     func(f float64) string { return fmt.Sprintf("$%.2f", f) },
+	"fixed":     func(f float64) string { return fmt.Sprintf("%.2f", f) },
+	"c":         coordinate,
+	"add":       func(a, b float64) float64 { return a + b },
+	"eventText": func(e fleet.Event) string { return eventText(e) },
+	"reason":    reason,
+	"state":     stateText,
+	"last":      lastText,
+	"items":     say.Items,
+	"pretty":    pretty,
+	"next":      func(n int) int { return n + 1 },
+	"prev":      func(n int) int { return n - 1 },
+	"pair":      func(values ...any) []any { return values },
+	"wisher":    wisherText,
+	"sortText":  func(order string) string { return sortTexts[order] },
+	"pricesOf":  func() string { return fleet.PricesOf },
+	"aside":     aside,
+	"class":     classOf,
+}).ParseFS(files, "templates/*.html"))
+
+// eventText says what has happened, to whom.
+func eventText(e fleet.Event) string {
+	if sign, isOfHolder := signs[e.Event]; isOfHolder {
+		return say.Name(e.Holder) + " " + sign.text
+	}
+	return e.Details(time.UTC)
+}
+
+func wisherText(name *string) string {
+	if *name == "" {
+		return "whoever comes"
+	}
+	return say.Name(*name)
+}
+
+// aside is how far from its line the text of a mark is.
+func aside(left bool) float64 {
+	const gap = 4
+	if left {
+		return -gap
+	}
+	return gap
+}
+
+func pretty(text json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, text, "", "  ") != nil {
+		return string(text)
+	}
+	return b.String()
+}
+
+func fleetTime(t time.Time) string { return say.DatabaseTime(t.UnixNano()) }
+
+// viewing makes what a view shows.
+type viewing func(v *view) (any, error)
+
+// handler serves the pages, their JSON under /api/, and /metrics.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for name, v := range map[string]viewing{
+		"fleet":   (*view).fleet,
+		"holders": (*view).holders,
+		"items":   (*view).items,
+		"item":    (*view).item,
+		"free":    (*view).free,
+		"cost":    (*view).cost,
+	} {
+		path := "/" + name
+		if name == "fleet" {
+			path = "/{$}"
+		}
+		mux.Handle("GET "+path, s.page(name, v))
+		mux.Handle("GET /api/"+name, s.json(v))
+	}
+	mux.HandleFunc("GET /metrics", s.metrics)
+	mux.Handle("GET /static/", http.FileServerFS(files))
+	return s.guard(mux)
+}
+
+// guard answers only who asks for this very host, and says what browsers may do with the answers. A
+// page of another site that has its name lead here (DNS rebinding) is refused.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !s.AnyHost && !isLoopback(r.Host) {
+			http.Error(w, fmt.Sprintf("the host %q is not this one: ask for localhost, or 127.0.0.1", r.Host), http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLoopback tells whether a host, with a port or without, is a name of this machine's own.
+func isLoopback(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && ip.IsLoopback()
+}
+
+// shown is what a template gets.
+type shown struct {
+	*view
+	Name string
+	Path string
+	Data any
+}
+
+func (s *Server) page(name string, of viewing) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, data, err := s.view(r, of)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.write(w, http.StatusOK, name, shown{view: v, Name: name, Path: r.URL.Path, Data: data})
+	})
+}
+
+func (s *Server) view(r *http.Request, of viewing) (*view, any, error) {
+	v, err := s.newView(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := of(v)
+	return v, data, err
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name+".html", data); err != nil {
+		http.Error(w, "the page can't be made: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}
+
+// fail shows an error: a page with a way back.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	v := &view{Server: s, present: s.History.Present(), query: url.Values{}}
+	s.write(w, statusOf(err), "error", shown{view: v, Name: "error", Path: r.URL.Path, Data: say.Line(err.Error())})
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.As(err, new(badRequest)):
+		return http.StatusBadRequest
+	case errors.As(err, new(notFound)):
+		return http.StatusNotFound
+	}
+	return http.StatusInternalServerError
+}
+
+func (s *Server) json(of viewing) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusOK
+		_, data, err := s.view(r, of)
+		if err != nil {
+			status = statusOf(err)
+			data = map[string]string{"error": say.Line(err.Error())}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(data)
+	})
+}
+
+// Links of a page. Each leads to the same view with something else in its query.
+
+// With is this page with other values: pairs of names and values, "" being none. It begins with the
+// first page.
+func (s shown) With(pairs ...string) string {
+	q := url.Values{}
+	for name, values := range s.query {
+		q[name] = values
+	}
+	q.Del("page")
+	for n := 0; n+1 < len(pairs); n += 2 {
+		q.Del(pairs[n])
+		if pairs[n+1] != "" {
+			q.Set(pairs[n], pairs[n+1])
+		}
+	}
+	return s.Path + "?" + q.Encode()
+}
+
+// ToPage is another page of the same rows.
+func (s shown) ToPage(n int) string { return s.With("page", fmt.Sprint(n)) }
+
+// linkTo is another view of the same window, with a value more.
+func (s shown) linkTo(path, name, value string) string {
+	q := url.Values{}
+	for _, kept := range s.Keep() {
+		q.Set(kept.Name, kept.Value)
+	}
+	if name != "" {
+		q.Set(name, value)
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+func (s shown) To(path string) string     { return s.linkTo(path, "", "") }
+func (s shown) ToItem(name string) string { return s.linkTo("/item", "name", name) }
+
+// hidden is a value that a form keeps.
+type hidden struct{ Name, Value string }
+
+// Keep are the values of the window, for a form.
+func (s shown) Keep() (all []hidden) {
+	for _, name := range []string{"last", "from", "to"} {
+		if s.query.Has(name) {
+			all = append(all, hidden{name, s.query.Get(name)})
+		}
+	}
+	return all
+}
+
+// ToHolder is the view of the items of a holder.
+func (s shown) ToHolder(name string) string { return s.linkTo("/items", "filter", name) }
+
+// Sorts are what items can be sorted by.
+func (s shown) Sorts() []string { return []string{"moved", "gaps", "holder", "name"} }
+
+// ToWindow is this page in another window.
+func (s shown) ToWindow(w window) string {
+	return s.With("last", "", "from", fmt.Sprint(w.From.UnixMilli()), "to", fmt.Sprint(w.To.UnixMilli()))
+}
+
+func (s shown) Lasts() []time.Duration   { return lasts }
+func (s shown) Window() window           { return s.window }
+func (s shown) Now() *history.Present    { return s.present }
+func (s shown) Query(name string) string { return s.query.Get(name) }
+func (s shown) Earlier() string          { return s.ToWindow(s.window.moved(-1)) }
+func (s shown) Later() string            { return s.ToWindow(s.window.moved(1)) }
+func (s shown) Closer() string           { return s.ToWindow(s.window.scaled(0.5)) }
+func (s shown) Wider() string            { return s.ToWindow(s.window.scaled(2)) }
+func (s shown) Paint(name string) paint  { return s.paint(name) }
+
+// Age is how old what is shown is, by this host's clock.
+func (s shown) Age() time.Duration { return time.Since(s.present.Host) }
