@@ -124,7 +124,8 @@ func (b *browser) visit(path string) {
 // text is what there is to read in an element.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
-	return get(b, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q).textContent", selector)))
+	const read = `(e => e?.innerText ?? e?.textContent ?? "")(document.querySelector(%q))` // SVG has no innerText
+	return get(b, chromedp.Evaluate[string](fmt.Sprintf(read, selector)))
 }
 
 func (b *browser) click(selector string) { b.run(chromedp.Click(chromedp.CSS(selector))) }

@@ -66,8 +66,8 @@ func pause() {
 }
 
 func viewFleet(b *browser) {
-	b.visit("/?last=5m")
-	for _, want := range []string{"host-1:4711", "host-4:4714 joined", "host-2:4712 stopped renewing", "host-3:4713 stopped renewing", "nobody"} {
+	b.visit("/")
+	for _, want := range []string{"host-1:4711", "▲ host-4:4714", "✕ host-2:4712", "✕ host-3:4713", "nobody"} {
 		assert.Contains(b.t, b.text("#picture"), want)
 	}
 	assert.Regexp(b.t, `25\s+items`, b.text(".cards"))
@@ -77,7 +77,7 @@ func viewFleet(b *browser) {
 	b.light(false)
 	b.picture("fleet-dark")
 	b.light(true)
-	b.visit("/?last=5m&by=load")
+	b.visit("/?by=load")
 	assert.Contains(b.t, b.text(".choice"), "by its capacity")
 }
 
@@ -90,7 +90,7 @@ func viewHolders(b *browser) {
 }
 
 func viewItems(b *browser) {
-	b.visit("/items?last=5m")
+	b.visit("/items")
 	text := b.text("#items table")
 	assert.Regexp(b.t, `box-\d\d.*host-\d:47\d\d`, text)
 	assert.Regexp(b.t, `not renewed in time by host-3:4713`, text)
@@ -100,7 +100,9 @@ func viewItems(b *browser) {
 }
 
 func viewItem(b *browser, s *site) {
-	var free struct{ Items []struct{ Item, Before string } }
+	var free struct {
+		Items []struct{ Item, Before string }
+	}
 	s.api("/api/free", &free)
 	item := ""
 	for _, i := range free.Items {
@@ -109,14 +111,14 @@ func viewItem(b *browser, s *site) {
 		}
 	}
 	require.NotEmpty(b.t, item)
-	b.visit("/item?last=5m&name=" + url.QueryEscape(item))
+	b.visit("/item?name=" + url.QueryEscape(item))
 	assert.Contains(b.t, b.text(".why"), "It is free, as host-3:4713 did not renew its lease")
 	b.click("#attributes summary")
 	assert.Contains(b.t, b.text("#attributes pre"), `"server": "imap.example.com"`)
 	b.picture("item")
 
 	b.visit("/item?name=" + url.QueryEscape(hostile))
-	assert.Contains(b.t, b.text("h1"), `<img src=x onerror=ale`)
+	assert.Contains(b.t, b.text("h1"), `<img src=x onerror=`)
 	assert.Contains(b.t, b.text(".why"), "nobody has ever leased it")
 }
 
@@ -125,29 +127,29 @@ func viewFree(b *browser) {
 	text := b.text("#free")
 	assert.Contains(b.t, text, "Nobody works on 9 items. 2 workers are at work.")
 	assert.Regexp(b.t, `host-3:4713\s+8`, text)
-	assert.Contains(b.t, text, `<img src=x onerror=ale`)
+	assert.Contains(b.t, text, `<img src=x onerror=`)
 	b.picture("free")
 }
 
 // viewLive sees a change without a reload, and what is open stays open.
 func viewLive(b *browser, s *site) {
-	b.visit("/?last=5m")
+	b.visit("/")
 	b.click("#fleet-table summary")
 	s.worker("host-5:4715", 8)
-	b.waitFor("the newcomer is drawn", `document.querySelector("#picture").textContent.includes("host-5:4715 joined")`)
+	b.waitFor("the newcomer is drawn", `document.querySelector("#picture").textContent.includes("▲ host-5:4715")`)
 	b.waitFor("the table is still open", `document.querySelector("#fleet-table").open`)
 	b.click("#pause")
 	assert.Equal(b.t, "Go on", b.text("#pause"))
 }
 
 func viewByKeyboard(b *browser) {
-	b.visit("/?last=5m")
+	b.visit("/")
 	b.run(chromedp.Focus(chromedp.CSS("#picture")), chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
 	b.waitFor("the arrows show what each had", `/host-1:4711/.test(document.querySelector(".tip")?.textContent)`)
 }
 
 func viewZoomed(b *browser) {
-	b.visit("/?last=5m")
+	b.visit("/")
 	const drag = `(() => {
 		const p = document.querySelector("#picture"), box = p.getBoundingClientRect();
 		const at = (type, share) => p.dispatchEvent(new PointerEvent(type,
@@ -160,7 +162,7 @@ func viewZoomed(b *browser) {
 }
 
 func viewCost(b *browser) {
-	b.visit("/cost?last=5m")
+	b.visit("/cost")
 	b.waitFor("it is measured", `document.querySelector("#cost tbody") !== null`)
 	assert.Regexp(b.t, `the fleet's writes, as seen\s+\d+\.\d\d\s+\$\d`, b.text("#cost"))
 	b.waitFor("a minute is over", `document.querySelector("#cost path.writes") !== null`)
@@ -174,9 +176,9 @@ func viewRestarted(b *browser, s *site, database string) {
 	time.Sleep(12 * time.Second) // What is shorter isn't a gap.
 	s.show("-db", database)
 	b.base = s.base
-	b.visit("/?last=5m")
+	b.visit("/")
 	text := b.text("#picture")
 	assert.Contains(b.t, text, "not looked")
-	assert.Contains(b.t, text, "host-2:4712 stopped renewing")
+	assert.Contains(b.t, text, "✕ host-2:4712")
 	b.picture("restarted")
 }

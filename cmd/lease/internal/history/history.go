@@ -42,6 +42,7 @@ func (o Options) most() int64 {
 
 // Present is what the last look has shown. It doesn't change.
 type Present struct {
+	First    time.Time // when the first look was of those that are kept
 	Clock    time.Time // of the last look that succeeded, by the database's clock
 	Host     time.Time // the same by this host's
 	Items    []Current // by name
@@ -128,6 +129,9 @@ func (h *History) Note(ctx context.Context, l dynamo.Look, failure string) error
 }
 
 func (h *History) count(l dynamo.Look) {
+	if h.sum.First.IsZero() {
+		h.sum.First = l.Clock
+	}
 	h.sum.Looks++
 	for _, e := range l.Events {
 		h.sum.Happened[e.Event]++

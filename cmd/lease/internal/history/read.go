@@ -49,7 +49,11 @@ func (h *History) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) + 1 FROM strip").Scan(&h.notes.nextID)
+	const ends = "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(min(began), 0) FROM span) FROM strip"
+	var first int64
+	err = h.db.QueryRowContext(ctx, ends).Scan(&h.notes.nextID, &first)
+	h.sum.First = ofMilli(first)
+	return err
 }
 
 func (h *History) loadNames(ctx context.Context) error {
@@ -80,7 +84,7 @@ func scanStrip(r *sql.Rows) (s Strip, err error) {
 // Strips returns how an item was between two times, oldest first.
 func (h *History) Strips(ctx context.Context, item string, from, to time.Time) ([]Strip, error) {
 	const where = ` WHERE strip.item = (SELECT id FROM name WHERE name = ?)
-		AND strip.began < ? AND (strip.ended = 0 OR strip.ended > ?) ORDER BY strip.began`
+		AND strip.began <= ? AND (strip.ended = 0 OR strip.ended >= ?) ORDER BY strip.began`
 	return h.readStrips(ctx, selectStrips+where, item, milli(to), milli(from))
 }
 
@@ -114,7 +118,7 @@ func scanSample(r *sql.Rows) (s Sample, err error) {
 // changed since, oldest first.
 func (h *History) Samples(ctx context.Context, from, to time.Time) (all []Sample, err error) {
 	const where = ` WHERE sample.at <= ?2 AND sample.at >= coalesce((SELECT max(at) FROM sample earlier
-		WHERE earlier.holder = sample.holder AND earlier.at <= ?1), ?1) ORDER BY sample.at`
+		WHERE earlier.holder = sample.holder AND earlier.at <= ?1), ?1) ORDER BY sample.at, name.name`
 	err = h.each(ctx, selectSamples+where, []any{milli(from), milli(to)}, func(r *sql.Rows) error {
 		s, err := scanSample(r)
 		all = append(all, s)
@@ -128,8 +132,9 @@ const selectEvents = `SELECT event.at, event.kind, item.name, holder.name, origi
 	JOIN name holder ON holder.id = event.holder JOIN name origin ON origin.id = event.origin
 	LEFT JOIN name wisher ON wisher.id = event.wanted_by`
 
-func (h *History) readEvents(ctx context.Context, query string, args ...any) (all []fleet.Event, err error) {
-	err = h.each(ctx, query, args, func(r *sql.Rows) error {
+func (h *History) readEvents(ctx context.Context, query string, args ...any) ([]fleet.Event, error) {
+	all := []fleet.Event{}
+	err := h.each(ctx, query, args, func(r *sql.Rows) error {
 		var e fleet.Event
 		var at int64
 		err := r.Scan(&at, &e.Event, &e.Item, &e.Holder, &e.From, &e.Token, &e.WantedBy, &e.Why)
@@ -204,7 +209,7 @@ type Span struct{ Began, Ended time.Time }
 
 // Spans returns when there were looks, between two times, oldest first.
 func (h *History) Spans(ctx context.Context, from, to time.Time) (all []Span, err error) {
-	const query = "SELECT began, ended FROM span WHERE began < ? AND ended > ? ORDER BY began"
+	const query = "SELECT began, ended FROM span WHERE began <= ? AND ended >= ? ORDER BY began"
 	err = h.each(ctx, query, []any{milli(to), milli(from)}, func(r *sql.Rows) error {
 		var began, ended int64
 		err := r.Scan(&began, &ended)

@@ -55,6 +55,11 @@ func (s *Strip) follows(was *Strip, over, begin fleet.Kind) {
 		return
 	}
 	s.Before = cmp.Or(was.Holder, was.Before)
+	isTaken := was.State == fleet.Reserved && was.Holder == s.Holder
+	if isTaken { // It has come from whoever handed it over.
+		s.Before = was.Before
+		s.Why = fleet.HandedOver
+	}
 }
 
 // Lasted is how long it was so, until now if it still is.
@@ -64,9 +69,6 @@ func (s Strip) Lasted(now time.Time) time.Duration {
 	}
 	return s.Ended.Sub(s.Began)
 }
-
-// IsIdle tells that nobody works on the item.
-func (s Strip) IsIdle() bool { return s.Holder == "" || s.State == fleet.Reserved }
 
 // endings are what a tenure is over by; beginnings what it may begin with, or a row.
 var (

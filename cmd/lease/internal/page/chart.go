@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/intercom/lease/cmd/lease/internal/history"
 )
@@ -48,16 +49,19 @@ func costLines(costs []history.Cost, w window) (lines []costLine, ticks []tick) 
 	return lines, ticks
 }
 
+// linePath has a level for the time that each cost is of, which ends with it.
 func linePath(costs []history.Cost, w window, top float64, of func(history.Cost) float64) string {
 	var path strings.Builder
-	command := "M"
+	x := func(t time.Time) string { return coordinate(plotLeft + w.place(t, plotWidth)) }
 	for n, c := range costs {
-		isApart := n > 0 && c.At.Sub(costs[n-1].At) > 3*costStep
-		if isApart {
-			command = "M"
+		begin := c.At.Add(-costStep)
+		isNext := n > 0 && begin.Sub(costs[n-1].At) < costStep/2
+		if isNext {
+			fmt.Fprintf(&path, "L%s %s", x(costs[n-1].At), coordinate(height(of(c), top)))
+		} else {
+			fmt.Fprintf(&path, "M%s %s", x(begin), coordinate(height(of(c), top)))
 		}
-		fmt.Fprintf(&path, "%s%s %s", command, coordinate(plotLeft+w.place(c.At, plotWidth)), coordinate(height(of(c), top)))
-		command = "L"
+		fmt.Fprintf(&path, "H%s", x(c.At))
 	}
 	return path.String()
 }

@@ -37,9 +37,9 @@ type series struct {
 // nobody is the holder of what nobody has.
 const nobody = ""
 
-// seriesOf reckons them, in the order in which holders first had something; what nobody has is
-// last.
-func seriesOf(samples []history.Sample, w window, byLoad bool) (all []series) {
+// seriesOf reckons them, in the order in which holders come in the samples.
+func seriesOf(samples []history.Sample, w window, byLoad bool) []series {
+	all := []series{}
 	index := make(map[string]int)
 	for _, s := range samples {
 		n, isKnown := index[s.Holder]
@@ -57,11 +57,19 @@ func seriesOf(samples []history.Sample, w window, byLoad bool) (all []series) {
 			values[column] = value
 		}
 	}
-	all = slices.DeleteFunc(all, series.isNothing)
+	return slices.DeleteFunc(all, series.isNothing)
+}
+
+// arrange sorts series as bands are stacked: each holder keeps its place, and what nobody has is on
+// top.
+func arrange(all []series, number func(string) int) {
+	for _, s := range all {
+		number(s.Holder) // It is given one now if it has none.
+	}
 	slices.SortStableFunc(all, func(a, b series) int {
-		return cmp.Compare(isNobody(a.Holder), isNobody(b.Holder))
+		top := cmp.Compare(isNobody(a.Holder), isNobody(b.Holder))
+		return cmp.Or(top, cmp.Compare(number(a.Holder), number(b.Holder)))
 	})
-	return all
 }
 
 func (s series) isNothing() bool {
@@ -110,7 +118,7 @@ type bar struct {
 // mark says when somebody came or went.
 type mark struct {
 	X     float64
-	Y     float64 // of its text; 0: there is no room
+	Y     float64 // of its text; 0 where there is no room
 	Kind  fleet.Kind
 	Sign  string
 	Text  string
@@ -230,17 +238,46 @@ var signs = map[fleet.Kind]struct{ sign, text string }{
 	history.Fell:   {"✕", "stopped renewing"},
 }
 
-// marksOf places who came and went. A text that has no room beside the others is left out.
-func marksOf(events []fleet.Event, w window) (all []mark) {
-	const lanes, line, letter, longest = 3, 13.0, 6.2, 20
-	var free [lanes]float64 // where each lane has room from
+// marksOf places who came and went. Those of one kind at about one time are one mark; a text that has
+// no room beside the others is left out.
+func marksOf(events []fleet.Event, w window) []mark {
+	const near = 8
+	var all []mark
+	counts := make(map[int]int) // of who is in a mark, where it is more than one
 	for _, e := range events {
-		sign := signs[e.Event]
-		at := time.Unix(0, int64(e.Time)).UTC()
-		text := sign.sign + " " + say.Shorten(say.Name(e.Holder), longest) + " " + sign.text
-		m := mark{X: plotLeft + w.place(at, plotWidth), Kind: e.Event, Sign: sign.sign, Text: text}
-		m.Title = fmt.Sprintf("%s  %s %s", at.Format(time.TimeOnly), say.Name(e.Holder), sign.text)
-		wide := letter * float64(len([]rune(text)))
+		m := markOf(e, w)
+		n := len(all) - 1
+		isNear := n >= 0 && all[n].Kind == m.Kind && m.X-all[n].X < near
+		if !isNear {
+			all = append(all, m)
+			continue
+		}
+		counts[n] = max(1, counts[n]) + 1
+		all[n].Title += "\n" + m.Title
+		all[n].Text = fmt.Sprintf("%s %d %s", m.Sign, counts[n], signs[m.Kind].text)
+	}
+	placeTexts(all)
+	return all
+}
+
+func markOf(e fleet.Event, w window) mark {
+	const longest = 20
+	sign := signs[e.Event]
+	at := time.Unix(0, int64(e.Time)).UTC()
+	return mark{
+		X: plotLeft + w.place(at, plotWidth), Kind: e.Event, Sign: sign.sign,
+		Text:  sign.sign + " " + say.Shorten(say.Name(e.Holder), longest),
+		Title: fmt.Sprintf("%s  %s %s", at.Format(time.TimeOnly), say.Name(e.Holder), sign.text),
+	}
+}
+
+// placeTexts writes each text beside its line: in the first of some lanes that has room for it.
+func placeTexts(all []mark) {
+	const lanes, line, letter = 3, 13.0, 6.6
+	var free [lanes]float64 // where each lane has room from
+	for n := range all {
+		m := &all[n]
+		wide := letter * float64(len([]rune(m.Text))+1)
 		begins := m.X
 		if m.X+wide > pictureWidth {
 			m.Left = true
@@ -248,14 +285,12 @@ func marksOf(events []fleet.Event, w window) (all []mark) {
 		}
 		for lane := range free {
 			if free[lane] <= begins {
-				free[lane] = begins + wide + letter
+				free[lane] = begins + wide
 				m.Y = line * float64(lane+1)
 				break
 			}
 		}
-		all = append(all, m)
 	}
-	return all
 }
 
 // gap is a time in which nobody looked.
@@ -265,7 +300,8 @@ type gap struct {
 }
 
 // gapsOf are the times of a window between the spans of looks.
-func gapsOf(spans []history.Span, w window) (all []gap) {
+func gapsOf(spans []history.Span, w window) []gap {
+	all := []gap{}
 	const shortest = 0.002 // of the window: less can't be seen
 	add := func(from, to time.Time) {
 		if to.Sub(from).Seconds() > shortest*w.length().Seconds() {
@@ -308,14 +344,21 @@ const colours, textures = 7, 3
 type palette map[string]int
 
 func (p palette) of(name string) paint {
+	n := p.number(name)
+	return paint{Colour: n % colours, Texture: n / colours % textures}
+}
+
+// number is where a holder stands among all: those seen first come first.
+func (p palette) number(name string) int {
 	const most = 10_000
 	n, isKnown := p[name]
-	if !isKnown {
-		if len(p) >= most {
-			clear(p)
-		}
-		n = len(p)
-		p[name] = n
+	if isKnown {
+		return n
 	}
-	return paint{Colour: n % colours, Texture: n / colours % textures}
+	if len(p) >= most {
+		clear(p)
+	}
+	n = len(p)
+	p[name] = n
+	return n
 }

@@ -15,9 +15,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/history"
@@ -103,12 +105,23 @@ func aside(left bool) float64 {
 	return gap
 }
 
+// pretty lays JSON out. What a reader couldn't see, or could be misled by, is escaped.
 func pretty(text json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Indent(&b, text, "", "  ") != nil {
-		return string(text)
+		return say.Line(string(text))
 	}
-	return b.String()
+	var shown strings.Builder
+	for _, r := range b.String() {
+		if strconv.IsPrint(r) || r == '\n' {
+			shown.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&shown, `\u%04x`, unit)
+		}
+	}
+	return shown.String()
 }
 
 func fleetTime(t time.Time) string { return say.DatabaseTime(t.UnixNano()) }

@@ -104,7 +104,7 @@ func reason(s history.Strip) string {
 	if s.Noted {
 		return ""
 	}
-	return "so it was found"
+	return "so since the first look, or a time without looks"
 }
 
 // itemOrders are what items may be sorted by; those that are equal are by name.

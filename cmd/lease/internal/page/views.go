@@ -27,7 +27,7 @@ type view struct {
 // newView reads what all requests have in common.
 func (s *Server) newView(r *http.Request) (*view, error) {
 	v := &view{Server: s, ctx: r.Context(), query: r.URL.Query(), present: s.History.Present()}
-	w, err := parseWindow(v.query, v.present.Clock)
+	w, err := parseWindow(v.query, v.present.First, v.present.Clock)
 	if err != nil {
 		return nil, badRequest{err}
 	}
@@ -87,6 +87,7 @@ func (v *view) fleet() (any, error) {
 		f.Times = append(f.Times, fleet.Moment(v.window.at(n, columns).UnixNano()))
 	}
 	f.Holders = seriesOf(samples, v.window, f.By == "load")
+	arrange(f.Holders, v.number)
 	f.Picture = draw(v.window, f.Holders, f.Moves, v.paint)
 	f.Picture.Gaps = gapBars(f.Gaps, v.window, plotLeft, plotWidth, plotTop, movesTop+movesHeight-plotTop)
 	f.Picture.Marks = marksOf(f.Marks, v.window)
@@ -99,7 +100,7 @@ func (v *view) gaps() ([]gap, error) {
 	return gapsOf(spans, v.window), err
 }
 
-// Now are the holders' values at the window's end, and at some times before it: rows of a table.
+// Table is the holders' values at the window's end, and at some times before it.
 func (f fleetView) Table() (times []fleet.Moment, rows []series) {
 	const shown = 8
 	for n := range shown {
@@ -122,17 +123,13 @@ func (f fleetView) TableRows() []series        { _, rows := f.Table(); return ro
 // summary is the fleet in a few figures.
 type summary struct {
 	fleet.Counts
-	Workers   int
-	Idle      int           // items that nobody has, and somebody could
-	Longest   time.Duration // for which one of these is idle
-	Least     float64       // load of a worker
-	Most      float64
-	Late      []string // that should have renewed by now
-	Doubles   []string
-	IdleItem  string
-	IsLevel   bool
-	HasLoads  bool
-	NeverSeen bool
+	Workers int
+	Idle    int           // items that nobody works on
+	Longest time.Duration // for which one of these is idle
+	Least   float64       // load of a worker
+	Most    float64
+	Late    []string // that should have renewed by now
+	Doubles []string
 }
 
 func (v *view) summary() summary {
@@ -141,16 +138,12 @@ func (v *view) summary() summary {
 		s.count(h, v.present.Clock)
 	}
 	for _, c := range v.present.Items {
-		if c.Strip.Holder != nobody || c.Why != "" {
+		if classOf(c.Strip) != "idle" {
 			continue
 		}
 		s.Idle++
-		if idle := c.Strip.Lasted(v.present.Clock); idle >= s.Longest {
-			s.Longest = idle
-			s.IdleItem = c.LeaseID
-		}
+		s.Longest = max(s.Longest, c.Strip.Lasted(v.present.Clock))
 	}
-	s.IsLevel = s.Most-s.Least <= 1
 	return s
 }
 
@@ -346,7 +339,7 @@ func (v *view) items() (any, error) {
 	}
 	gaps, err := v.gaps()
 	iv.Gaps = gapBars(gaps, v.window, 0, stripWidth, 0, stripHeight)
-	iv.Ticks = v.window.ticks(stripWidth, 6)
+	iv.Ticks = v.window.ticks(stripWidth, 5)
 	return iv, err
 }
 
@@ -544,6 +537,13 @@ func (v *view) cost() (any, error) {
 	cv.Lines, cv.YTicks = costLines(costs, v.window)
 	cv.XTicks = v.window.ticks(plotWidth, 9)
 	return cv, err
+}
+
+// number is the place of a holder among all, see palette.
+func (s *Server) number(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.palette.number(name)
 }
 
 func (s *Server) paint(name string) paint {

@@ -15,7 +15,6 @@ type situation struct {
 	clock   time.Time // of the look, by the database's clock
 	host    time.Time // the same by this host's
 	workers int       // that hold something
-	gap     bool      // it began while nobody looked, or before the first look
 }
 
 // explain says in a sentence or two why nobody has an item, or who has it.
@@ -68,16 +67,15 @@ func (s situation) nobodyCame() string {
 		return " No worker holds anything now: none may be running."
 	}
 	const soon = 30 * time.Second
-	if s.clock.Sub(s.Strip.Began) < soon {
-		return fmt.Sprintf(" %s are at work: one may take it soon.", workersText(s.workers))
+	isRecent := s.clock.Sub(s.Strip.Began) < soon
+	switch {
+	case isRecent && s.workers == 1:
+		return " 1 worker is at work, and may take it soon."
+	case isRecent:
+		return fmt.Sprintf(" %d workers are at work: one may take it soon.", s.workers)
+	case s.workers == 1:
+		return " 1 worker is at work, and doesn't take it: it may be at its limit, or look for other items."
 	}
-	return fmt.Sprintf(" %s are at work, and none takes it: they may be at their limits, or look for other items.",
-		workersText(s.workers))
-}
-
-func workersText(n int) string {
-	if n == 1 {
-		return "1 worker"
-	}
-	return fmt.Sprint(n, " workers")
+	return fmt.Sprintf(" %d workers are at work, and none takes it: they may be at their limits, "+
+		"or look for other items.", s.workers)
 }

@@ -25,10 +25,14 @@ const (
 	least, widest = 10 * time.Second, 366 * 24 * time.Hour
 )
 
-// parseWindow reads a window from a query: last=1h, or from= and to= in Unix milliseconds.
-func parseWindow(q url.Values, now time.Time) (window, error) {
-	if !q.Has("from") && !q.Has("to") {
+// parseWindow reads a window from a query: last=1h, or from= and to= in Unix milliseconds. Without
+// these it is what there is, since the first look, but for the usual length at most.
+func parseWindow(q url.Values, first, now time.Time) (window, error) {
+	if q.Has("last") {
 		return lastWindow(q.Get("last"), now)
+	}
+	if !q.Has("from") && !q.Has("to") {
+		return endingNow(min(max(now.Sub(first), time.Minute), usualLast), now), nil
 	}
 	from, err := parseTime("from", q.Get("from"))
 	if err != nil {
@@ -47,18 +51,18 @@ func parseWindow(q url.Values, now time.Time) (window, error) {
 }
 
 func lastWindow(text string, now time.Time) (window, error) {
-	last := usualLast
-	if text != "" {
-		var err error
-		last, err = time.ParseDuration(text)
-		if err != nil {
-			return window{}, fmt.Errorf("last is %q; want 15m, or 6h", text)
-		}
+	last, err := time.ParseDuration(text)
+	if err != nil {
+		return window{}, fmt.Errorf("last is %q; want 15m, or 6h", text)
 	}
 	if last < least || last > widest {
 		return window{}, fmt.Errorf("last is %v; want %v to %v", last, least, widest)
 	}
-	return window{From: now.Add(-last), To: now, Last: last}, nil
+	return endingNow(last, now), nil
+}
+
+func endingNow(last time.Duration, now time.Time) window {
+	return window{From: now.Add(-last), To: now, Last: last}
 }
 
 func parseTime(name, text string) (time.Time, error) {
@@ -130,7 +134,8 @@ func (w window) ticks(width float64, most int) (all []tick) {
 	if w.length() > 20*time.Hour {
 		form = "Jan 2 15:04"
 	}
-	for t := w.From.Truncate(step).Add(step); t.Before(w.To); t = t.Add(step) {
+	end := w.To.Add(-w.length() / 40) // A text further on would be cut.
+	for t := w.From.Truncate(step).Add(step); t.Before(end); t = t.Add(step) {
 		all = append(all, tick{At: w.place(t, width), Text: t.UTC().Format(form)})
 	}
 	return all

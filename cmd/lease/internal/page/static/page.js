@@ -31,12 +31,12 @@
   // place says which element it is, so that its like is found after a refresh.
   function place(part, element) {
     const key = element.id ? `#${CSS.escape(element.id)}` : null;
-    return {key, href: element.getAttribute('href'), tag: element.tagName};
+    return {key, text: element.textContent, tag: element.tagName};
   }
 
   function find(part, was) {
     if (was.key) return part.querySelector(was.key);
-    return [...part.querySelectorAll(was.tag)].find(e => e.getAttribute('href') === was.href);
+    return [...part.querySelectorAll(was.tag)].find(e => e.textContent === was.text);
   }
 
   let data = null; // of the picture, once it is asked for
