@@ -61,6 +61,7 @@ type browser struct {
 	base string
 
 	mu       sync.Mutex
+	bases    []string // all that it may ask
 	problems []string
 }
 
@@ -72,14 +73,30 @@ func open(t *testing.T, base string) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx, base: base}
+	b := &browser{t: t, ctx: ctx, base: base, bases: []string{base}}
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank"), chromedp.EmulateViewport(1280, 800)))
 	require.NoError(t, chromedp.Listen(ctx, b.listen))
 	return b
 }
 
+// move has the addresses begin with another base from now on.
+func (b *browser) move(base string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.base = base
+	b.bases = append(b.bases, base)
+}
+
+// isElsewhere tells of an address that is none of the page's.
+func (b *browser) isElsewhere(address string) bool {
+	isOf := func(base string) bool { return strings.HasPrefix(address, base+"/") }
+	return !slices.ContainsFunc(b.bases, isOf)
+}
+
 // listen notes errors of scripts, refused loads, dialogs, and requests to elsewhere.
 func (b *browser) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	problem := ""
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
@@ -87,18 +104,15 @@ func (b *browser) listen(event any) {
 	case *runtime.EventConsoleAPICalled:
 		problem = "console: " + string(e.Type)
 	case *network.EventRequestWillBeSent:
-		if !strings.HasPrefix(e.Request.URL, b.base) {
+		if b.isElsewhere(e.Request.URL) {
 			problem = "request to elsewhere: " + e.Request.URL
 		}
 	case *page.EventJavascriptDialogOpening:
 		problem = "dialog: " + e.Message
 	}
-	if problem == "" {
-		return
+	if problem != "" {
+		b.problems = append(b.problems, problem)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.problems = append(b.problems, problem)
 }
 
 // get runs an action that has a result.

@@ -38,8 +38,11 @@ func newSite(t *testing.T) *site {
 	s.command = filepath.Join(s.dir, "lease")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", s.command, ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	s.env = append(ddblocal.Environ(server.Endpoint), "AWS_ENDPOINT_URL="+server.Endpoint,
-		fmt.Sprintf("LEASE_TABLE=mailboxes-%d", time.Now().UnixNano()))
+	table := "mailboxes"
+	if os.Getenv(ddblocal.EndpointEnv) != "" { // The server is another's too.
+		table += fmt.Sprintf("-%d", time.Now().UnixNano())
+	}
+	s.env = append(ddblocal.Environ(server.Endpoint), "AWS_ENDPOINT_URL="+server.Endpoint, "LEASE_TABLE="+table)
 	s.lease("init")
 	return s
 }

@@ -42,6 +42,7 @@ func TestViewsShowAFleetThatOneJoinsOneDiesInAndOneHangs(t *testing.T) {
 	require.NoError(t, hung.Process.Signal(syscall.SIGSTOP))
 	s.await("one hangs", func(items map[string]int) bool { return items["host-3:4713"] == -1 })
 	s.lease("add", hostile)
+	pause()
 
 	b := open(t, s.base)
 	t.Run("fleet", func(t *testing.T) { b.t = t; viewFleet(b) })
@@ -61,7 +62,7 @@ func TestViewsShowAFleetThatOneJoinsOneDiesInAndOneHangs(t *testing.T) {
 // pause leaves a time in the picture in which nothing happens. Nothing depends on it.
 func pause() {
 	if *screenshots != "" {
-		time.Sleep(8 * time.Second)
+		time.Sleep(14 * time.Second)
 	}
 }
 
@@ -78,7 +79,7 @@ func viewFleet(b *browser) {
 	b.picture("fleet-dark")
 	b.light(true)
 	b.visit("/?by=load")
-	assert.Contains(b.t, b.text(".choice"), "by its capacity")
+	assert.Contains(b.t, b.text(".choice"), "divided by its capacity")
 }
 
 func viewHolders(b *browser) {
@@ -92,7 +93,7 @@ func viewHolders(b *browser) {
 func viewItems(b *browser) {
 	b.visit("/items")
 	text := b.text("#items table")
-	assert.Regexp(b.t, `box-\d\d.*host-\d:47\d\d`, text)
+	assert.Regexp(b.t, `box-\d\d\s+host-\d:47\d\d`, text)
 	assert.Regexp(b.t, `not renewed in time by host-3:4713`, text)
 	b.picture("items")
 	b.run(chromedp.SetValue(chromedp.CSS("#filter"), "box-07"), chromedp.Submit(chromedp.CSS("#filter")))
@@ -175,7 +176,8 @@ func viewRestarted(b *browser, s *site, database string) {
 	b.waitFor("the page says that it is cut off", `document.querySelector(".cut-off") !== null`)
 	time.Sleep(12 * time.Second) // What is shorter isn't a gap.
 	s.show("-db", database)
-	b.base = s.base
+	b.move(s.base)
+	pause()
 	b.visit("/")
 	text := b.text("#picture")
 	assert.Contains(b.t, text, "not looked")

@@ -352,7 +352,7 @@ func (p palette) of(name string) paint {
 func (p palette) number(name string) int {
 	const most = 10_000
 	n, isKnown := p[name]
-	if isKnown {
+	if isKnown || name == nobody { // Nobody has no colour.
 		return n
 	}
 	if len(p) >= most {

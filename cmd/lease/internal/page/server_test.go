@@ -113,7 +113,7 @@ func TestViewsSayWhatWasSeen(t *testing.T) {
 	s := aFleet(t)
 	for path, want := range map[string][]string{
 		"/":                 {"✕ w2", "▲ w3", "2 workers", "4 items", "2 not worked on , longest 1m15s", "ended", "the lease of w2, token 1", "not looked"},
-		"/?by=load":         {"the weight of what each holds"},
+		"/?by=load":         {"the weight of what each holds, divided"},
 		"/holders":          {"The mean load is 1", "w2 0 0 1 0 0 0 2 1m13s ago its leases ended unrenewed"},
 		"/items":            {"4 items", "c free 42s not renewed in time by w2", "b w3 40s taken as it was free; before: w2"},
 		"/items?filter=w3":  {"1 item of those with “ w3 ”"},
