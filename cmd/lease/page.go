@@ -37,7 +37,7 @@ func (a *app) page() *cobra.Command {
 		return err
 	})
 	flags := c.Flags()
-	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8099", "serve at `HOST:PORT`, else 127.0.0.1:8099")
+	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8099", "serve at `HOST:PORT`")
 	flags.StringVar(&o.File, "db", "", "keep what is seen in `FILE`, of SQLite; else in memory")
 	flags.DurationVar(&o.Keep, "keep", 7*24*time.Hour, "for how long, `D`, else a week")
 	flags.DurationVar(&o.Every, "every", 2*time.Second, "look each `D`, else 2s")

@@ -101,7 +101,8 @@ func number(ctx context.Context, db *sql.DB, query string) (n int, err error) {
 }
 
 func create(ctx context.Context, db *sql.DB, place string) error {
-	marks := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, formVersion)
+	const pragmas = "PRAGMA application_id = %d; PRAGMA user_version = %d;"
+	marks := fmt.Sprintf(pragmas, applicationID, formVersion)
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -156,7 +157,8 @@ func explain(file string, err error) error {
 	case errors.Is(err, sqlite3.BUSY):
 		why = fmt.Errorf(`another process has it open: each "lease page" needs a file of its own`)
 	case errors.Is(err, sqlite3.CANTOPEN):
-		why = fmt.Errorf("it can't be opened, or made (%w): is its folder there, and writable?", err)
+		why = fmt.Errorf("it can't be opened, or made (%w): is its folder there, "+
+			"and writable?", err)
 	case errors.Is(err, sqlite3.READONLY):
 		why = fmt.Errorf("it can't be written (%w)", err)
 	}

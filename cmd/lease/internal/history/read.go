@@ -9,7 +9,9 @@ import (
 )
 
 // each calls a function with each row of a query.
-func (h *History) each(ctx context.Context, query string, args []any, row func(*sql.Rows) error) error {
+func (h *History) each(
+	ctx context.Context, query string, args []any, row func(*sql.Rows) error,
+) error {
 	rows, err := h.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -49,7 +51,8 @@ func (h *History) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const ends = "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(min(began), 0) FROM span) FROM strip"
+	const ends = `SELECT coalesce(max(id), 0) + 1,
+		(SELECT coalesce(min(began), 0) FROM span) FROM strip`
 	var first int64
 	err = h.db.QueryRowContext(ctx, ends).Scan(&h.notes.nextID, &first)
 	h.sum.First = ofMilli(first)
@@ -68,14 +71,16 @@ func (h *History) loadNames(ctx context.Context) error {
 	})
 }
 
-const selectStrips = `SELECT strip.id, item.name, strip.began, strip.ended, strip.state, holder.name,
-	strip.token, strip.why, before.name, strip.noted FROM strip
+const selectStrips = `SELECT strip.id, item.name, strip.began, strip.ended, strip.state,
+	holder.name, strip.token, strip.why, before.name, strip.noted FROM strip
 	JOIN name item ON item.id = strip.item JOIN name holder ON holder.id = strip.holder
 	JOIN name before ON before.id = strip.before`
 
 func scanStrip(r *sql.Rows) (s Strip, err error) {
 	var began, ended int64
-	err = r.Scan(&s.ID, &s.Item, &began, &ended, &s.State, &s.Holder, &s.Token, &s.Why, &s.Before, &s.Noted)
+	err = r.Scan(
+		&s.ID, &s.Item, &began, &ended, &s.State, &s.Holder, &s.Token, &s.Why, &s.Before, &s.Noted,
+	)
 	s.Began = ofMilli(began)
 	s.Ended = ofMilli(ended)
 	return s, err
@@ -95,8 +100,9 @@ func (h *History) Tenures(ctx context.Context, item string, most int) ([]Strip, 
 	return h.readStrips(ctx, selectStrips+where, item, most)
 }
 
-func (h *History) readStrips(ctx context.Context, query string, args ...any) (all []Strip, err error) {
-	err = h.each(ctx, query, args, func(r *sql.Rows) error {
+func (h *History) readStrips(ctx context.Context, query string, args ...any) ([]Strip, error) {
+	var all []Strip
+	err := h.each(ctx, query, args, func(r *sql.Rows) error {
 		s, err := scanStrip(r)
 		all = append(all, s)
 		return err
@@ -117,9 +123,12 @@ func scanSample(r *sql.Rows) (s Sample, err error) {
 // Samples returns who had how much between two times: what each had at the first, and what has
 // changed since, oldest first.
 func (h *History) Samples(ctx context.Context, from, to time.Time) (all []Sample, err error) {
-	const where = ` WHERE sample.at <= ?2 AND sample.at >= coalesce((SELECT max(at) FROM sample earlier
-		WHERE earlier.holder = sample.holder AND earlier.at <= ?1), ?1) ORDER BY sample.at, name.name`
-	err = h.each(ctx, selectSamples+where, []any{milli(from), milli(to)}, func(r *sql.Rows) error {
+	const first = `WITH first AS (
+		SELECT holder, max(at) AS at FROM sample WHERE at <= ?1 GROUP BY holder) `
+	const where = ` LEFT JOIN first ON first.holder = sample.holder
+		WHERE sample.at <= ?2 AND sample.at >= coalesce(first.at, ?1) ORDER BY sample.at, name.name`
+	query := first + selectSamples + where
+	err = h.each(ctx, query, []any{milli(from), milli(to)}, func(r *sql.Rows) error {
 		s, err := scanSample(r)
 		all = append(all, s)
 		return err
@@ -132,7 +141,9 @@ const selectEvents = `SELECT event.at, event.kind, item.name, holder.name, origi
 	JOIN name holder ON holder.id = event.holder JOIN name origin ON origin.id = event.origin
 	LEFT JOIN name wisher ON wisher.id = event.wanted_by`
 
-func (h *History) readEvents(ctx context.Context, query string, args ...any) ([]fleet.Event, error) {
+func (h *History) readEvents(
+	ctx context.Context, query string, args ...any,
+) ([]fleet.Event, error) {
 	all := []fleet.Event{}
 	err := h.each(ctx, query, args, func(r *sql.Rows) error {
 		var e fleet.Event
@@ -147,7 +158,8 @@ func (h *History) readEvents(ctx context.Context, query string, args ...any) ([]
 
 // Events returns what has happened between two times, newest first, so many at most.
 func (h *History) Events(ctx context.Context, from, to time.Time, most int) ([]fleet.Event, error) {
-	const where = " WHERE event.at >= ? AND event.at <= ? ORDER BY event.at DESC, event.id DESC LIMIT ?"
+	const where = ` WHERE event.at >= ? AND event.at <= ?
+		ORDER BY event.at DESC, event.id DESC LIMIT ?`
 	return h.readEvents(ctx, selectEvents+where, milli(from), milli(to), most)
 }
 
@@ -158,10 +170,12 @@ func (h *History) EventsOf(ctx context.Context, item string, most int) ([]fleet.
 	return h.readEvents(ctx, selectEvents+where, item, most)
 }
 
-// Arrivals returns who has come, gone or fallen between two times, oldest first: the latest thousand.
+// Arrivals returns who has come, gone or fallen between two times, oldest first: the latest
+// thousand.
 func (h *History) Arrivals(ctx context.Context, from, to time.Time) ([]fleet.Event, error) {
 	const where = ` WHERE event.id IN (SELECT id FROM event WHERE at >= ? AND at <= ?
-		AND kind IN ('joined', 'left', 'fell') ORDER BY at DESC LIMIT 1000) ORDER BY event.at, event.id`
+		AND kind IN ('joined', 'left', 'fell') ORDER BY at DESC LIMIT 1000)
+		ORDER BY event.at, event.id`
 	return h.readEvents(ctx, selectEvents+where, milli(from), milli(to))
 }
 
@@ -228,7 +242,8 @@ type Cost struct {
 
 // Costs returns what was reckoned between two times, oldest first.
 func (h *History) Costs(ctx context.Context, from, to time.Time) (all []Cost, err error) {
-	const query = "SELECT at, items, workers, writes, reads, looks FROM cost WHERE at >= ? AND at <= ? ORDER BY at"
+	const query = `SELECT at, items, workers, writes, reads, looks FROM cost
+		WHERE at >= ? AND at <= ? ORDER BY at`
 	err = h.each(ctx, query, []any{milli(from), milli(to)}, func(r *sql.Rows) error {
 		var c Cost
 		var at int64

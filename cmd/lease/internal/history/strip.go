@@ -12,7 +12,7 @@ import (
 const (
 	Joined fleet.Kind = "joined" // it had nothing before
 	Left   fleet.Kind = "left"   // it has given up all that it had
-	Fell   fleet.Kind = "fell"   // its leases ended, as it renewed none: it died, hung or was cut off
+	Fell   fleet.Kind = "fell"   // it renewed none: it died, hung or was cut off
 )
 
 // Strip is how an item was, from one look to another.

@@ -54,7 +54,8 @@ func (h *History) dropNames(ctx context.Context) error {
 	const statement = `DELETE FROM name WHERE id NOT IN (
 		SELECT item FROM strip UNION SELECT holder FROM strip UNION SELECT before FROM strip
 		UNION SELECT item FROM event UNION SELECT holder FROM event UNION SELECT origin FROM event
-		UNION SELECT wanted_by FROM event WHERE wanted_by IS NOT NULL UNION SELECT holder FROM sample)`
+		UNION SELECT wanted_by FROM event WHERE wanted_by IS NOT NULL
+		UNION SELECT holder FROM sample)`
 	const spare = 2 // so many times as many names as items: then it is worth it
 	most := spare*len(h.notes.strips) + 1000
 	if len(h.names.ids) < most {

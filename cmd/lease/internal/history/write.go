@@ -101,7 +101,8 @@ func (w *writer) strips(all map[int64]Strip) {
 	for id := range all {
 		ids = append(ids, id)
 	}
-	w.each("INSERT OR REPLACE INTO strip VALUES (?,?,?,?,?,?,?,?,?,?)", len(ids), func(n int) []any {
+	const insert = "INSERT OR REPLACE INTO strip VALUES (?,?,?,?,?,?,?,?,?,?)"
+	w.each(insert, len(ids), func(n int) []any {
 		s := all[ids[n]]
 		return []any{
 			s.ID, w.names.id(s.Item), milli(s.Began), milli(s.Ended), string(s.State),

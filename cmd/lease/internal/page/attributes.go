@@ -9,8 +9,8 @@ import (
 // readAttributes reads an item's own attributes, as JSON; "" if there is no such item.
 type readAttributes func(ctx context.Context, item string) (string, error)
 
-// attributes are what items had at last. A page that is looked at asks each 2 seconds, and each read
-// costs.
+// attributes are what items had at last. A page that is looked at asks each 2 seconds, and each
+// read costs.
 type attributes struct {
 	read readAttributes
 

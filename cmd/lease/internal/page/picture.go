@@ -201,7 +201,8 @@ func stepPath(low, high []float64, top float64) string {
 			fmt.Fprintf(&path, "H%sV%s", coordinate(columnX(n)), coordinate(height(high[n], top)))
 		}
 	}
-	fmt.Fprintf(&path, "H%sV%s", coordinate(columnX(columns)), coordinate(height(low[columns-1], top)))
+	right, end := coordinate(columnX(columns)), coordinate(height(low[columns-1], top))
+	fmt.Fprintf(&path, "H%sV%s", right, end)
 	for n := columns - 1; n > 0; n-- {
 		if low[n] != low[n-1] {
 			fmt.Fprintf(&path, "H%sV%s", coordinate(columnX(n)), coordinate(height(low[n-1], top)))
@@ -225,9 +226,10 @@ func holderText(name string) string {
 
 func moveBar(w window, n, count, most int) bar {
 	high := max(2, movesHeight*float64(count)/float64(most))
+	by := w.at(n, columns).UTC().Format(time.TimeOnly)
 	return bar{
 		X: columnX(n), Y: movesTop + movesHeight - high, Width: plotWidth / columns, Height: high,
-		Title: fmt.Sprintf("%s obtained by %s", say.Items(count), w.at(n, columns).UTC().Format(time.TimeOnly)),
+		Title: fmt.Sprintf("%s obtained by %s", say.Items(count), by),
 	}
 }
 
@@ -238,8 +240,8 @@ var signs = map[fleet.Kind]struct{ sign, text string }{
 	history.Fell:   {"✕", "stopped renewing"},
 }
 
-// marksOf places who came and went. Those of one kind at about one time are one mark; a text that has
-// no room beside the others is left out.
+// marksOf places who came and went. Those of one kind at about one time are one mark; a text that
+// has no room beside the others is left out.
 func marksOf(events []fleet.Event, w window) []mark {
 	const near = 8
 	var all []mark
@@ -329,13 +331,15 @@ func gapBars(gaps []gap, w window, left, width, top, high float64) (all []bar) {
 		x := w.place(from, width)
 		all = append(all, bar{
 			X: left + x, Y: top, Width: w.place(to, width) - x, Height: high,
-			Title: fmt.Sprintf("not looked: %s to %s", from.Format(time.TimeOnly), to.Format(time.TimeOnly)),
+			Title: fmt.Sprintf("not looked: %s to %s",
+				from.Format(time.TimeOnly), to.Format(time.TimeOnly)),
 		})
 	}
 	return all
 }
 
-// paint is how a holder is drawn: a colour, and a texture where there are more holders than colours.
+// paint is how a holder is drawn: a colour, and a texture where there are more holders than
+// colours.
 type paint struct{ Colour, Texture int }
 
 const colours, textures = 7, 3

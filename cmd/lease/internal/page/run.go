@@ -41,7 +41,8 @@ func (o Options) Check() error {
 func Run(ctx context.Context, c *dynamo.Client, a *dynamo.Address, o Options) error {
 	where := strings.Trim(c.Region()+"  "+a.Endpoint, " ")
 	kept, err := history.Open(ctx, history.Options{
-		File: o.File, Keep: o.Keep, Every: o.Every, Place: fmt.Sprintf("table %s at %s", c.Table, a.Endpoint),
+		File: o.File, Keep: o.Keep, Every: o.Every,
+		Place: fmt.Sprintf("table %s at %s", c.Table, a.Endpoint),
 	})
 	if err != nil {
 		return err
@@ -85,7 +86,9 @@ func ownAttributes(wide *dynamo.Client) readAttributes {
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, l *looker) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
 	over := make(chan error, 1)
 	go func() { over <- l.run(ctx) }()
 	go func() {

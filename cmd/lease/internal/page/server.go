@@ -1,8 +1,9 @@
-// Package page is a fleet in a browser: a server of pages that show what looks at a table have seen.
-// It writes nothing to the table.
+// Package page is a fleet in a browser: a server of pages that show what looks at a table have
+// seen. It writes nothing to the table.
 //
-// What decides is in window.go, picture.go, strips.go, why.go and chart.go, which are made of values;
-// views.go asks the history for what a view shows, and server.go, metrics.go and run.go serve it.
+// What decides is in window.go, picture.go, strips.go, why.go and chart.go, which are made of
+// values. The views (views.go, holders.go, items.go, idle.go, cost.go) ask the history for what
+// they show; run.go, server.go, links.go and metrics.go serve that.
 package page
 
 import (
@@ -152,18 +153,22 @@ func (s *Server) handler() http.Handler {
 	return s.guard(mux)
 }
 
+// policy is what pages may load: what this server has, and nothing written into the page itself.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
 // guard answers only who asks for this very host, and says what browsers may do with the answers. A
 // page of another site that has its name lead here (DNS rebinding) is refused.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		if !s.AnyHost && !isLoopback(r.Host) {
-			http.Error(w, fmt.Sprintf("the host %q is not this one: ask for localhost, or 127.0.0.1", r.Host), http.StatusMisdirectedRequest)
+			const text = "the host %q is not this one: ask for localhost, or 127.0.0.1"
+			http.Error(w, fmt.Sprintf(text, r.Host), http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -225,7 +230,8 @@ func (s *Server) write(w http.ResponseWriter, status int, name string, data any)
 // fail shows an error: a page with a way back.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := &view{Server: s, present: s.History.Present(), query: url.Values{}}
-	s.write(w, statusOf(err), "error", shown{view: v, Name: "error", Path: r.URL.Path, Data: say.Line(err.Error())})
+	data := shown{view: v, Name: "error", Path: r.URL.Path, Data: say.Line(err.Error())}
+	s.write(w, statusOf(err), "error", data)
 }
 
 func statusOf(err error) int {
@@ -251,80 +257,3 @@ func (s *Server) json(of viewing) http.Handler {
 		json.NewEncoder(w).Encode(data)
 	})
 }
-
-// Links of a page. Each leads to the same view with something else in its query.
-
-// With is this page with other values: pairs of names and values, "" being none. It begins with the
-// first page.
-func (s shown) With(pairs ...string) string {
-	q := url.Values{}
-	for name, values := range s.query {
-		q[name] = values
-	}
-	q.Del("page")
-	for n := 0; n+1 < len(pairs); n += 2 {
-		q.Del(pairs[n])
-		if pairs[n+1] != "" {
-			q.Set(pairs[n], pairs[n+1])
-		}
-	}
-	return s.Path + "?" + q.Encode()
-}
-
-// ToPage is another page of the same rows.
-func (s shown) ToPage(n int) string { return s.With("page", fmt.Sprint(n)) }
-
-// linkTo is another view of the same window, with a value more.
-func (s shown) linkTo(path, name, value string) string {
-	q := url.Values{}
-	for _, kept := range s.Keep() {
-		q.Set(kept.Name, kept.Value)
-	}
-	if name != "" {
-		q.Set(name, value)
-	}
-	if len(q) == 0 {
-		return path
-	}
-	return path + "?" + q.Encode()
-}
-
-func (s shown) To(path string) string     { return s.linkTo(path, "", "") }
-func (s shown) ToItem(name string) string { return s.linkTo("/item", "name", name) }
-
-// hidden is a value that a form keeps.
-type hidden struct{ Name, Value string }
-
-// Keep are the values of the window, for a form.
-func (s shown) Keep() (all []hidden) {
-	for _, name := range []string{"last", "from", "to"} {
-		if s.query.Has(name) {
-			all = append(all, hidden{name, s.query.Get(name)})
-		}
-	}
-	return all
-}
-
-// ToHolder is the view of the items of a holder.
-func (s shown) ToHolder(name string) string { return s.linkTo("/items", "filter", name) }
-
-// Sorts are what items can be sorted by.
-func (s shown) Sorts() []string { return []string{"moved", "gaps", "holder", "name"} }
-
-// ToWindow is this page in another window.
-func (s shown) ToWindow(w window) string {
-	return s.With("last", "", "from", fmt.Sprint(w.From.UnixMilli()), "to", fmt.Sprint(w.To.UnixMilli()))
-}
-
-func (s shown) Lasts() []time.Duration   { return lasts }
-func (s shown) Window() window           { return s.window }
-func (s shown) Now() *history.Present    { return s.present }
-func (s shown) Query(name string) string { return s.query.Get(name) }
-func (s shown) Earlier() string          { return s.ToWindow(s.window.moved(-1)) }
-func (s shown) Later() string            { return s.ToWindow(s.window.moved(1)) }
-func (s shown) Closer() string           { return s.ToWindow(s.window.scaled(0.5)) }
-func (s shown) Wider() string            { return s.ToWindow(s.window.scaled(2)) }
-func (s shown) Paint(name string) paint  { return s.paint(name) }
-
-// Age is how old what is shown is, by this host's clock.
-func (s shown) Age() time.Duration { return time.Since(s.present.Host) }

@@ -38,8 +38,8 @@ func segments(strips []history.Strip, w window, colours func(string) paint) (all
 		if wide < seen && !isGap {
 			continue
 		}
-		g := segment{bar: bar{X: x, Width: max(wide, 1), Height: stripHeight, Title: stripText(s, end)}}
-		g.Class = classOf(s)
+		g := segment{Class: classOf(s)}
+		g.bar = bar{X: x, Width: max(wide, 1), Height: stripHeight, Title: stripText(s, end)}
 		if g.Class != "idle" {
 			g.Paint = colours(s.Holder)
 			g.Texture = g.Paint.Texture > 0
@@ -61,7 +61,8 @@ func classOf(s history.Strip) string {
 
 // stripText says how an item was, from when to when, and why.
 func stripText(s history.Strip, end time.Time) string {
-	text := fmt.Sprintf("%s to %s: %s", s.Began.UTC().Format(time.TimeOnly), end.UTC().Format(time.TimeOnly), stateText(s))
+	from, to := s.Began.UTC().Format(time.TimeOnly), end.UTC().Format(time.TimeOnly)
+	text := fmt.Sprintf("%s to %s: %s", from, to, stateText(s))
 	if why := reason(s); why != "" {
 		text += "; " + why
 	}
@@ -132,7 +133,8 @@ func isBusy(c history.Current) int {
 }
 
 // choose returns the items that have a text in their name, state, holder or wisher, sorted.
-func choose(items []history.Current, filter, order string, now time.Time) (chosen []history.Current, err error) {
+func choose(items []history.Current, filter, order string, now time.Time) ([]history.Current, error) {
+	var chosen []history.Current
 	compare := itemOrders[order]
 	if compare == nil {
 		return nil, fmt.Errorf("sort is %q; want moved, name, holder or gaps", order)
@@ -151,7 +153,10 @@ func has(c history.Current, filter string, now time.Time) bool {
 	if filter == "" {
 		return true
 	}
-	texts := []string{c.LeaseID, say.Name(c.LeaseID), string(c.State(now)), c.Strip.Holder, c.Strip.Before, c.Wanter(now)}
+	texts := []string{
+		c.LeaseID, say.Name(c.LeaseID), string(c.State(now)), c.Strip.Holder, c.Strip.Before,
+		c.Wanter(now),
+	}
 	return slices.ContainsFunc(texts, func(text string) bool {
 		return strings.Contains(strings.ToLower(text), filter)
 	})

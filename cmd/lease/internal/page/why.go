@@ -47,18 +47,21 @@ func (s situation) whyFree() string {
 	}
 	switch s.Strip.Why {
 	case fleet.Ended:
-		return fmt.Sprintf("It is free, as %s did not renew its lease, which ended %s: it died, hung, or was cut off.", by, since)
+		return fmt.Sprintf("It is free, as %s did not renew its lease, which ended %s: "+
+			"it died, hung, or was cut off.", by, since)
 	case fleet.Released:
 		return fmt.Sprintf("It is free, as %s released it %s.", by, since)
 	case fleet.Freed:
-		return fmt.Sprintf("It is free, as an operator freed it by force %s; before, %s had it.", since, by)
+		return fmt.Sprintf("It is free, as an operator freed it by force %s; "+
+			"before, %s had it.", since, by)
 	case fleet.Registered:
 		return fmt.Sprintf("It is free since it was registered %s.", since)
 	}
 	if s.Strip.Before != "" {
 		return fmt.Sprintf("It is free; before, %s had it, and how that was over nobody saw.", by)
 	}
-	return fmt.Sprintf("It is free since before it was first looked at, %s, and its row doesn't say why.", since)
+	return fmt.Sprintf("It is free since before it was first looked at, %s, "+
+		"and its row doesn't say why.", since)
 }
 
 // nobodyCame says why it may be that nobody has taken it since.
@@ -74,7 +77,8 @@ func (s situation) nobodyCame() string {
 	case isRecent:
 		return fmt.Sprintf(" %d workers are at work: one may take it soon.", s.workers)
 	case s.workers == 1:
-		return " 1 worker is at work, and doesn't take it: it may be at its limit, or look for other items."
+		return " 1 worker is at work, and doesn't take it: it may be at its limit, " +
+			"or look for other items."
 	}
 	return fmt.Sprintf(" %d workers are at work, and none takes it: they may be at their limits, "+
 		"or look for other items.", s.workers)
