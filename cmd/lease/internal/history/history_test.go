@@ -174,13 +174,14 @@ func TestHistoryDropsWhatIsOld(t *testing.T) {
 func TestHistoryDropsNamesThatNothingHas(t *testing.T) {
 	t.Parallel()
 	h, looks := open(t, ""), historytest.NewLooks()
-	for n := range 1100 { // each process has a name of its own
-		at := time.Duration(n+1) * time.Minute
-		note(t, h, looks, time.Minute, held("a", fmt.Sprintf("w%d", n), int64(n), at))
+	h.Keep = time.Minute
+	for n := range 1200 { // each process has a name of its own
+		at := time.Duration(n+1) * second
+		note(t, h, looks, second, held("a", fmt.Sprintf("w%d", n), int64(n), at))
 	}
-	assert.Less(t, len(h.names.ids), 200)
+	assert.Less(t, len(h.names.ids), 400)
 	assert.NotContains(t, h.names.ids, "w1")
-	note(t, h, looks, time.Minute, held("a", "w1", 2000, 1101*time.Minute))
+	note(t, h, looks, second, held("a", "w1", 2000, 1201*second))
 	assert.Equal(t, "w1", must(h.Tenures(t.Context(), "a", 1))(t)[0].Holder)
 }
 

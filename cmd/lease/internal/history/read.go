@@ -202,11 +202,13 @@ type Churn struct {
 
 // Churns returns them by holder, since a time.
 func (h *History) Churns(ctx context.Context, since time.Time) (map[string]Churn, error) {
-	const query = `SELECT CASE kind WHEN 'handed_over' THEN origin.name ELSE holder.name END,
-		sum(kind = 'obtained'), sum(kind IN ('handed_over', 'released', 'freed')),
-		sum(kind = 'ended' AND wanted_by IS NULL)
-		FROM event JOIN name holder ON holder.id = event.holder
-		JOIN name origin ON origin.id = event.origin WHERE at >= ? GROUP BY 1`
+	const query = `SELECT name.name, obtained, given, lost FROM (
+		SELECT CASE kind WHEN 'handed_over' THEN origin ELSE holder END AS who,
+			sum(kind = 'obtained') AS obtained,
+			sum(kind IN ('handed_over', 'released', 'freed')) AS given,
+			sum(kind = 'ended' AND wanted_by IS NULL) AS lost
+		FROM event WHERE at >= ? GROUP BY 1
+		) JOIN name ON name.id = who`
 	churns := make(map[string]Churn)
 	err := h.each(ctx, query, []any{milli(since)}, func(r *sql.Rows) error {
 		var name string

@@ -64,7 +64,8 @@ func lastHolders(idle []history.Current, now time.Time) []lastHolder {
 		if !isKnown {
 			n = len(all)
 			index[c.Strip.Before] = n
-			l := lastHolder{Holder: c.Strip.Before, For: c.Strip.Lasted(now)} // The longest comes first.
+			// What it has left for longest comes first.
+			l := lastHolder{Holder: c.Strip.Before, For: c.Strip.Lasted(now)}
 			l.Longest = l.For.Seconds()
 			all = append(all, l)
 		}

@@ -83,5 +83,11 @@ func (s shown) Closer() string           { return s.ToWindow(s.window.scaled(0.5
 func (s shown) Wider() string            { return s.ToWindow(s.window.scaled(2)) }
 func (s shown) Paint(name string) paint  { return s.paint(name) }
 
+// Refresh is how often the page is to ask anew. What shows a long time changes seldom.
+func (s shown) Refresh() time.Duration {
+	const changes, seldom = 450, 30 * time.Second
+	return max(s.Every, min(s.window.length()/changes, seldom))
+}
+
 // Age is how old what is shown is, by this host's clock.
 func (s shown) Age() time.Duration { return time.Since(s.present.Host) }

@@ -62,7 +62,8 @@ func writeMetrics(w io.Writer, p *history.Present) {
 	e.one("lease_table_holders", "gauge",
 		"Lessees that have items.", float64(len(p.Counts.Holders)))
 	e.one("lease_table_longest_idle_seconds", "gauge",
-		"For how long the item that nobody works on for longest has been so.", longestIdle(p).Seconds())
+		"For how long the item that nobody works on for longest has been so.",
+		longestIdle(p).Seconds())
 	writeHolders(e, p)
 	e.family("lease_table_events_total", "counter",
 		"What has happened to items since this page was started, by kind.")

@@ -160,3 +160,14 @@ func TestCostLinesHaveALevelForEachMinute(t *testing.T) {
 	lines, _ = costLines(nil, hour)
 	assert.Empty(t, lines)
 }
+
+func TestPagesOfALongTimeAskSeldom(t *testing.T) {
+	t.Parallel()
+	s := shown{view: &view{Server: &Server{Every: 2 * time.Second}}}
+	for length, want := range map[time.Duration]time.Duration{
+		0: 2 * time.Second, 15 * time.Minute: 2 * time.Second, time.Hour: 8 * time.Second, 24 * time.Hour: 30 * time.Second,
+	} {
+		s.window = endingNow(length, noon)
+		assert.Equal(t, want, s.Refresh())
+	}
+}

@@ -133,7 +133,9 @@ func isBusy(c history.Current) int {
 }
 
 // choose returns the items that have a text in their name, state, holder or wisher, sorted.
-func choose(items []history.Current, filter, order string, now time.Time) ([]history.Current, error) {
+func choose(
+	items []history.Current, filter, order string, now time.Time,
+) ([]history.Current, error) {
 	var chosen []history.Current
 	compare := itemOrders[order]
 	if compare == nil {
