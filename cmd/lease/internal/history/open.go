@@ -12,6 +12,10 @@ import (
 	_ "github.com/ncruces/go-sqlite3/driver" // "sqlite3"
 )
 
+// The driver is SQLite without C. modernc.org/sqlite is as fast, and its binary smaller by 5 MB, but
+// whoever builds the command would download 42 MB for it, where this one is 1.6 MB, and CI would
+// compile it for 13 seconds longer with the race detector.
+
 // What tells a file of this program from others, and of which form it is.
 const (
 	applicationID = 0x6c656173 // "leas"

@@ -57,7 +57,7 @@ func (h *History) dropNames(ctx context.Context) error {
 		UNION SELECT wanted_by FROM event WHERE wanted_by IS NOT NULL
 		UNION SELECT holder FROM sample)`
 	const spare = 2 // so many times as many names as items: then it is worth it
-	most := spare*len(h.notes.strips) + 1000
+	most := spare*len(h.notes.strips) + 200
 	if len(h.names.ids) < most {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -343,4 +344,21 @@ func TestRetiredItemsAreStillShown(t *testing.T) {
 
 func sortByName(items []fleet.Item) {
 	slices.SortFunc(items, func(a, b fleet.Item) int { return cmp.Compare(a.LeaseID, b.LeaseID) })
+}
+
+func TestPagesAreServedWhileLooksAreNoted(t *testing.T) {
+	t.Parallel()
+	s := aFleet(t)
+	var all sync.WaitGroup
+	for _, path := range []string{"/", "/holders", "/items", "/item?name=a", "/free", "/cost", "/metrics"} {
+		all.Go(func() {
+			for range 5 {
+				assert.Equal(t, http.StatusOK, s.ask(path).Code, path)
+			}
+		})
+	}
+	for n := range 20 {
+		s.look(time.Second, historytest.Held("a", fmt.Sprintf("w%d", n), int64(n), 80*time.Second))
+	}
+	all.Wait()
 }
