@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,6 +92,71 @@ func BenchmarkWatch(b *testing.B) {
 	x.press("q")
 	require.Equal(b, 0, x.end())
 	require.Less(b, share, float64(most))
+}
+
+// BenchmarkPage shows 5,000 rows of 50 holders, who renew all of them each 10 seconds and move some, to a browser that asks each
+// 2 seconds. It tells how much of a core and how much memory that takes, the units of a look, and how long a page takes: with
+// -benchtime 30x for a minute.
+func BenchmarkPage(b *testing.B) {
+	const rows, holders, most, mostMB = 5000, 50, 40, 200
+	f := newFixture(b)
+	renew := func(round int) {
+		f.fillFor(rows, func(i int) string {
+			if i%holders == 0 {
+				i += round
+			}
+			return fmt.Sprintf("worker-%02d", i%holders)
+		})
+	}
+	renew(0)
+	for path, name := range map[string]string{"/": "fleet", "/items": "items"} {
+		b.Run(name, func(b *testing.B) {
+			p, base := startPage(b, f)
+			peak := make(chan float64)
+			go func() { peak <- highWater(p.Process.Pid) }()
+			over, renewed := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(renewed)
+				for round := 1; ; round++ {
+					select {
+					case <-over:
+						return
+					case <-time.After(10 * time.Second):
+						renew(round)
+					}
+				}
+			}()
+			var took time.Duration
+			bytes := 0
+			began, before := time.Now(), processorTime(b, p.Process.Pid)
+			for b.Loop() {
+				time.Sleep(2 * time.Second)
+				asked := time.Now()
+				bytes = len(fetch(b, base+path))
+				took += time.Since(asked)
+			}
+			used := processorTime(b, p.Process.Pid) - before
+			lasted := time.Since(began)
+			var units, looks float64
+			for line := range strings.Lines(fetch(b, base+"/metrics")) {
+				fmt.Sscanf(line, "lease_page_read_units_total %f", &units)
+				fmt.Sscanf(line, "lease_page_looks_total %f", &looks)
+			}
+			close(over)
+			<-renewed
+			require.NoError(b, p.Process.Signal(syscall.SIGTERM))
+			require.Equal(b, 0, p.wait().status)
+			share := 100 * used.Seconds() / lasted.Seconds()
+			b.ReportMetric(share, "%core")
+			mb := <-peak
+			b.ReportMetric(mb, "peak-MB")
+			b.ReportMetric(units/looks, "RCU/look")
+			b.ReportMetric(took.Seconds()*1000/float64(b.N), "ms/page")
+			b.ReportMetric(float64(bytes)/1000, "KB/page")
+			require.Less(b, share, float64(most))
+			require.Less(b, mb, float64(mostMB))
+		})
+	}
 }
 
 // processorTime is what a process has had of the processor.

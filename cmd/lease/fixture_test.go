@@ -251,6 +251,12 @@ func (f *fixture) awaitRenewals(by string, n int) {
 // fill adds many rows, each with an attribute of the user's.
 func (f *fixture) fill(n int) {
 	f.tb.Helper()
+	f.fillFor(n, func(i int) string { return fmt.Sprintf("worker-%02d", i%20) })
+}
+
+// fillFor writes many rows, each leased for an hour by whom it is for.
+func (f *fixture) fillFor(n int, holder func(i int) string) {
+	f.tb.Helper()
 	var all sync.WaitGroup
 	for worker := range 4 {
 		all.Go(func() {
@@ -258,7 +264,7 @@ func (f *fixture) fill(n int) {
 				var batch []*dynamodb.WriteRequest
 				for i := first; i < min(n, first+25); i++ {
 					batch = append(batch, &dynamodb.WriteRequest{PutRequest: &dynamodb.PutRequest{Item: fleet.Row{"id": str(fmt.Sprintf("item-%06d", i)),
-						"ProcessID": str(fmt.Sprintf("worker-%02d", i%20)), "LeaseUntil": fleet.Number(time.Now().Add(time.Hour).UnixNano()),
+						"ProcessID": str(holder(i)), "LeaseUntil": fleet.Number(time.Now().Add(time.Hour).UnixNano()),
 						"FencingToken": fleet.Number(int64(i)), "Server": str("imap.example.com")}}})
 				}
 				_, err := f.ddb.BatchWriteItem(&dynamodb.BatchWriteItemInput{RequestItems: map[string][]*dynamodb.WriteRequest{f.table: batch}})

@@ -6,7 +6,8 @@
 //
 //   - main.go (what the commands have in common) → internal/cli (how they are written)
 //   - list.go, cost.go, add.go, weigh.go, release.go: each a command
-//   - yield.go, retire.go → internal/ask; watch.go → internal/screen; hold.go, wait.go → internal/tend
+//   - yield.go, retire.go → internal/ask; hold.go, wait.go → internal/tend; watch.go → internal/screen;
+//     page.go → internal/page, and internal/history, which keeps what it shows
 //
 // What a row shows is in internal/fleet, which decides of values alone; how a table is reached in
 // internal/dynamo, and how people are spoken to in internal/say.
@@ -58,11 +59,10 @@ func (a *app) commands() *cobra.Command {
 	flags.StringVar(&a.Table, "table", os.Getenv("LEASE_TABLE"), "the table `T`; or LEASE_TABLE in the environment")
 	flags.StringVar(&a.Key, "key", os.Getenv("LEASE_KEY"), "its hash key `K`; or LEASE_KEY; else the table is asked")
 	flags.StringVar(&a.Region, "region", "", "the AWS region `R`; or AWS_REGION, or the profile's")
-	flags.StringVar(&a.Endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL, "+
-		"AWS_ENDPOINT_URL_DYNAMODB or DYNAMODB_ENDPOINT")
+	flags.StringVar(&a.Endpoint, "endpoint", "", "a `URL`, of DynamoDB Local say; or AWS_ENDPOINT_URL")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log to stderr what the library does")
 	root.AddCommand(
-		a.list(), a.watch(), a.cost(), a.add(), a.weigh(), a.retire(), a.initialize(),
+		a.list(), a.watch(), a.page(), a.cost(), a.add(), a.weigh(), a.retire(), a.initialize(),
 		a.yield(), a.release(), a.hold(),
 		cli.VersionCommand(), cli.ManCommand(),
 	)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/screen"
 	"github.com/spf13/cobra"
@@ -89,81 +86,14 @@ func (a *app) watchTable(ctx context.Context, c *dynamo.Client, f watching) erro
 	}
 	say.Log.Timed = true
 	say.Warn("watching %s of table %q, with a look each %v", say.Items(len(w.Seen)), c.Table, f.every)
-	p := &eventPrinter{app: a, print: printText(f.zone())}
+	p := screen.Printer{Verbose: a.verbose, Explain: a.Explanation, Print: screen.Text(f.zone())}
 	if f.json {
-		p.print = printJSON(os.Stdout)
+		p.Print = screen.JSON(os.Stdout)
 	}
-	if err := p.events(w.States()); err != nil {
+	if err := p.Events(w.States()); err != nil {
 		return err
 	}
-	return p.run(ctx, w.Start(ctx, f.every))
+	return p.Run(ctx, w.Start(ctx, f.every))
 }
 
 func hasScreen() bool { return say.IsTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" }
-
-// eventPrinter prints the events of looks.
-type eventPrinter struct {
-	*app
-	print func(e fleet.Event) error
-	since time.Time // what goes wrong was said; zero if nothing does
-}
-
-func printText(zone *time.Location) func(e fleet.Event) error {
-	return func(e fleet.Event) error { return say.Printf("%s\n", e.Line(zone)) }
-}
-
-func printJSON(w io.Writer) func(e fleet.Event) error {
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false)
-	return func(e fleet.Event) error { return out.Encode(e) }
-}
-
-// run prints the events until ctx is done, or nobody reads them.
-func (p *eventPrinter) run(ctx context.Context, looks <-chan dynamo.Look) error {
-	for {
-		var l dynamo.Look
-		select {
-		case l = <-looks:
-		case <-ctx.Done():
-			return nil
-		}
-		if _, over := l.Err.(dynamo.Fatal); over {
-			return l.Err
-		}
-		if ctx.Err() == nil {
-			p.tell(l.Err)
-		}
-		if err := p.events(l.Events); err != nil {
-			return err
-		}
-		if say.IsUnread(os.Stdout) {
-			return nil
-		}
-	}
-}
-
-// tell says what goes wrong, once, and that it is over.
-func (p *eventPrinter) tell(err error) {
-	isNew := err != nil && p.since.IsZero()
-	isOver := err == nil && !p.since.IsZero()
-	switch {
-	case isNew:
-		p.since = time.Now()
-		say.Warn("the look fails: %s; it looks again", p.Explain(err))
-	case isOver:
-		say.Warn("the look works again, after %s", say.Duration(time.Since(p.since)))
-		p.since = time.Time{}
-	}
-}
-
-func (p *eventPrinter) events(events []fleet.Event) error {
-	for _, e := range events {
-		if !e.IsShown(p.verbose) {
-			continue
-		}
-		if err := p.print(e); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -154,6 +154,11 @@ func transport(retries int) *http.Transport {
 	return t
 }
 
+// WithOwnAttributes returns a client of the same table whose items have their own attributes too.
+func (c *Client) WithOwnAttributes() *Client {
+	return &Client{LockStore: c.LockStore, DDB: c.DDB, Table: c.Table, Key: c.Key, Wide: true}
+}
+
 // failures are the latest ones, and of which operations they are: the SDK's errors don't say.
 type failures struct {
 	mu     sync.Mutex

@@ -98,12 +98,15 @@ type Look struct {
 	Items  []fleet.Item // by name
 	Events []fleet.Event
 	At     time.Time
+	Clock  time.Time // the same by the database's clock
 	Units  float64
 	Err    error
 }
 
 // Found returns what was found so far.
-func (w *Watcher) Found() Look { return Look{Items: w.items(), At: time.Now(), Units: w.units} }
+func (w *Watcher) Found() Look {
+	return Look{Items: w.items(), At: time.Now(), Clock: w.now(), Units: w.units}
+}
 
 // Fatal is an error after which there are no more looks.
 type Fatal struct{ Cause error }

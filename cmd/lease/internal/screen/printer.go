@@ -1,0 +1,84 @@
+package screen
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"time"
+
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
+)
+
+// Printer prints the events of looks, where there is no screen.
+type Printer struct {
+	Verbose bool
+	Explain func(error) string
+	Print   func(e fleet.Event) error
+	since   time.Time // what goes wrong was said; zero if nothing does
+}
+
+// Text prints an event as a line of text.
+func Text(zone *time.Location) func(e fleet.Event) error {
+	return func(e fleet.Event) error { return say.Printf("%s\n", e.Line(zone)) }
+}
+
+// JSON prints an event as an object.
+func JSON(w io.Writer) func(e fleet.Event) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	return func(e fleet.Event) error { return out.Encode(e) }
+}
+
+// Run prints the events until ctx is done, or nobody reads them.
+func (p *Printer) Run(ctx context.Context, looks <-chan dynamo.Look) error {
+	for {
+		var l dynamo.Look
+		select {
+		case l = <-looks:
+		case <-ctx.Done():
+			return nil
+		}
+		if _, over := l.Err.(dynamo.Fatal); over {
+			return l.Err
+		}
+		if ctx.Err() == nil {
+			p.tell(l.Err)
+		}
+		if err := p.Events(l.Events); err != nil {
+			return err
+		}
+		if say.IsUnread(os.Stdout) {
+			return nil
+		}
+	}
+}
+
+// tell says what goes wrong, once, and that it is over.
+func (p *Printer) tell(err error) {
+	isNew := err != nil && p.since.IsZero()
+	isOver := err == nil && !p.since.IsZero()
+	switch {
+	case isNew:
+		p.since = time.Now()
+		say.Warn("the look fails: %s; it looks again", p.Explain(err))
+	case isOver:
+		say.Warn("the look works again, after %s", say.Duration(time.Since(p.since)))
+		p.since = time.Time{}
+	}
+}
+
+// Events prints those that are for people.
+func (p *Printer) Events(events []fleet.Event) error {
+	for _, e := range events {
+		if !e.IsShown(p.Verbose) {
+			continue
+		}
+		if err := p.Print(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
