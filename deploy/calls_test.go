@@ -267,6 +267,7 @@ var usages = []usage{
 		"watch -every 50ms", "watch -v -local",
 	}},
 	{name: "lease watch", until: `"state"`, variants: []string{"watch -json"}},
+	{name: "lease page", until: "showing table", variants: []string{"page -listen 127.0.0.1:0"}},
 	{name: "lease cost", variants: []string{
 		"cost -for 60ms -every 20ms", "cost -json -for 1ms -every 1ms",
 	}},

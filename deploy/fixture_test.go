@@ -184,6 +184,7 @@ func (f *fixture) run(key, until string, args ...string) (stdout string, err err
 				cmd.Process.Signal(syscall.SIGTERM)
 			}
 		}
+		errs.seen = out.seen
 	}
 	if err := cmd.Run(); err != nil {
 		return out.text.String(), fmt.Errorf("lease %q: %w: %s", args, err, errs.text.String())

@@ -133,11 +133,11 @@ var roles = map[string]struct {
 		"lease add",
 	}},
 	"viewer": {needsNoKey: true, calls: []string{
-		"lease list", "lease watch", "lease cost", "LockStore.ListLeaseIDs", "LockStore.ScanLeaseItems",
+		"lease list", "lease watch", "lease page", "lease cost", "LockStore.ListLeaseIDs", "LockStore.ScanLeaseItems",
 		"LockStore.GetLeaseItem",
 	}},
 	"operator": {needsNoKey: true, calls: []string{
-		"lease list", "lease watch", "lease cost", "lease add", "lease weigh", "lease retire", "lease yield",
+		"lease list", "lease watch", "lease page", "lease cost", "lease add", "lease weigh", "lease retire", "lease yield",
 		"lease release", "LockStore.WantLease", "LockStore.WithdrawWish",
 	}},
 	"maker": {calls: []string{"LockStore.EnsureTable", "lease init"}},
