@@ -2,7 +2,10 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -58,4 +61,65 @@ func TestShareLeasesNothingWhenItsContextIsDone(t *testing.T) {
 	_, err = s.leaseFor(ctx, free)
 	assert.ErrorIs(t, err, errUnsent)
 	assert.Equal(t, 1, store.leases)
+}
+
+func TestShareSendsSixteenRequestsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := shareOf(t, &keeping{})
+		s.answers = make(chan sent, 40)
+		items := make([]candidate, 40)
+		var begun atomic.Int64
+		s.send(step{kind: makeWishes, items: items}, func(candidate) (*Lease, error) {
+			begun.Add(1)
+			time.Sleep(time.Second)
+			return nil, LeaseNotObtainedError // is an answer
+		})
+		for _, want := range []int64{16, 32, 40} {
+			synctest.Wait()
+			assert.Equal(t, want, begun.Load())
+			time.Sleep(time.Second)
+		}
+		answered := <-s.sending
+		assert.True(t, answered.value)
+	})
+}
+
+func TestShareSendsNoMoreToAStoreThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := shareOf(t, &keeping{})
+		s.answers = make(chan sent, 40)
+		s.send(step{kind: makeWishes, items: make([]candidate, 40)}, func(candidate) (*Lease, error) {
+			return nil, errors.New("no")
+		})
+		answered := <-s.sending
+		assert.False(t, answered.value)
+		unsent := 0
+		for range 40 {
+			if answer := <-s.answers; answer.err == errUnsent {
+				unsent++
+			}
+		}
+		assert.Equal(t, 24, unsent)
+	})
+}
+
+// lateLeases is a store whose leases are answered after a second, whatever becomes of the context.
+type lateLeases struct{ keeping }
+
+func (l *lateLeases) LeaseAsSeen(
+	_ context.Context, seen LeaseItem, _ *Lease, r LeaseRequest, until time.Time,
+) (*Lease, error) {
+	time.Sleep(time.Second)
+	return &Lease{LeaseID: seen.LeaseID, Request: r, Until: until}, nil
+}
+
+func TestShareReleasesWhatIsLeasedAfterItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lateLeases{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		_, err := shareOf(t, store).leaseFor(ctx, candidate{LeaseItem: LeaseItem{LeaseID: "a"}})
+		assert.Equal(t, errGivenBack, err)
+		assert.Len(t, store.released, 1)
+	})
 }
