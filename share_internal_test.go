@@ -103,13 +103,17 @@ func TestShareSendsNoMoreToAStoreThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// lateLeases is a store whose leases are answered after a second, whatever becomes of the context.
+// lateLeases is a store whose leases are answered after a second, unless the context is done by then.
 type lateLeases struct{ keeping }
 
 func (l *lateLeases) LeaseAsSeen(
-	_ context.Context, seen LeaseItem, _ *Lease, r LeaseRequest, until time.Time,
+	ctx context.Context, seen LeaseItem, _ *Lease, r LeaseRequest, until time.Time,
 ) (*Lease, error) {
-	time.Sleep(time.Second)
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	return &Lease{LeaseID: seen.LeaseID, Request: r, Until: until}, nil
 }
 
