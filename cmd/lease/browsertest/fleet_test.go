@@ -110,6 +110,9 @@ func (s *site) api(path string, into any) {
 	require.NoError(s.t, json.NewDecoder(answer.Body).Decode(into))
 }
 
+// fallen is of a holder that renews no more, and of whom all leases have ended.
+const fallen = -1
+
 // holdersNow are who holds how many items.
 func (s *site) holdersNow() map[string]int {
 	s.t.Helper()
@@ -124,8 +127,8 @@ func (s *site) holdersNow() map[string]int {
 	items := make(map[string]int)
 	for _, h := range seen.Holders {
 		items[h.Holder] = h.Items
-		if h.Fell {
-			items[h.Holder] = -1
+		if h.Fell && h.Items == 0 {
+			items[h.Holder] = fallen
 		}
 	}
 	return items

@@ -37,10 +37,10 @@ func TestViewsShowAFleetThatOneJoinsOneDiesInAndOneHangs(t *testing.T) {
 	s.await("a fourth has its share", func(items map[string]int) bool { return items["host-4:4714"] == 6 })
 	pause()
 	require.NoError(t, killed.Process.Kill())
-	s.await("one has died", func(items map[string]int) bool { return items["host-2:4712"] == -1 && items["host-1:4711"] == 8 })
+	s.await("one has died", func(items map[string]int) bool { return items["host-2:4712"] == fallen && items["host-1:4711"] == 8 })
 	pause()
 	require.NoError(t, hung.Process.Signal(syscall.SIGSTOP))
-	s.await("one hangs", func(items map[string]int) bool { return items["host-3:4713"] == -1 })
+	s.await("one hangs", func(items map[string]int) bool { return items["host-3:4713"] == fallen })
 	s.lease("add", hostile)
 	pause()
 
@@ -68,12 +68,12 @@ func pause() {
 
 func viewFleet(b *browser) {
 	b.visit("/")
+	b.waitFor("it has seen the last change", `document.querySelector("#status").textContent.includes("25 items: 16 held")`)
 	for _, want := range []string{"host-1:4711", "▲ host-4:4714", "✕ host-2:4712", "✕ host-3:4713", "nobody"} {
 		assert.Contains(b.t, b.text("#picture"), want)
 	}
 	assert.Regexp(b.t, `25\s+items`, b.text(".cards"))
 	assert.Regexp(b.t, `9\s+not worked on, longest`, b.text(".cards"))
-	assert.Contains(b.t, b.text("#status"), "25 items: 16 held")
 	b.picture("fleet")
 	b.light(false)
 	b.picture("fleet-dark")
