@@ -127,3 +127,12 @@ func TestShareReleasesWhatIsLeasedAfterItsEnd(t *testing.T) {
 		assert.Len(t, store.released, 1)
 	})
 }
+
+func TestShareHasNothingLeftOfWhatItHasGivenBack(t *testing.T) {
+	s := shareOf(t, &keeping{})
+	s.plan = plannerOf(0, greatest)
+	s.plan.unsure("a", noon.Add(time.Hour))
+	s.heard(t.Context(), sent{kind: giveBack, candidate: candidate{LeaseItem: LeaseItem{LeaseID: "a"}}})
+	left, _ := s.plan.staying(noon)
+	assert.Zero(t, left)
+}
