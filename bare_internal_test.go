@@ -87,3 +87,12 @@ func TestContextOfABareLeaseThatIsOverIsDoneAtOnce(t *testing.T) {
 		<-ctx.Done()
 	}
 }
+
+func TestBareLeaseThatIsProlongedHasAnotherContext(t *testing.T) {
+	l := &Lease{LeaseID: "a", Until: time.Now().Add(time.Hour)}
+	before := bareContextOf(l)
+	l.Until = l.Until.Add(time.Hour)
+	end, _ := bareContextOf(l).Deadline()
+	was, _ := before.Deadline()
+	assert.Equal(t, time.Hour, end.Sub(was))
+}

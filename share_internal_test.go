@@ -136,3 +136,70 @@ func TestShareHasNothingLeftOfWhatItHasGivenBack(t *testing.T) {
 	left, _ := s.plan.staying(noon)
 	assert.Zero(t, left)
 }
+
+func TestShareThatIsStoppedWaitsForWhatIsUnderWay(t *testing.T) {
+	for name, isSending := range map[string]bool{"a step": true, "nothing": false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := shareOf(t, &keeping{})
+			s.plan = plannerOf(0, greatest)
+			noteWish(s.plan, time.Now(), heldItem("a", "w1", sec))
+			s.answers = make(chan sent, 1)
+			s.timer = time.NewTimer(time.Hour)
+			if isSending {
+				s.sending = make(chan result[bool])
+			}
+			gaveUp := false
+			s.giveUp = func() { gaveUp = true }
+			s.stop(t.Context())
+			synctest.Wait()
+			assert.Equal(t, !isSending, s.awaited == 1, "wishes are withdrawn after %s", name)
+			assert.False(t, gaveUp)
+			time.Sleep(time.Minute)
+			assert.True(t, gaveUp)
+		})
+	}
+}
+
+func TestShareBeginsTheWorkOfALeaseThatCameLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := checkRequest(lasting(30 * time.Second))
+		assert.NoError(t, err)
+		began := false
+		s := &share{
+			locker:  NewLocker(&counting{}),
+			request: r,
+			plan:    plannerOf(0, greatest),
+			works:   make(map[string]*tenure),
+			ended:   make(chan workRun, 1),
+			work: func(context.Context, *Lease) error {
+				began = true
+				return nil
+			},
+		}
+		l, err := s.locker.ObtainItem(t.Context(), "a", lasting(30*time.Second))
+		assert.NoError(t, err)
+		c := candidate{LeaseItem: LeaseItem{LeaseID: "a"}}
+		s.heard(t.Context(), sent{kind: leaseItems, candidate: c, result: result[*Lease]{value: l}})
+		assert.Contains(t, s.plan.working, "a", "though no step is under way")
+		<-s.ended
+		assert.True(t, began)
+	})
+}
+
+func TestLeaseForWorkIsInUseBeforeTheWorkBegins(t *testing.T) {
+	r, err := checkRequest(lasting(30 * time.Second))
+	assert.NoError(t, err)
+	for purpose, want := range map[purpose]int{forWork: 1, forCaller: 0} {
+		l := NewLocker(&counting{})
+		got := make(chan result[*Lease], 1)
+		a := attempt{seen: LeaseItem{LeaseID: "a"}, unseen: true, request: r, purpose: purpose}
+		l.beginLease(t.Context(), a, func(r result[*Lease]) { got <- r })
+		_, err := l.heard(a, <-got)
+		assert.NoError(t, err)
+		uses := 0
+		for _, n := range l.tenures.uses {
+			uses += n
+		}
+		assert.Equal(t, want, uses, purpose)
+	}
+}

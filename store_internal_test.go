@@ -2,9 +2,13 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -161,5 +165,19 @@ func TestStoreThatEmbedsOneIsAskedForEachMethodOfAFullStore(t *testing.T) {
 	}
 	for i := range fullStoreType.NumMethod() {
 		assert.Contains(t, found, fullStoreType.Method(i).Name)
+	}
+}
+
+func TestStoreInAFieldOfANameIsNotEmbedded(t *testing.T) {
+	assert.False(t, embedsStore(reflect.TypeFor[struct{ store *LockStore }]()))
+	assert.True(t, embedsStore(reflect.TypeFor[wrapsNone]()))
+}
+
+func TestClockLearnsNothingOfWhatIsNotDynamoDBs(t *testing.T) {
+	reply := &http.Response{StatusCode: 503, Header: make(http.Header)}
+	for err, want := range map[error]bool{errors.New("no"): false, nil: true} {
+		store := NewLockStore(nil, "boxes", "id")
+		store.hear(&request.Request{HTTPResponse: reply, AttemptTime: time.Now()}, time.Now(), err)
+		assert.Equal(t, want, !store.clock.heard.IsZero(), err)
 	}
 }
