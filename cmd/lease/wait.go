@@ -113,6 +113,11 @@ func (n *news) hear(e lease.Event) {
 		n.deny(&deniedError{n.Explain(e.Err)})
 		return
 	}
+	n.follow(e)
+}
+
+// follow tells what begins to fail, and what is over.
+func (n *news) follow(e lease.Event) {
 	switch e.Kind {
 	case lease.EventLookFailed: // Before, it is told what it waits for.
 		if n.began() && n.looks.begin("", e.At) {
