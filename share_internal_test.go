@@ -148,14 +148,14 @@ func TestShareThatIsStoppedWaitsForWhatIsUnderWay(t *testing.T) {
 			if isSending {
 				s.sending = make(chan result[bool])
 			}
-			gaveUp := false
-			s.giveUp = func() { gaveUp = true }
+			var gaveUp atomic.Bool
+			s.giveUp = func() { gaveUp.Store(true) }
 			s.stop(t.Context())
 			synctest.Wait()
 			assert.Equal(t, !isSending, s.awaited == 1, "wishes are withdrawn after %s", name)
-			assert.False(t, gaveUp)
+			assert.False(t, gaveUp.Load())
 			time.Sleep(time.Minute)
-			assert.True(t, gaveUp)
+			assert.True(t, gaveUp.Load())
 		})
 	}
 }
