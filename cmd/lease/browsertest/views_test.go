@@ -69,7 +69,7 @@ func pause() {
 func viewFleet(b *browser) {
 	b.visit("/")
 	b.waitFor("it has seen the last change", `document.querySelector("#status").textContent.includes("25 items: 16 held")`)
-	for _, want := range []string{"host-1:4711", "▲ host-4:4714", "✕ host-2:4712", "✕ host-3:4713", "nobody"} {
+	for _, want := range []string{"host-1:4711", "host-4:4714 joined", "host-2:4712 stopped renewing", "host-3:4713 stopped renewing", "nobody"} {
 		assert.Contains(b.t, b.text("#picture"), want)
 	}
 	assert.Regexp(b.t, `25\s+items`, b.text(".cards"))
@@ -138,7 +138,7 @@ func viewLive(b *browser, s *site) {
 	b.visit("/")
 	b.click("#fleet-table summary")
 	s.worker("host-5:4715", 8)
-	b.waitFor("the newcomer is drawn", `document.querySelector("#picture").textContent.includes("▲ host-5:4715")`)
+	b.waitFor("the newcomer is drawn", `document.querySelector("#picture").textContent.includes("host-5:4715 joined")`)
 	b.waitFor("the table is still open", `document.querySelector("#fleet-table").open`)
 	b.click("#pause")
 	assert.Equal(b.t, "Go on", b.text("#pause"))
@@ -182,6 +182,6 @@ func viewRestarted(b *browser, s *site, database string) {
 	b.visit("/")
 	text := b.text("#picture")
 	assert.Contains(b.t, text, "not looked")
-	assert.Contains(b.t, text, "✕ host-2:4712")
+	assert.Contains(b.t, text, "host-2:4712 stopped renewing")
 	b.picture("restarted")
 }
