@@ -135,6 +135,26 @@ func (w *Watcher) Start(ctx context.Context, every time.Duration) <-chan Look {
 	return looks
 }
 
+// Each calls f with each of the looks that a watcher has started, until f returns false or an error,
+// there are no more looks, which is an error, or ctx is done.
+func Each(ctx context.Context, looks <-chan Look, f func(l Look) (goesOn bool, err error)) error {
+	for goesOn := true; goesOn; {
+		select {
+		case l := <-looks:
+			if _, over := l.Err.(Fatal); over {
+				return l.Err
+			}
+			var err error
+			if goesOn, err = f(l); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
 func (w *Watcher) lookEach(ctx context.Context, every time.Duration, send func(Look)) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

@@ -16,21 +16,17 @@ func (c *Client) Measure(ctx context.Context, lasts, every time.Duration) (*flee
 		return nil, err
 	}
 	m := fleet.NewMeasurement()
-	began := time.Now()
-	m.Look(w.items(), began)
-	looks := w.Start(ctx, every)
-	for m.Lasted < lasts {
-		select {
-		case l := <-looks:
-			if l.Err != nil {
-				return nil, l.Err
-			}
-			m.Look(l.Items, l.At)
-			m.Units = l.Units
-			m.Lasted = l.At.Sub(began)
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+	first := w.Found()
+	m.Look(first.Items, first.At, first.Units)
+	err := Each(ctx, w.Start(ctx, every), func(l Look) (goesOn bool, err error) {
+		if l.Err != nil {
+			return false, l.Err
 		}
+		m.Look(l.Items, l.At, l.Units)
+		return m.Lasted < lasts, nil
+	})
+	if err == nil && m.Lasted < lasts {
+		err = context.Cause(ctx)
 	}
-	return m, nil
+	return m, err
 }

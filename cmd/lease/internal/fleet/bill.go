@@ -17,30 +17,36 @@ const (
 
 // Measurement is what looks at a table have shown.
 type Measurement struct {
-	Seen    map[string]Item // at the last look
+	seen    map[string]Item // at the last look
 	items   int
 	workers map[string]bool
 	writes  int
 	periods []time.Duration // from renewal to renewal
-	Units   float64         // of the last look, consistent
-	Lasted  time.Duration
+	units   float64         // of the last look, consistent
+	began   time.Time       // with the first look
+	Lasted  time.Duration   // till the last one
 }
 
-func NewMeasurement() *Measurement { return &Measurement{Seen: make(map[string]Item)} }
+func NewMeasurement() *Measurement { return &Measurement{seen: make(map[string]Item)} }
 
 // Look counts what has changed since the look before.
-func (m *Measurement) Look(items []Item, now time.Time) {
+func (m *Measurement) Look(items []Item, now time.Time, units float64) {
+	if m.began.IsZero() {
+		m.began = now
+	}
+	m.Lasted = now.Sub(m.began)
+	m.units = units
 	m.items = len(items)
 	m.workers = make(map[string]bool)
 	for _, i := range items {
 		if i.HasHolder(now) {
 			m.workers[i.LesseeID] = true
 		}
-		was, wasThere := m.Seen[i.LeaseID]
+		was, wasThere := m.seen[i.LeaseID]
 		if wasThere {
 			m.compare(was, i)
 		}
-		m.Seen[i.LeaseID] = i
+		m.seen[i.LeaseID] = i
 	}
 }
 
@@ -81,7 +87,7 @@ type Bill struct {
 
 // Bill reckons what a month of that costs. A row is taken to be of a write unit, 1 KB.
 func (m *Measurement) Bill(writePrice, readPrice float64) Bill {
-	const month, largeFleet = 730 * 3600, 100
+	const largeFleet = 100
 	b := Bill{
 		Items:         m.items,
 		Workers:       len(m.workers),
@@ -91,11 +97,17 @@ func (m *Measurement) Bill(writePrice, readPrice float64) Bill {
 	}
 	if period := min(m.Period(), 30*time.Second); period > 0 {
 		looks := float64(min(b.Workers, largeFleet)) / period.Seconds()
-		b.ReadsASecond = looks * m.Units / 2 // Workers read with eventual consistency.
+		b.ReadsASecond = looks * m.units / 2 // Workers read with eventual consistency.
 	}
-	b.Writes = b.WritesASecond * month * writePrice / 1e6
-	b.Reads = b.ReadsASecond * month * readPrice / 1e6
+	b.Writes = DollarsAMonth(b.WritesASecond, writePrice)
+	b.Reads = DollarsAMonth(b.ReadsASecond, readPrice)
 	return b
+}
+
+// DollarsAMonth is what units a second come to, at a price for a million.
+func DollarsAMonth(unitsASecond, price float64) float64 {
+	const month = 730 * 3600
+	return unitsASecond * month * price / 1e6
 }
 
 func (b Bill) String() string {

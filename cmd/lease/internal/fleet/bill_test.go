@@ -16,14 +16,15 @@ func TestCostIsOfWhatWasWrittenAndOfTheWorkersLooks(t *testing.T) {
 		until := at.Add(renewed + 30*time.Second)
 		return fleet.Item{LeaseItem: lease.LeaseItem{LeaseID: id, LesseeID: by, FencingToken: token, Until: until, LeaseUntil: until.UnixNano()}}
 	}
-	m := &fleet.Measurement{Seen: make(map[string]fleet.Item), Units: 4, Lasted: 20 * time.Second}
+	m := fleet.NewMeasurement()
 	for n := range 3 {
 		moved := leased("moves", "w1", 1, 0)
 		if n == 2 {
 			moved = leased("moves", "w2", 2, 20*time.Second)
 		}
-		renewed := leased("a", "w1", 7, time.Duration(n)*10*time.Second)
-		m.Look([]fleet.Item{renewed, moved, {LeaseItem: lease.LeaseItem{LeaseID: "free"}}}, at)
+		after := time.Duration(n) * 10 * time.Second
+		renewed := leased("a", "w1", 7, after)
+		m.Look([]fleet.Item{renewed, moved, {LeaseItem: lease.LeaseItem{LeaseID: "free"}}}, at.Add(after), 4)
 	}
 	assert.Equal(t, 10*time.Second, m.Period())
 	b := m.Bill(1, 0.5)

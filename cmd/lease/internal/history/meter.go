@@ -9,10 +9,9 @@ import (
 
 // meter reckons what the fleet costs, anew for each minute.
 type meter struct {
-	now   *fleet.Measurement
-	began time.Time
-	last  fleet.Bill // of the last whole minute
-	of    time.Duration
+	now  *fleet.Measurement
+	last fleet.Bill // of the last whole minute
+	of   time.Duration
 }
 
 // read counts what a look shows, and returns the bill of a minute that is whole with it.
@@ -21,9 +20,7 @@ func (m *meter) read(l dynamo.Look) *fleet.Bill {
 		m.begin(l)
 		return nil
 	}
-	m.now.Look(l.Items, l.At)
-	m.now.Units = l.Units
-	m.now.Lasted = l.At.Sub(m.began)
+	m.now.Look(l.Items, l.At, l.Units)
 	if m.now.Lasted < time.Minute {
 		return nil
 	}
@@ -35,8 +32,7 @@ func (m *meter) read(l dynamo.Look) *fleet.Bill {
 
 func (m *meter) begin(l dynamo.Look) {
 	m.now = fleet.NewMeasurement()
-	m.now.Look(l.Items, l.At)
-	m.began = l.At
+	m.now.Look(l.Items, l.At, l.Units)
 }
 
 // bill is that of the last whole minute, or what there is of the first one.

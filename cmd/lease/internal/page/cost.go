@@ -30,22 +30,20 @@ type costPoint struct {
 	Month   float64 `json:"dollars_per_month"`
 }
 
-const (
-	secondsOfMonth = 730 * 3600
-	costStep       = time.Minute // from one reckoning to the next
-)
+const costStep = time.Minute // from one reckoning to the next
 
 func (v *view) cost() (any, error) {
 	cv := costView{Bill: v.present.Bill, Minutes: []costPoint{}}
 	cv.Seconds = v.present.Billed.Seconds()
 	cv.Looks = v.present.Units / v.Every.Seconds()
-	cv.Dollars = cv.Looks * secondsOfMonth * fleet.ReadPrice / 1e6
+	cv.Dollars = fleet.DollarsAMonth(cv.Looks, fleet.ReadPrice)
 	costs, err := v.History.Costs(v.ctx, v.window.From, v.window.To)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range costs {
-		dollars := (c.Writes*fleet.WritePrice + c.Reads*fleet.ReadPrice) * secondsOfMonth / 1e6
+		dollars := fleet.DollarsAMonth(c.Writes, fleet.WritePrice) +
+			fleet.DollarsAMonth(c.Reads, fleet.ReadPrice)
 		cv.Minutes = append(cv.Minutes, costPoint{
 			fleetTime(c.At), c.Items, c.Workers, c.Writes, c.Reads, c.Looks, dollars,
 		})

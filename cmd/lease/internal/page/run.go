@@ -134,19 +134,9 @@ func (l *looker) first(ctx context.Context) error {
 
 // run looks until ctx is done, or can't any more.
 func (l *looker) run(ctx context.Context) error {
-	looks := l.Start(ctx, l.every)
-	for {
-		var look dynamo.Look
-		select {
-		case look = <-looks:
-		case <-ctx.Done():
-			return nil
-		}
-		if _, over := look.Err.(dynamo.Fatal); over {
-			return look.Err
-		}
+	return dynamo.Each(ctx, l.Start(ctx, l.every), func(look dynamo.Look) (goesOn bool, err error) {
 		if ctx.Err() != nil {
-			return nil
+			return false, nil
 		}
 		failure := ""
 		if look.Err != nil {
@@ -156,7 +146,8 @@ func (l *looker) run(ctx context.Context) error {
 			failure = err.Error()
 		}
 		l.tell(failure)
-	}
+		return true, nil
+	})
 }
 
 // tell says what goes wrong, once.

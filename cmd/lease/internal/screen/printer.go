@@ -34,26 +34,15 @@ func JSON(w io.Writer) func(e fleet.Event) error {
 
 // Run prints the events until ctx is done, or nobody reads them.
 func (p *Printer) Run(ctx context.Context, looks <-chan dynamo.Look) error {
-	for {
-		var l dynamo.Look
-		select {
-		case l = <-looks:
-		case <-ctx.Done():
-			return nil
-		}
-		if _, over := l.Err.(dynamo.Fatal); over {
-			return l.Err
-		}
+	return dynamo.Each(ctx, looks, func(l dynamo.Look) (goesOn bool, err error) {
 		if ctx.Err() == nil {
 			p.tell(l.Err)
 		}
 		if err := p.Events(l.Events); err != nil {
-			return err
+			return false, err
 		}
-		if say.IsUnread(os.Stdout) {
-			return nil
-		}
-	}
+		return !say.IsUnread(os.Stdout), nil
+	})
 }
 
 // tell says what goes wrong, once, and that it is over.
