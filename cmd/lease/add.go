@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/spf13/cobra"
 )
 
 const addHelp = `Registers items: from then on workers may lease them. An item that is

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
 func TestInitMakesTheTableAndSaysWhatDoesNotFit(t *testing.T) {

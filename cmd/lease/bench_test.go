@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
 // BenchmarkList lists 100,000 rows of some 90 bytes, by the command in a process of its own.

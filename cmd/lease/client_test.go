@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
-	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
 // This host's clock is an hour behind the database's, which is as if its replies came an hour later. It is set right by as
@@ -28,7 +29,7 @@ func TestClientShowsTheDatabasesTimes(t *testing.T) {
 	f.put(fleet.Row{"id": str("a"), "ProcessID": str("w1"), "LeaseUntil": fleet.Number(end.UnixNano()), "FencingToken": fleet.Number(1)})
 	f.put(fleet.Row{"id": str("b"), "ProcessID": str("w1"), "LeaseUntil": fleet.Number(end.Add(-20 * time.Minute).UnixNano()), "FencingToken": fleet.Number(1)})
 	r := runWith(t, late, "list", "-json")
-	var a, b fleet.JsonItem
+	var a, b fleet.JSONItem
 	d := json.NewDecoder(strings.NewReader(r.stdout))
 	require.NoError(t, d.Decode(&a))
 	require.NoError(t, d.Decode(&b))

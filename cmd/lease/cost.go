@@ -6,12 +6,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) cost() *cobra.Command {
@@ -24,10 +25,8 @@ func (a *app) cost() *cobra.Command {
 		Short:   "what the fleet costs as it is now",
 		Long:    costHelp,
 		Example: "lease cost -table mailboxes -write-price 0.705 -read-price 0.1415",
-	}, func(ctx context.Context, args []string) error {
-		if len(args) > 0 {
-			return exit.Usagef("cost takes no arguments, and got %q", args)
-		}
+		Args:    cli.NoArguments,
+	}, func(ctx context.Context, _ []string) error {
 		if lasts < every {
 			return exit.Usagef("-for is %v; want %v or more", lasts, every)
 		}

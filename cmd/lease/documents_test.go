@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 )
 
 // documents are the texts that have commands in them.

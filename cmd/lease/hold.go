@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
@@ -22,7 +24,6 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
-	"github.com/spf13/cobra"
 )
 
 // holding is what the flags of hold say.

@@ -17,12 +17,13 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/spf13/cobra"
 )
 
 // listing is what the flags of list say.
@@ -157,7 +158,9 @@ func (a *app) read(ctx context.Context, c *dynamo.Client, l listing) (listed []f
 		}
 		return nil
 	}
-	c.Wide = l.wide
+	if l.wide {
+		c = c.WithOwnAttributes()
+	}
 	debug.SetGCPercent(30) // It has all items in memory, to sort them.
 	if !l.namesItems() {
 		sum, err = c.Scan(ctx, false, see)

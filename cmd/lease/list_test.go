@@ -12,10 +12,11 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/aws/aws-sdk-go/aws"
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
-	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
 // lines returns the lines of a list by their first word.
@@ -64,7 +65,7 @@ func TestListFilters(t *testing.T) {
 		var got []string
 		all := strings.Split(strings.TrimSpace(r.stdout), "\n")
 		for _, line := range all[:len(all)-1] {
-			var item fleet.JsonItem
+			var item fleet.JSONItem
 			require.NoError(t, json.Unmarshal([]byte(line), &item))
 			got = append(got, item.Item)
 		}
@@ -136,12 +137,12 @@ func TestListAsJSON(t *testing.T) {
 	t.Parallel()
 	f := everyState(t)
 	r := f.run("list", "-json")
-	items := make(map[string]fleet.JsonItem)
+	items := make(map[string]fleet.JSONItem)
 	var sum fleet.Counts
 	for s := bufio.NewScanner(strings.NewReader(r.stdout)); s.Scan(); {
 		d := json.NewDecoder(strings.NewReader(s.Text()))
 		d.DisallowUnknownFields()
-		var item fleet.JsonItem
+		var item fleet.JSONItem
 		if d.Decode(&item) == nil {
 			items[item.Item] = item
 		} else {
@@ -155,11 +156,11 @@ func TestListAsJSON(t *testing.T) {
 	assert.Greater(t, *wanted.EndsIn, 3000.)
 	assert.LessOrEqual(t, *wanted.EndsIn, 3600.)
 	wanted.EndsIn = nil
-	assert.Equal(t, fleet.JsonItem{Item: "wanted", State: fleet.Held, Holder: "w1", Ends: say.DatabaseTime(row.LeaseUntil), Token: &row.FencingToken,
+	assert.Equal(t, fleet.JSONItem{Item: "wanted", State: fleet.Held, Holder: "w1", Ends: say.DatabaseTime(row.LeaseUntil), Token: &row.FencingToken,
 		WantedBy: aws.String("w2"), WantedUntil: say.DatabaseTime(row.WantedUntil)}, wanted)
 	assert.Equal(t, "", *items["to free"].WantedBy)
-	assert.Equal(t, fleet.JsonItem{Item: "spoiled", State: fleet.Unusable, Why: `LeaseUntil "soon" is not a number`}, items["spoiled"])
-	assert.Equal(t, fleet.JsonItem{Item: "bare", State: fleet.NeverLeased}, items["bare"])
+	assert.Equal(t, fleet.JSONItem{Item: "spoiled", State: fleet.Unusable, Why: `LeaseUntil "soon" is not a number`}, items["spoiled"])
+	assert.Equal(t, fleet.JSONItem{Item: "bare", State: fleet.NeverLeased}, items["bare"])
 	assert.Equal(t, "w9", items["ended"].LastHolder)
 	assert.Equal(t, fleet.Free, items["released"].State)
 	assert.True(t, items["released"].Uncertain)

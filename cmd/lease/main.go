@@ -23,14 +23,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
-	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // app is what the commands have in common.

@@ -12,11 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/cli"
-	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/cli"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
 )
 
 func TestHelpFitsAScreenHasAnExampleAndNamesTheFlags(t *testing.T) {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"time"
 
-	"github.com/intercom/lease"
-	"github.com/intercom/lease/cmd/lease/internal/dynamo"
-	"github.com/intercom/lease/cmd/lease/internal/exit"
-	"github.com/intercom/lease/cmd/lease/internal/page"
 	"github.com/spf13/cobra"
+
+	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/page"
 )
 
 func (a *app) page() *cobra.Command {
@@ -18,10 +19,8 @@ func (a *app) page() *cobra.Command {
 		Short:   "the fleet in a browser",
 		Long:    pageHelp,
 		Example: "lease page -table mailboxes -db mailboxes.db",
-	}, func(ctx context.Context, args []string) error {
-		if len(args) > 0 {
-			return exit.Usagef("page takes no arguments, and got %q", args)
-		}
+		Args:    cli.NoArguments,
+	}, func(ctx context.Context, _ []string) error {
 		if err := o.Check(); err != nil {
 			return err
 		}

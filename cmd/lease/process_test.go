@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/tend"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/tend"
 )
 
 // hang is more than anything takes, on a machine that does much else too: it only ends a test that hangs.

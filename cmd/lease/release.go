@@ -7,12 +7,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/spf13/cobra"
 )
 
 // releasing is what the flags of release say.

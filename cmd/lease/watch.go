@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease"
+	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/screen"
-	"github.com/spf13/cobra"
 )
 
 // watching is what the flags of watch say.
@@ -28,10 +30,8 @@ func (a *app) watch() *cobra.Command {
 		Short:   "what changes, as it does",
 		Long:    watchHelp,
 		Example: "lease watch -table mailboxes -every 1s",
-	}, func(ctx context.Context, args []string) error {
-		if len(args) > 0 {
-			return exit.Usagef("watch takes no arguments, and got %q", args)
-		}
+		Args:    cli.NoArguments,
+	}, func(ctx context.Context, _ []string) error {
 		if f.every < 50*time.Millisecond {
 			return exit.Usagef("-every is %v; want 50ms or more", f.every)
 		}

@@ -16,10 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
-	"github.com/intercom/lease/cmd/lease/internal/dynamo"
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
 func TestWatchOnATerminalShowsATakeover(t *testing.T) {

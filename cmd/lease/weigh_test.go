@@ -3,9 +3,10 @@ package main
 import (
 	"testing"
 
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
 func TestAddAndWeighSetWeights(t *testing.T) {

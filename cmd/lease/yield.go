@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/intercom/lease/cmd/lease/internal/ask"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"github.com/spf13/cobra"
 )
 
 // wanting is what the flags of yield say.

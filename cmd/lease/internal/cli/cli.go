@@ -12,11 +12,12 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
-	"github.com/intercom/lease/cmd/lease/internal/exit"
-	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
+
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
 // NoCommand is what "lease" does without a command, or with one that isn't there.
@@ -251,6 +252,14 @@ func oneDash(err error) string {
 	return text
 }
 
+// NoArguments refuses arguments.
+func NoArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return exit.Usagef("%s takes no arguments, and got %q", c.Name(), args)
+}
+
 // IsGiven tells whether a flag was given, be it empty.
 func IsGiven(c *cobra.Command, name string) bool { return c.Flags().Changed(name) }
 
@@ -277,7 +286,7 @@ func VersionCommand() *cobra.Command {
 		Example: "lease version",
 
 		Annotations: map[string]string{elsewhere: "true"},
-		Args:        cobra.NoArgs,
+		Args:        NoArguments,
 		RunE:        func(*cobra.Command, []string) error { return say.Printf("%s\n", Version()) },
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
@@ -38,7 +39,7 @@ type Client struct {
 	*lease.LockStore
 	DDB        *dynamodb.DynamoDB
 	Table, Key string
-	Wide       bool // items have their own attributes too
+	wide       bool // items have their own attributes too
 	failed     failures
 	attempt    atomic.Value // attempted: what the last attempt at a request came to
 	skew       atomic.Int64 // a time.Duration: how far this host's clock is ahead, by the last reply
@@ -156,7 +157,7 @@ func transport(retries int) *http.Transport {
 
 // WithOwnAttributes returns a client of the same table whose items have their own attributes too.
 func (c *Client) WithOwnAttributes() *Client {
-	return &Client{LockStore: c.LockStore, DDB: c.DDB, Table: c.Table, Key: c.Key, Wide: true}
+	return &Client{LockStore: c.LockStore, DDB: c.DDB, Table: c.Table, Key: c.Key, wide: true}
 }
 
 // failures are the latest ones, and of which operations they are: the SDK's errors don't say.

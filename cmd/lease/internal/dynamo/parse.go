@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
 // projection asks for what an item is made of: the expression, and its names.
 func (c *Client) projection() (*string, map[string]*string) {
-	if c.Wide {
+	if c.wide {
 		return nil, nil
 	}
 	projection := "#key"
@@ -30,7 +31,7 @@ func (c *Client) projection() (*string, map[string]*string) {
 func (c *Client) parse(attributes fleet.Row) fleet.Item {
 	found, err := c.ParseLeaseItem(attributes)
 	i := fleet.ReadItem(attributes, found, err)
-	if c.Wide {
+	if c.wide {
 		i.Users = fleet.UsersAttributes(attributes, c.Key)
 	}
 	return i

@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/internal/ddblocal"
-	"github.com/stretchr/testify/assert"
 )
 
 func TestItemTellsFromItsRowWhetherItWasEverLeased(t *testing.T) {

@@ -4,9 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
-	"github.com/stretchr/testify/assert"
 )
 
 func TestCostIsOfWhatWasWrittenAndOfTheWorkersLooks(t *testing.T) {

@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/fleet/fleettest"
-	"github.com/stretchr/testify/assert"
 )
 
 // TestChangesAreEvents: what a row showed at two looks a second apart, and what must have happened between them.

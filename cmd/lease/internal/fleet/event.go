@@ -159,9 +159,12 @@ func (e Event) whatEnded() string {
 	return "the lease of %s"
 }
 
-func (e Event) wanter() string {
-	if *e.WantedBy == "" {
+func (e Event) wanter() string { return Wisher(*e.WantedBy) }
+
+// Wisher names who wishes for an item: an operator's wish is for whoever comes.
+func Wisher(name string) string {
+	if name == "" {
 		return "whoever comes"
 	}
-	return say.Name(*e.WantedBy)
+	return say.Name(name)
 }

@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
-	"github.com/intercom/lease/cmd/lease/internal/fleet/fleettest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/fleet/fleettest"
 )
 
 func TestStateOfAnItemIsALineAndAnObject(t *testing.T) {

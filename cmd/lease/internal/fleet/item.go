@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 )

@@ -4,9 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/fleet/fleettest"
-	"github.com/stretchr/testify/assert"
 )
 
 func TestItemDescribesItsState(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
-// JsonItem is a line of "lease list -json".
-type JsonItem struct {
+// JSONItem is a line of "lease list -json".
+type JSONItem struct {
 	Item        string   `json:"item"`
 	State       State    `json:"state"`
 	Holder      string   `json:"holder,omitempty"`       // while held or reserved
@@ -27,8 +27,8 @@ type JsonItem struct {
 	Attributes json.RawMessage `json:"attributes,omitempty"` // the item's own, with -wide
 }
 
-func (i Item) JSON(now time.Time) JsonItem {
-	j := JsonItem{
+func (i Item) JSON(now time.Time) JSONItem {
+	j := JSONItem{
 		Item:      i.LeaseID,
 		State:     i.State(now),
 		Why:       i.Why,

@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom/lease/cmd/lease/internal/fleet"
-	"github.com/intercom/lease/cmd/lease/internal/history/historytest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/history/historytest"
 )
 
 // open opens a history that keeps for an hour.

@@ -13,7 +13,7 @@ import (
 
 // itemRow is an item and its strip.
 type itemRow struct {
-	fleet.JsonItem
+	fleet.JSONItem
 	Since  string        `json:"since"`
 	Before string        `json:"before,omitempty"` // who had it
 	Cause  string        `json:"cause,omitempty"`  // why it has moved
@@ -107,7 +107,7 @@ func (v *view) pageNumber() (int, error) {
 
 func (v *view) itemRow(c history.Current) itemRow {
 	return itemRow{
-		JsonItem: c.JSON(v.now()), Since: fleetTime(c.Strip.Began), Before: c.Strip.Before,
+		JSONItem: c.JSON(v.now()), Since: fleetTime(c.Strip.Began), Before: c.Strip.Before,
 		Cause: string(c.Strip.Why), Now: c.Strip, Ago: c.Strip.Lasted(v.present.Clock),
 		Text: reason(c.Strip),
 	}

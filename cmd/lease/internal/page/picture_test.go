@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/history"
 	"github.com/intercom/lease/cmd/lease/internal/history/historytest"
-	"github.com/stretchr/testify/assert"
 )
 
 var noon = historytest.Noon

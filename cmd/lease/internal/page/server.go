@@ -75,7 +75,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"next":      func(n int) int { return n + 1 },
 	"prev":      func(n int) int { return n - 1 },
 	"pair":      func(values ...any) []any { return values },
-	"wisher":    wisherText,
+	"wisher":    func(name *string) string { return fleet.Wisher(*name) },
 	"sortText":  func(order string) string { return sortTexts[order] },
 	"pricesOf":  func() string { return fleet.PricesOf },
 	"aside":     aside,
@@ -88,13 +88,6 @@ func eventText(e fleet.Event) string {
 		return say.Name(e.Holder) + " " + sign.text
 	}
 	return e.Details(time.UTC)
-}
-
-func wisherText(name *string) string {
-	if *name == "" {
-		return "whoever comes"
-	}
-	return say.Name(*name)
 }
 
 // aside is how far from its line the text of a mark is.

@@ -14,10 +14,11 @@ import (
 	"charm.land/bubbles/v2/key"
 	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
+	"golang.org/x/sys/unix"
+
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"golang.org/x/sys/unix"
 )
 
 // Options are what a screen is to be like.

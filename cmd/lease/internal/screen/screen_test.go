@@ -16,9 +16,10 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
-	"github.com/intercom/lease"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom/lease"
 )
 
 var update = flag.Bool("update", false, "write testdata/screens anew: look at what has changed in them")

@@ -10,10 +10,11 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/say"
-	"golang.org/x/sys/unix"
 )
 
 // group is the process group of a command.

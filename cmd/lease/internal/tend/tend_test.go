@@ -9,11 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/leasetest"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // fakeGroup is a group without processes, which notes the signals that it gets, and when.
