@@ -27,6 +27,9 @@ func (a *app) cost() *cobra.Command {
 		Example: "lease cost -table mailboxes -write-price 0.705 -read-price 0.1415",
 		Args:    cli.NoArguments,
 	}, func(ctx context.Context, _ []string) error {
+		if every <= 0 {
+			return exit.Usagef("-every is %v; want a time", every)
+		}
 		if lasts < every {
 			return exit.Usagef("-for is %v; want %v or more", lasts, every)
 		}

@@ -110,7 +110,7 @@ func TestUsageErrorsAreOneLineAndStatus2(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ args, words string }{
 		{"", "no command"}, {"show", `"show"`}, {"hodl", "is it hold?"}, {"help hodl", "is it hold?"}, {"man hold list", "one command"}, {"completion tcsh", "which shell"},
-		{"completion", "which shell"}, {"release a -token x", "want a number"}, {"cost -write-price -1", "want dollars"}, {"weigh a 1e300", "1e9"}, {"list -color", "-color"}, {"list [", "pattern"}, {"list -sort x", "-sort"}, {"list -state x", "-state"}, {"list -held -free", "one of"},
+		{"completion", "which shell"}, {"release a -token x", "want a number"}, {"cost -write-price -1", "want dollars"}, {"cost -every 0", "-every"}, {"cost x", "no arguments"}, {"weigh a 1e300", "1e9"}, {"list -color", "-color"}, {"list [", "pattern"}, {"list -sort x", "-sort"}, {"list -state x", "-state"}, {"list -held -free", "one of"},
 		{"watch -every 0s", "-every"}, {"add", "add -h"}, {"add a -set b", "NAME=VALUE"}, {"retire", "retire -h"}, {"init x", "-table"},
 		{"retire a -wait 1s", "-yield"}, {"retire a -yield -wait 0", "-wait"}, {"weigh a", "weigh -h"}, {"weigh a 0", "above 0"},
 		{"add a -weight inf", "above 0"}, {"yield a -holder w", "not both"}, {"yield -holder w -to w", "-to"}, {"yield", "yield -h"}, {"yield a -wait -1s", "-wait"}, {"release a", "-token"}, {"release a b -token 1", "one item"},
