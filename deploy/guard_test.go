@@ -118,22 +118,16 @@ func (g *guard) enforce(p *policy) {
 }
 
 // actions are those that were asked for, each once.
-func (g *guard) actions() (names []string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, r := range g.asked {
-		names = append(names, r.action)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
+func (g *guard) actions() []string { return g.distinct(func(r asked) string { return r.action }) }
 
 // tables are those that were asked, each once.
-func (g *guard) tables() (names []string) {
+func (g *guard) tables() []string { return g.distinct(func(r asked) string { return r.table }) }
+
+func (g *guard) distinct(of func(r asked) string) (names []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, r := range g.asked {
-		names = append(names, r.table)
+		names = append(names, of(r))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
