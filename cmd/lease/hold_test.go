@@ -353,12 +353,13 @@ func TestHoldEndsACommandWhoseWatchdogIsSilent(t *testing.T) {
 	began := time.Now()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	r := f.run("hold", "-watchdog", "3s", "sh", "-c", `trap 'echo TERM; exit 0' TERM
-		for i in 1 2 3 4; do "$0" WATCHDOG=1; sleep 1; done; echo "$WATCHDOG_USEC"; while :; do sleep 0.05; done`, self)
+	// What says that it goes on takes a moment to start, on a busy machine some seconds.
+	r := f.run("hold", "-watchdog", "10s", "sh", "-c", `trap 'echo TERM; exit 0' TERM
+		for i in 1 2 3; do "$0" WATCHDOG=1; sleep 4; done; echo "$WATCHDOG_USEC"; while :; do sleep 0.05; done`, self)
 	assert.Equal(t, 1, r.status)
-	assert.Equal(t, "3000000\nTERM\n", r.stdout)
-	assert.Contains(t, r.stderr, "the command for a has not said for 3s that it goes on, and is ended")
-	assert.Greater(t, time.Since(began), 6*time.Second)
+	assert.Equal(t, "10000000\nTERM\n", r.stdout)
+	assert.Contains(t, r.stderr, "the command for a has not said for 10s that it goes on, and is ended")
+	assert.Greater(t, time.Since(began), 18*time.Second)
 	assert.Empty(t, f.item("a").LesseeID)
 
 	r = f.run("hold", "-watchdog", "1s", "-patience", "100ms", "sh", "-c", `trap '' TERM; while :; do sleep 0.05; done`)
