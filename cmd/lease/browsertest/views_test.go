@@ -99,7 +99,7 @@ func viewItems(b *browser) {
 	assert.Regexp(b.t, `not renewed in time by host-3:4713`, text)
 	b.picture("items")
 	b.run(chromedp.SetValue(chromedp.CSS("#filter"), "box-07"), chromedp.Submit(chromedp.CSS("#filter")))
-	b.waitFor("the filter leaves one", `document.querySelectorAll("#items tbody tr").length === 1`)
+	b.waitFor("the filter leaves one", `document.querySelectorAll("#items .strips tbody tr").length === 1`)
 }
 
 func viewItem(b *browser, s *site) {
