@@ -17,7 +17,7 @@ import (
 
 func (a *app) cost() *cobra.Command {
 	var lasts, every time.Duration
-	var writes, reads float64
+	var prices *fleet.Prices
 	var asJSON bool
 	var c *cobra.Command
 	c = a.command(cobra.Command{
@@ -33,8 +33,8 @@ func (a *app) cost() *cobra.Command {
 		if lasts < every {
 			return exit.Usagef("-for is %v; want %v or more", lasts, every)
 		}
-		if writes < 0 || reads < 0 {
-			return exit.Usagef("-write-price is %v and -read-price %v; want dollars", writes, reads)
+		if err := checkPrices(c, prices); err != nil {
+			return err
 		}
 		client, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
@@ -44,8 +44,7 @@ func (a *app) cost() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		b := m.Bill(writes, reads)
-		b.ArePricesGiven = cli.IsGiven(c, "write-price") || cli.IsGiven(c, "read-price")
+		b := m.Bill(*prices)
 		if asJSON {
 			return json.NewEncoder(os.Stdout).Encode(b)
 		}
@@ -54,10 +53,29 @@ func (a *app) cost() *cobra.Command {
 	flags := c.Flags()
 	flags.DurationVar(&lasts, "for", 30*time.Second, "watch the table for `D`, else 30s")
 	flags.DurationVar(&every, "every", 2*time.Second, "look each `D`, else 2s: more often than leases are renewed")
-	flags.Float64Var(&writes, "write-price", fleet.WritePrice, "`P` dollars for a million write units")
-	flags.Float64Var(&reads, "read-price", fleet.ReadPrice, "`P` dollars for a million read units")
+	prices = pricesOf(c)
 	flags.BoolVar(&asJSON, "json", false, "an object")
 	return c
+}
+
+// pricesOf are the prices that a command's flags say.
+func pricesOf(c *cobra.Command) *fleet.Prices {
+	p := &fleet.Prices{}
+	flags := c.Flags()
+	flags.Float64Var(&p.Write, "write-price", fleet.WritePrice,
+		"`P` dollars for a million write units")
+	flags.Float64Var(&p.Read, "read-price", fleet.ReadPrice,
+		"`P` dollars for a million read units")
+	return p
+}
+
+// checkPrices tells what is wrong with them, and notes whether they were given.
+func checkPrices(c *cobra.Command, p *fleet.Prices) error {
+	if !p.AreNumbers() {
+		return exit.Usagef("-write-price is %v and -read-price %v; want dollars", p.Write, p.Read)
+	}
+	p.AreGiven = cli.IsGiven(c, "write-price") || cli.IsGiven(c, "read-price")
+	return nil
 }
 
 const costHelp = `Watches a table for a while, and says what the fleet costs: its writes, as

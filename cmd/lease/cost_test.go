@@ -23,4 +23,5 @@ func TestCostOfATable(t *testing.T) {
 	assert.Positive(t, b.Writes)
 	assert.Positive(t, b.Reads)
 	assertOneLine(t, f.run("cost", "-for", "1s"), 2, "-for")
+	assertOneLine(t, f.run("cost", "-write-price", "NaN"), 2, "-write-price is NaN")
 }

@@ -9,18 +9,31 @@ import (
 	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/cli"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
+	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/page"
 )
 
 func (a *app) page() *cobra.Command {
 	var o page.Options
-	c := a.command(cobra.Command{
-		Use:     "page [-listen 127.0.0.1:8099] [-db FILE] [-keep 168h] [-every 2s]",
+	var prices *fleet.Prices
+	var isLocal bool
+	var c *cobra.Command
+	c = a.command(cobra.Command{
+		Use:     "page [-listen HOST:PORT] [-db FILE] [-keep D] [-every D] [-local]",
 		Short:   "the fleet in a browser",
 		Long:    pageHelp,
 		Example: "lease page -table mailboxes -db mailboxes.db",
 		Args:    cli.NoArguments,
 	}, func(ctx context.Context, _ []string) error {
+		if err := checkPrices(c, prices); err != nil {
+			return err
+		}
+		o.Prices = *prices
+		o.Zone = zoneOf(isLocal)
+		if cli.IsGiven(c, "db") && o.File == "" {
+			return exit.Usagef("-db is empty; want a file, or leave it out")
+		}
 		if err := o.Check(); err != nil {
 			return err
 		}
@@ -39,7 +52,9 @@ func (a *app) page() *cobra.Command {
 	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8099", "serve at `HOST:PORT`")
 	flags.StringVar(&o.File, "db", "", "keep what is seen in `FILE`, of SQLite; else in memory")
 	flags.DurationVar(&o.Keep, "keep", 7*24*time.Hour, "for how long, `D`, else a week")
+	flags.BoolVar(&isLocal, "local", false, "times are of this host's zone, else UTC")
 	flags.DurationVar(&o.Every, "every", 2*time.Second, "look each `D`, else 2s")
+	prices = pricesOf(c)
 	return c
 }
 

@@ -52,7 +52,8 @@ func TestPageShowsATakeoverWritesNothingAndEndsAtSIGTERM(t *testing.T) {
 		return false
 	}, nil)
 	file := filepath.Join(t.TempDir(), "page.db")
-	p, base := startPage(t, f, "-every", "100ms", "-db", file)
+	p, base := startPage(t, f, "-every", "100ms", "-db", file, "-write-price", "0.7")
+	assert.Contains(t, fetch(t, base+"/cost"), "At 0.7 and 0.125 dollars for a million write and read units, as given.")
 	assert.Contains(t, fetch(t, base+"/api/item?name=a"), `"holder":"w1"`)
 	f.expire("a")
 	await(t, "the page says why a is free", func() bool {
@@ -87,10 +88,11 @@ func TestPageGoesOnThroughAnOutage(t *testing.T) {
 		return regexp.MustCompile(`LOOKING FAILS.*ago: `).MatchString(fetch(t, base+"/"))
 	})
 	down.Store(false)
+	p.stderr.await(t, "the look works again, after ")
 	await(t, "that is over", func() bool { return !regexp.MustCompile(`LOOKING FAILS`).MatchString(fetch(t, base+"/")) })
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Equal(t, 0, p.wait().status)
-	assert.Regexp(t, `\nlease: .*; it goes on\n$`, p.stderr.String())
+	assert.Regexp(t, `\nlease: the look fails: .*; it goes on\nlease: the look works again, after \S+\n$`, p.stderr.String())
 }
 
 func TestPageThatCantBeSaysWhy(t *testing.T) {
@@ -102,7 +104,10 @@ func TestPageThatCantBeSaysWhy(t *testing.T) {
 	assertOneLine(t, f.run("page", "-listen", taken.Addr().String()), 1, "can't listen", "address already in use")
 	assertOneLine(t, f.run("page", "-db", filepath.Join(t.TempDir(), "no", "x.db")), 1, "is its folder there")
 	assertOneLine(t, f.run("page", "-table", "missing"), 1, `"missing" does not exist`)
-	for args, words := range map[string]string{"-listen=8099": "HOST:PORT", "-every=1ms": "50ms", "-keep=1s": "-keep", "x": "no arguments"} {
+	for args, words := range map[string]string{
+		"-listen=8099": "HOST:PORT", "-listen=127.0.0.1:99999": "HOST:PORT", "-db=": "-db is empty",
+		"-write-price=-1": "want dollars", "-read-price=NaN": "want dollars", "-every=1ms": "50ms", "-keep=1s": "-keep", "x": "no arguments",
+	} {
 		assertOneLine(t, f.run("page", args), 2, words)
 	}
 	p := f.prepare("page", "-listen", "0.0.0.0:0")

@@ -62,9 +62,9 @@ Elsewhere, or with -json: one event a line. First each item as it is (state);
 then obtained, renewed (with -v), released, freed (by force), ended,
 handed_over, wanted, registered, retired, unusable.`
 
-// zone is where its times are.
-func (f watching) zone() *time.Location {
-	if f.local {
+// zoneOf is where times are that people read.
+func zoneOf(isLocal bool) *time.Location {
+	if isLocal {
 		return time.Local
 	}
 	return time.UTC
@@ -79,14 +79,15 @@ func (a *app) watchTable(ctx context.Context, c *dynamo.Client, f watching) erro
 		return screen.Run(ctx, w, screen.Options{
 			Where:   strings.Join([]string{say.Name(a.Table), say.Name(c.Region()), say.Name(a.Endpoint)}, "  "),
 			Every:   f.every,
-			Zone:    f.zone(),
+			Zone:    zoneOf(f.local),
 			Verbose: a.verbose,
 			Explain: func(err error) string { return say.Line(a.Explanation(err)) },
 		})
 	}
 	say.Log.Timed = true
 	say.Warn("watching %s of table %q, with a look each %v", say.Items(len(w.Seen)), c.Table, f.every)
-	p := screen.Printer{Verbose: a.verbose, Explain: a.Explanation, Print: screen.Text(f.zone())}
+	p := screen.Printer{Verbose: a.verbose, Explain: a.Explanation}
+	p.Print = screen.Text(zoneOf(f.local))
 	if f.json {
 		p.Print = screen.JSON(os.Stdout)
 	}

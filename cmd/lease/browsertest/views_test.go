@@ -51,6 +51,8 @@ func TestViewsShowAFleetThatOneJoinsOneDiesInAndOneHangs(t *testing.T) {
 	t.Run("item", func(t *testing.T) { b.t = t; viewItem(b, s) })
 	t.Run("free", func(t *testing.T) { b.t = t; viewFree(b) })
 	t.Run("live", func(t *testing.T) { b.t = t; viewLive(b, s) })
+	t.Run("table", func(t *testing.T) { b.t = t; viewWithATable(b) })
+	t.Run("phone", func(t *testing.T) { b.t = t; viewOnAPhone(b) })
 	t.Run("keyboard", func(t *testing.T) { b.t = t; viewByKeyboard(b) })
 	t.Run("zoom", func(t *testing.T) { b.t = t; viewZoomed(b) })
 	t.Run("cost", func(t *testing.T) { b.t = t; viewCost(b) })
@@ -97,7 +99,7 @@ func viewItems(b *browser) {
 	assert.Regexp(b.t, `not renewed in time by host-3:4713`, text)
 	b.picture("items")
 	b.run(chromedp.SetValue(chromedp.CSS("#filter"), "box-07"), chromedp.Submit(chromedp.CSS("#filter")))
-	b.waitFor("the filter leaves one", `document.querySelectorAll("#items tbody tr").length === 1`)
+	b.waitFor("the filter leaves one", `document.querySelectorAll("#items .strips tbody tr").length === 1`)
 }
 
 func viewItem(b *browser, s *site) {
@@ -141,13 +143,39 @@ func viewLive(b *browser, s *site) {
 	b.waitFor("the newcomer is drawn", `document.querySelector("#picture").textContent.includes("host-5:4715 joined")`)
 	b.waitFor("the table is still open", `document.querySelector("#fleet-table").open`)
 	b.click("#pause")
-	assert.Equal(b.t, "Go on", b.text("#pause"))
+	assert.Equal(b.t, "Paused: go on", b.text("#pause"))
+}
+
+// viewOnAPhone needs no scrolling but in pictures and tables, which stay where they were scrolled to.
+func viewOnAPhone(b *browser) {
+	b.run(chromedp.EmulateViewport(390, 844))
+	for _, path := range []string{"/", "/holders", "/items", "/free", "/cost"} {
+		b.visit(path)
+		assert.True(b.t, get(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth <= 390`)), path)
+	}
+	b.visit("/items")
+	assert.True(b.t, get(b, chromedp.Evaluate[bool](`document.querySelector("svg.strip").getBoundingClientRect().width > 200`)))
+	const changed = `document.querySelector("svg.strip") !== window.strip && document.querySelector("#items .scroll").scrollLeft === 120`
+	b.run(chromedp.Evaluate[chromedp.Void](
+		`window.strip = document.querySelector("svg.strip"); document.querySelector("#items .scroll").scrollLeft = 120`))
+	b.waitFor("a refresh leaves it where it was", changed)
+	b.run(chromedp.EmulateViewport(1280, 800))
+}
+
+// viewWithATable has what a picture shows for those who can't see it.
+func viewWithATable(b *browser) {
+	b.visit("/items")
+	b.click("#items-table summary")
+	assert.Regexp(b.t, `free\s+not renewed in time by host-3:4713`, b.text("#items-table"))
 }
 
 func viewByKeyboard(b *browser) {
 	b.visit("/")
 	b.run(chromedp.Focus(chromedp.CSS("#picture")), chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
 	b.waitFor("the arrows show what each had", `/host-1:4711/.test(document.querySelector(".tip")?.textContent)`)
+	b.run(chromedp.Evaluate[chromedp.Void](`window.picture = document.querySelector("#picture")`))
+	b.waitFor("a refresh leaves that, and the focus", `document.querySelector("#picture") !== window.picture &&
+		document.activeElement.id === "picture" && /host-1:4711/.test(document.querySelector(".tip")?.textContent)`)
 }
 
 func viewZoomed(b *browser) {
@@ -161,6 +189,8 @@ func viewZoomed(b *browser) {
 	})()`
 	b.run(chromedp.Evaluate[chromedp.Void](drag))
 	b.waitFor("it shows what was dragged over", `location.search.includes("from=") && document.querySelector("#picture") !== null`)
+	looked := b.text(".status time")
+	b.waitFor("what is of now goes on", fmt.Sprintf(`document.querySelector(".status time").textContent !== %q`, looked))
 }
 
 func viewCost(b *browser) {
@@ -174,7 +204,7 @@ func viewCost(b *browser) {
 // viewRestarted starts the page anew with the same file: it goes on, and shows the gap.
 func viewRestarted(b *browser, s *site, database string) {
 	s.end()
-	b.waitFor("the page says that it is cut off", `document.querySelector(".cut-off") !== null`)
+	b.waitFor("the page says that it is cut off", `document.querySelector(".cut-off")?.textContent.includes("NOT LIVE; shown is what was at ")`)
 	time.Sleep(12 * time.Second) // What is shorter isn't a gap.
 	s.show("-db", database)
 	b.move(s.base)

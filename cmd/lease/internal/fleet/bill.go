@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -14,6 +15,26 @@ const (
 	ReadPrice  = 0.125
 	PricesOf   = "November 2024"
 )
+
+// Prices are dollars for a million units.
+type Prices struct {
+	Write, Read float64
+	AreGiven    bool // by whoever asks, and not those above
+}
+
+// AreNumbers tells whether one can reckon with them.
+func (p Prices) AreNumbers() bool {
+	isPrice := func(f float64) bool { return f >= 0 && !math.IsInf(f, 1) }
+	return isPrice(p.Write) && isPrice(p.Read)
+}
+
+// Origin says where they are from.
+func (p Prices) Origin() string {
+	if p.AreGiven {
+		return "as given"
+	}
+	return "on demand, in us-east-1, as of " + PricesOf
+}
 
 // Measurement is what looks at a table have shown.
 type Measurement struct {
@@ -82,25 +103,26 @@ type Bill struct {
 	WritePrice    float64 `json:"write_price_per_million"`
 	ReadPrice     float64 `json:"read_price_per_million"`
 
-	ArePricesGiven bool `json:"-"`
+	prices Prices
 }
 
 // Bill reckons what a month of that costs. A row is taken to be of a write unit, 1 KB.
-func (m *Measurement) Bill(writePrice, readPrice float64) Bill {
+func (m *Measurement) Bill(prices Prices) Bill {
 	const largeFleet = 100
 	b := Bill{
 		Items:         m.items,
 		Workers:       len(m.workers),
 		WritesASecond: float64(m.writes) / m.Lasted.Seconds(),
-		WritePrice:    writePrice,
-		ReadPrice:     readPrice,
+		WritePrice:    prices.Write,
+		ReadPrice:     prices.Read,
+		prices:        prices,
 	}
 	if period := min(m.Period(), 30*time.Second); period > 0 {
 		looks := float64(min(b.Workers, largeFleet)) / period.Seconds()
 		b.ReadsASecond = looks * m.units / 2 // Workers read with eventual consistency.
 	}
-	b.Writes = DollarsAMonth(b.WritesASecond, writePrice)
-	b.Reads = DollarsAMonth(b.ReadsASecond, readPrice)
+	b.Writes = DollarsAMonth(b.WritesASecond, prices.Write)
+	b.Reads = DollarsAMonth(b.ReadsASecond, prices.Read)
 	return b
 }
 
@@ -111,14 +133,10 @@ func DollarsAMonth(unitsASecond, price float64) float64 {
 }
 
 func (b Bill) String() string {
-	prices := "on demand, in us-east-1, as of " + PricesOf
-	if b.ArePricesGiven {
-		prices = "as given"
-	}
 	return fmt.Sprintf("%s, %d workers\n"+
 		"%.2f write units a second: $%.2f a month\n"+
 		"%.2f read units a second: $%.2f a month\n"+
 		"$%.2f a month together ($%g and $%g for a million units, %s)\n",
 		say.Items(b.Items), b.Workers, b.WritesASecond, b.Writes, b.ReadsASecond, b.Reads,
-		b.Writes+b.Reads, b.WritePrice, b.ReadPrice, prices)
+		b.Writes+b.Reads, b.WritePrice, b.ReadPrice, b.prices.Origin())
 }

@@ -1,6 +1,8 @@
 package fleet_test
 
 import (
+	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
@@ -28,10 +30,24 @@ func TestCostIsOfWhatWasWrittenAndOfTheWorkersLooks(t *testing.T) {
 		m.Look([]fleet.Item{renewed, moved, {LeaseItem: lease.LeaseItem{LeaseID: "free"}}}, at.Add(after), 4)
 	}
 	assert.Equal(t, 10*time.Second, m.Period())
-	b := m.Bill(1, 0.5)
-	assert.Equal(t, fleet.Bill{Items: 3, Workers: 2, WritesASecond: 3. / 20, ReadsASecond: 2. / 10 * 2,
-		Writes: 3. / 20 * 730 * 3600 / 1e6, Reads: 0.4 * 730 * 3600 * 0.5 / 1e6, WritePrice: 1, ReadPrice: 0.5}, b)
+	b := m.Bill(fleet.Prices{Write: 1, Read: 0.5})
+	got, err := json.Marshal(b)
+	assert.NoError(t, err)
+	want, err := json.Marshal(fleet.Bill{Items: 3, Workers: 2, WritesASecond: 3. / 20, ReadsASecond: 2. / 10 * 2,
+		Writes: 3. / 20 * 730 * 3600 / 1e6, Reads: 0.4 * 730 * 3600 * 0.5 / 1e6, WritePrice: 1, ReadPrice: 0.5})
+	assert.NoError(t, err)
+	assert.Equal(t, string(want), string(got))
 	assert.Contains(t, b.String(), "3 items, 2 workers\n0.15 write units a second: $0.39 a month\n")
 	assert.Contains(t, b.String(), "as of "+fleet.PricesOf)
-	assert.Zero(t, (&fleet.Measurement{Lasted: time.Second}).Bill(1, 1).ReadsASecond, "nobody renews")
+	assert.Contains(t, m.Bill(fleet.Prices{Write: 1, Read: 0.5, AreGiven: true}).String(), "($1 and $0.5 for a million units, as given)")
+	assert.Zero(t, (&fleet.Measurement{Lasted: time.Second}).Bill(fleet.Prices{}).ReadsASecond, "nobody renews")
+}
+
+func TestPricesAreNumbersOfDollars(t *testing.T) {
+	t.Parallel()
+	assert.True(t, fleet.Prices{Write: 0.7}.AreNumbers())
+	for _, bad := range []float64{-1, math.NaN(), math.Inf(1)} {
+		assert.False(t, fleet.Prices{Write: bad}.AreNumbers())
+		assert.False(t, fleet.Prices{Read: bad}.AreNumbers())
+	}
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Keep  time.Duration // how long
 	Most  int64         // bytes; 0 is 64 MB in memory, and 256 MB in a file
 	Every time.Duration // how often there is a look
+
+	Prices fleet.Prices
 }
 
 // most is how large it may be.
@@ -112,7 +114,7 @@ func (h *History) Note(ctx context.Context, l dynamo.Look, failure string) error
 	h.sum.Failure = failure
 	var bill *fleet.Bill
 	if l.Err == nil {
-		bill = h.meter.read(l)
+		bill = h.meter.read(l, h.Prices)
 		h.span.extend(l, h.Every)
 	}
 	err := h.write(ctx, l.Clock, bill)
@@ -161,7 +163,7 @@ func (h *History) publish(l dynamo.Look) {
 	}
 	p.Clock = l.Clock
 	p.Host = l.At
-	p.Bill, p.Billed = h.meter.bill()
+	p.Bill, p.Billed = h.meter.bill(h.Prices)
 	counts := fleet.NewCounts()
 	counts.Add(l.Items, l.At)
 	p.Counts = *counts

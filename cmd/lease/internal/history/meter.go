@@ -15,7 +15,7 @@ type meter struct {
 }
 
 // read counts what a look shows, and returns the bill of a minute that is whole with it.
-func (m *meter) read(l dynamo.Look) *fleet.Bill {
+func (m *meter) read(l dynamo.Look, prices fleet.Prices) *fleet.Bill {
 	if m.now == nil {
 		m.begin(l)
 		return nil
@@ -24,7 +24,7 @@ func (m *meter) read(l dynamo.Look) *fleet.Bill {
 	if m.now.Lasted < time.Minute {
 		return nil
 	}
-	m.last = m.now.Bill(fleet.WritePrice, fleet.ReadPrice)
+	m.last = m.now.Bill(prices)
 	m.of = m.now.Lasted
 	m.begin(l)
 	return &m.last
@@ -36,10 +36,10 @@ func (m *meter) begin(l dynamo.Look) {
 }
 
 // bill is that of the last whole minute, or what there is of the first one.
-func (m *meter) bill() (fleet.Bill, time.Duration) {
+func (m *meter) bill(prices fleet.Prices) (fleet.Bill, time.Duration) {
 	isFirst := m.of == 0 && m.now.Lasted > 0
 	if isFirst {
-		return m.now.Bill(fleet.WritePrice, fleet.ReadPrice), m.now.Lasted
+		return m.now.Bill(prices), m.now.Lasted
 	}
 	return m.last, m.of
 }

@@ -189,8 +189,12 @@ func (n *notes) begin(is Strip, i fleet.Item, c *change) {
 	if is.State == fleet.Free && i.LesseeID != "" {
 		is.Before = i.LesseeID
 		is.Why = fleet.Ended
+		if i.WantedBy == i.LesseeID {
+			is.Why = Untaken
+		}
 	}
-	isFound := !is.Noted && is.State == fleet.Free && i.LeaseUntil > 0
+	const aTime = int64(time.Millisecond) // Times are kept by the millisecond, and 0 is none.
+	isFound := !is.Noted && is.State == fleet.Free && i.LeaseUntil >= aTime
 	if isFound {
 		is.Began = time.Unix(0, min(i.LeaseUntil, is.Began.UnixNano()))
 	}

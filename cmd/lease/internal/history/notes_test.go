@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/intercom/lease"
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/history/historytest"
@@ -56,6 +57,12 @@ func TestNotesOfAnItemSayFromWhenToWhenWhoHadItAndWhy(t *testing.T) {
 			[]string{"0s 10s held w1/5 <", "10s - free /5 ended<w1"}},
 		"ended before the first look": {[]fleet.Item{held("a", "w1", 5, -40*second)},
 			[]string{"-10s - free /5 ended<w1"}},
+		"reserved, and not taken": {[]fleet.Item{held("a", "w1", 5, 0), reserved("a", "w2", 5, -15*second), reserved("a", "w2", 5, -15*second)},
+			[]string{"0s 10s held w1/5 <", "10s 20s reserved w2/5 handed_over<w1", "20s - free /5 untaken<w2"}},
+		"released, and kept for an older process of its name": {[]fleet.Item{held("a", "w1", 5, 0), held("a", "", 5, -15*second), held("a", "", 5, -15*second)},
+			[]string{"0s 10s held w1/5 <", "10s 20s held /5 released<w1", "20s - free /5 released<w1"}},
+		"ended at the beginning of time": {[]fleet.Item{{LeaseItem: lease.LeaseItem{LeaseID: "a", LesseeID: "w1", FencingToken: 5, LeaseUntil: 1, Until: time.Unix(0, 1)}}},
+			[]string{"0s - free /5 ended<w1"}},
 		"spoiled": {[]fleet.Item{held("a", "w1", 5, 0), spoiled},
 			[]string{"0s 10s held w1/5 <", "10s - unusable /0 <w1"}},
 	} {

@@ -15,6 +15,9 @@ const (
 	Fell   fleet.Kind = "fell"   // it renewed none: it died, hung or was cut off
 )
 
+// Untaken is why an item is free that was reserved for somebody who didn't come.
+const Untaken fleet.Kind = "untaken"
+
 // Strip is how an item was, from one look to another.
 type Strip struct {
 	ID     int64
@@ -55,6 +58,10 @@ func (s *Strip) follows(was *Strip, over, begin fleet.Kind) {
 		return
 	}
 	s.Before = cmp.Or(was.Holder, was.Before)
+	wasKept := was.State == fleet.Held && was.Holder == ""
+	if wasKept && over == fleet.Ended { // Its holder had given it up before, in order.
+		s.Why = fleet.Released
+	}
 	isTaken := was.State == fleet.Reserved && was.Holder == s.Holder
 	if isTaken { // It has come from whoever handed it over.
 		s.Before = was.Before

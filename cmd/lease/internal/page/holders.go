@@ -38,6 +38,7 @@ type holderRow struct {
 }
 
 type holdersView struct {
+	asOf
 	Holders []holderRow `json:"holders"`
 	Mean    float64     `json:"mean_load"`
 	MeanAt  float64     `json:"-"`
@@ -48,7 +49,9 @@ func (v *view) holders() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return holdersOf(v.present.Holders, churns, v.present.Clock), nil
+	hv := holdersOf(v.present.Holders, churns, v.present.Clock)
+	hv.asOf = v.asOf()
+	return hv, nil
 }
 
 // holdersOf lists holders: those that need looking after first, then by load.

@@ -10,12 +10,14 @@ import (
 
 // freeView is what nobody works on.
 type freeView struct {
+	asOf
 	Items   []itemRow    `json:"items"` // idle for longest first
 	Count   int          `json:"count"`
 	Page    int          `json:"page"`
 	Pages   int          `json:"pages"`
 	Holders []lastHolder `json:"last_holders"` // those that left most first
 	Workers int          `json:"workers"`
+	All     int          `json:"-"` // items of the table
 }
 
 // lastHolder is a holder and how much of what it had nobody has now.
@@ -33,7 +35,9 @@ func (v *view) free() (any, error) {
 		return nil, err
 	}
 	idle := idleItems(v.present.Items)
-	fv := freeView{Items: []itemRow{}, Count: len(idle), Workers: v.summary().Workers}
+	fv := freeView{asOf: v.asOf(), Items: []itemRow{}, Count: len(idle)}
+	fv.All = len(v.present.Items)
+	fv.Workers = v.summary().Workers
 	fv.Holders = lastHolders(idle, v.present.Clock)
 	shown, pages := pageOf(idle, page, rows)
 	fv.Page, fv.Pages = min(page, pages), pages

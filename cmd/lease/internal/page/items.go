@@ -9,6 +9,7 @@ import (
 
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/history"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 )
 
 // itemRow is an item and its strip.
@@ -20,9 +21,10 @@ type itemRow struct {
 	Strips []stripJSON   `json:"strips,omitempty"` // how it was in the window
 	Now    history.Strip `json:"-"`
 	Ago    time.Duration `json:"-"`
-	Text   string        `json:"-"`
+	Text   string        `json:"-"` // why it is as it is
 
-	Segments []segment `json:"-"`
+	Segments []segment       `json:"-"`
+	Had      []history.Strip `json:"-"` // the latest of the strips, oldest first
 }
 
 type stripJSON struct {
@@ -50,6 +52,7 @@ func stripsJSON(strips []history.Strip) (all []stripJSON) {
 }
 
 type itemsView struct {
+	asOf
 	Items  []itemRow `json:"items"`
 	Count  int       `json:"count"` // that the filter leaves
 	Page   int       `json:"page"`
@@ -61,10 +64,13 @@ type itemsView struct {
 	Ticks []tick `json:"-"`
 }
 
-const rowsOfPage = 40
+const (
+	rowsOfPage  = 40
+	rowsOfTable = 20 // of an item, in the table behind the strips
+)
 
 func (v *view) items() (any, error) {
-	iv := itemsView{Filter: v.query.Get("filter"), Items: []itemRow{}}
+	iv := itemsView{asOf: v.asOf(), Filter: v.query.Get("filter"), Items: []itemRow{}}
 	iv.Sort = cmp.Or(v.query.Get("sort"), "moved")
 	chosen, err := choose(v.present.Items, iv.Filter, iv.Sort, v.now())
 	if err != nil {
@@ -85,11 +91,14 @@ func (v *view) items() (any, error) {
 		row := v.itemRow(c)
 		row.Strips = stripsJSON(strips)
 		row.Segments = segments(strips, v.window, v.paint)
+		row.Had = strips[max(0, len(strips)-rowsOfTable):]
 		iv.Items = append(iv.Items, row)
 	}
 	gaps, err := v.gaps()
 	iv.Gaps = gapBars(gaps, v.window, 0, stripWidth, 0, stripHeight)
-	iv.Ticks = v.window.ticks(stripWidth, 5)
+	axis := v.window
+	axis.Now = "" // The next column begins with it.
+	iv.Ticks = axis.ticks(wholeWidth, 4)
 	return iv, err
 }
 
@@ -106,15 +115,20 @@ func (v *view) pageNumber() (int, error) {
 }
 
 func (v *view) itemRow(c history.Current) itemRow {
-	return itemRow{
+	row := itemRow{
 		JSONItem: c.JSON(v.now()), Since: fleetTime(c.Strip.Began), Before: c.Strip.Before,
 		Cause: string(c.Strip.Why), Now: c.Strip, Ago: c.Strip.Lasted(v.present.Clock),
 		Text: reason(c.Strip),
 	}
+	if c.Item.Why != "" {
+		row.Text = say.Line(c.Item.Why)
+	}
+	return row
 }
 
 // itemView is one item.
 type itemView struct {
+	asOf
 	itemRow
 	Retired bool          `json:"retired,omitempty"` // its row isn't there
 	Explain string        `json:"explanation"`
@@ -134,7 +148,7 @@ func (v *view) item() (any, error) {
 		return nil, badRequest{fmt.Errorf("no item: want name=ITEM")}
 	}
 	c, isThere := v.present.Find(name)
-	iv := itemView{Current: c, Retired: !isThere, itemRow: v.itemRow(c)}
+	iv := itemView{asOf: v.asOf(), Current: c, Retired: !isThere, itemRow: v.itemRow(c)}
 	var err error
 	if iv.Tenures, err = v.History.Tenures(v.ctx, name, most); err != nil {
 		return nil, err
@@ -153,7 +167,7 @@ func (v *view) item() (any, error) {
 	iv.Strips = stripsJSON(strips)
 	iv.Segments = segments(strips, v.window, v.paint)
 	iv.Gaps = gapBars(gaps, v.window, 0, stripWidth, 0, stripHeight)
-	iv.Ticks = v.window.ticks(stripWidth, 8)
+	iv.Ticks = v.window.ticks(wholeWidth, 8)
 	v.describe(&iv, name)
 	return iv, err
 }

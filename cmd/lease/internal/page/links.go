@@ -27,6 +27,14 @@ func (s shown) With(pairs ...string) string {
 	return s.Path + "?" + q.Encode()
 }
 
+// API is where the same is as JSON.
+func (s shown) API() string {
+	if s.Name == "error" {
+		return "/api/fleet"
+	}
+	return "/api/" + s.Name + "?" + s.query.Encode()
+}
+
 // ToPage is another page of the same rows.
 func (s shown) ToPage(n int) string { return s.With("page", fmt.Sprint(n)) }
 
@@ -90,4 +98,7 @@ func (s shown) Refresh() time.Duration {
 }
 
 // Age is how old what is shown is, by this host's clock.
-func (s shown) Age() time.Duration { return time.Since(s.present.Host) }
+func (v *view) Age() time.Duration { return time.Since(v.present.Host) }
+
+// IsOld tells that a look should have come by now, and neither came nor failed.
+func (v *view) IsOld() bool { return v.Age() > max(3*v.Every, 10*time.Second) }

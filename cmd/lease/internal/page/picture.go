@@ -215,7 +215,13 @@ func stepPath(low, high []float64, top float64) string {
 func coordinate(f float64) string { return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64) }
 
 // short writes a number as people read it.
-func short(f float64) string { return strconv.FormatFloat(math.Round(f*100)/100, 'f', -1, 64) }
+func short(f float64) string {
+	const large = 1e9
+	if f >= large {
+		return strconv.FormatFloat(f, 'g', 3, 64)
+	}
+	return strconv.FormatFloat(math.Round(f*100)/100, 'f', -1, 64)
+}
 
 func holderText(name string) string {
 	if name == nobody {
@@ -226,7 +232,7 @@ func holderText(name string) string {
 
 func moveBar(w window, n, count, most int) bar {
 	high := max(2, movesHeight*float64(count)/float64(most))
-	by := w.at(n, columns).UTC().Format(time.TimeOnly)
+	by := w.at(n, columns).Format(time.TimeOnly)
 	return bar{
 		X: columnX(n), Y: movesTop + movesHeight - high, Width: plotWidth / columns, Height: high,
 		Title: fmt.Sprintf("%s obtained by %s", say.Items(count), by),
@@ -265,7 +271,7 @@ func marksOf(events []fleet.Event, w window) []mark {
 func markOf(e fleet.Event, w window) mark {
 	const longest = 20
 	sign := signs[e.Event]
-	at := time.Unix(0, int64(e.Time)).UTC()
+	at := e.Time.In(w.zone())
 	return mark{
 		X: plotLeft + w.place(at, plotWidth), Kind: e.Event, Sign: sign.sign,
 		Text:  sign.sign + " " + say.Shorten(say.Name(e.Holder), longest),
@@ -327,7 +333,7 @@ func gapsOf(spans []history.Span, w window) []gap {
 // gapBars are the gaps as parts of a width.
 func gapBars(gaps []gap, w window, left, width, top, high float64) (all []bar) {
 	for _, g := range gaps {
-		from, to := time.Unix(0, int64(g.From)).UTC(), time.Unix(0, int64(g.To)).UTC()
+		from, to := g.From.In(w.zone()), g.To.In(w.zone())
 		x := w.place(from, width)
 		all = append(all, bar{
 			X: left + x, Y: top, Width: w.place(to, width) - x, Height: high,

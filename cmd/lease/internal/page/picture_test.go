@@ -21,9 +21,9 @@ func TestWindowIsWhatTheQueryAsksFor(t *testing.T) {
 	t.Parallel()
 	first := noon.Add(-4 * time.Minute)
 	for query, want := range map[string]window{
-		"":                                    {first, noon, 4 * time.Minute},
-		"last=6h":                             {noon.Add(-6 * time.Hour), noon, 6 * time.Hour},
-		"from=1767355200000&to=1767358800000": {noon, noon.Add(time.Hour), 0},
+		"":                                    {From: first, To: noon, Last: 4 * time.Minute},
+		"last=6h":                             {From: noon.Add(-6 * time.Hour), To: noon, Last: 6 * time.Hour},
+		"from=1767355200000&to=1767358800000": {From: noon, To: noon.Add(time.Hour)},
 	} {
 		q, err := url.ParseQuery(query)
 		assert.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
+	"github.com/intercom/lease/cmd/lease/internal/fleet"
 	"github.com/intercom/lease/cmd/lease/internal/history"
 	"github.com/intercom/lease/cmd/lease/internal/say"
 )
@@ -21,6 +22,8 @@ type Options struct {
 	File   string
 	Keep   time.Duration
 	Every  time.Duration
+	Prices fleet.Prices
+	Zone   *time.Location // where the times are that people read
 }
 
 // Check tells what is wrong with them.
@@ -31,7 +34,11 @@ func (o Options) Check() error {
 	if o.Keep < time.Minute {
 		return exit.Usagef("-keep is %v; want 1m or more", o.Keep)
 	}
-	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
+	_, port, err := net.SplitHostPort(o.Listen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return exit.Usagef("-listen is %q; want HOST:PORT, as 127.0.0.1:8099", o.Listen)
 	}
 	return nil
@@ -41,7 +48,7 @@ func (o Options) Check() error {
 func Run(ctx context.Context, c *dynamo.Client, a *dynamo.Address, o Options) error {
 	where := strings.Trim(c.Region()+"  "+a.Endpoint, " ")
 	kept, err := history.Open(ctx, history.Options{
-		File: o.File, Keep: o.Keep, Every: o.Every,
+		File: o.File, Keep: o.Keep, Every: o.Every, Prices: o.Prices,
 		Place: fmt.Sprintf("table %s at %s", c.Table, a.Endpoint),
 	})
 	if err != nil {
@@ -60,7 +67,7 @@ func Run(ctx context.Context, c *dynamo.Client, a *dynamo.Address, o Options) er
 	}
 	ip := listener.Addr().(*net.TCPAddr).IP
 	s := &Server{
-		History: kept, Table: c.Table, Where: where, Every: o.Every, Explain: explain,
+		History: kept, Table: c.Table, Where: where, Every: o.Every, Explain: explain, Zone: o.Zone,
 		AnyHost: !ip.IsLoopback(),
 	}
 	handler := s.Serve(ownAttributes(c.WithOwnAttributes()))
@@ -122,7 +129,8 @@ type looker struct {
 	*dynamo.Watcher
 	every   time.Duration
 	explain func(error) string
-	told    string // what is said to go wrong; "" if nothing does
+	looking say.Trouble
+	keeping say.Trouble
 }
 
 func (l *looker) first(ctx context.Context) error {
@@ -142,18 +150,14 @@ func (l *looker) run(ctx context.Context) error {
 		if look.Err != nil {
 			failure = l.explain(look.Err)
 		}
-		if err := l.Note(ctx, look, failure); err != nil && ctx.Err() == nil {
-			failure = err.Error()
+		unkept := ""
+		if err := l.Note(ctx, look, failure); err != nil {
+			unkept = err.Error()
 		}
-		l.tell(failure)
+		if ctx.Err() == nil { // What ends with it is no trouble.
+			l.looking.Tell("the look", failure)
+			l.keeping.Tell("keeping what is seen", unkept)
+		}
 		return true, nil
 	})
-}
-
-// tell says what goes wrong, once.
-func (l *looker) tell(failure string) {
-	if failure != "" && failure != l.told {
-		say.Warn("%s; it goes on", failure)
-	}
-	l.told = failure
 }

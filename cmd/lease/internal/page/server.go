@@ -34,8 +34,10 @@ type Server struct {
 	Where   string // region and endpoint
 	Every   time.Duration
 	Explain func(error) string
+	Zone    *time.Location
 	AnyHost bool // who asks may call this host as they like: it listens beyond loopback
 
+	templates  *template.Template
 	attributes attributes
 	mu         sync.Mutex // for what follows
 	palette    palette
@@ -45,6 +47,7 @@ type Server struct {
 func (s *Server) Serve(read readAttributes) http.Handler {
 	s.attributes.read = read
 	s.palette = make(palette)
+	s.templates = template.Must(templates.Clone()).Funcs(timesIn(s.Zone))
 	return s.handler()
 }
 
@@ -58,9 +61,6 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"brief":     func(name string) string { return say.Shorten(holderText(name), 20) },
 	"line":      say.Line,
 	"dur":       func(d time.Duration) string { return say.Duration(max(0, d)) },
-	"clock":     func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
-	"date":      func(t time.Time) string { return t.UTC().Format(time.DateTime) },
-	"moment":    func(m fleet.Moment) string { return m.In(time.UTC).Format(time.TimeOnly) },
 	"num":       short,
 	"money":     func(f float64) string { return fmt.Sprintf("$%.2f", f) },
 	"fixed":     func(f float64) string { return fmt.Sprintf("%.2f", f) },
@@ -77,10 +77,20 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"pair":      func(values ...any) []any { return values },
 	"wisher":    func(name *string) string { return fleet.Wisher(*name) },
 	"sortText":  func(order string) string { return sortTexts[order] },
-	"pricesOf":  func() string { return fleet.PricesOf },
 	"aside":     aside,
 	"class":     classOf,
-}).ParseFS(files, "templates/*.html"))
+}).Funcs(timesIn(time.UTC)).ParseFS(files, "templates/*.html"))
+
+// timesIn write times of a zone.
+func timesIn(zone *time.Location) template.FuncMap {
+	return template.FuncMap{
+		"clock":  func(t time.Time) string { return t.In(zone).Format(time.TimeOnly) },
+		"date":   func(t time.Time) string { return t.In(zone).Format(time.DateTime) },
+		"moment": func(m fleet.Moment) string { return m.In(zone).Format(time.TimeOnly) },
+		"nano":   func(n int64) string { return time.Unix(0, n).In(zone).Format(time.DateTime) },
+		"zone":   func(t time.Time) string { return t.In(zone).Format("MST") },
+	}
+}
 
 // eventText says what has happened, to whom.
 func eventText(e fleet.Event) string {
@@ -141,6 +151,8 @@ func (s *Server) handler() http.Handler {
 		mux.Handle("GET "+path, s.page(name, v))
 		mux.Handle("GET /api/"+name, s.json(v))
 	}
+	mux.Handle("GET /", s.page("", (*view).nothing))
+	mux.Handle("GET /api/", s.json((*view).nothing))
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.Handle("GET /static/", http.FileServerFS(files))
 	return s.guard(mux)
@@ -200,6 +212,11 @@ func (s *Server) page(name string, of viewing) http.Handler {
 	})
 }
 
+// nothing is what any other address is for.
+func (v *view) nothing() (any, error) {
+	return nil, notFound{errors.New("there is no such page")}
+}
+
 func (s *Server) view(r *http.Request, of viewing) (*view, any, error) {
 	v, err := s.newView(r)
 	if err != nil {
@@ -211,7 +228,7 @@ func (s *Server) view(r *http.Request, of viewing) (*view, any, error) {
 
 func (s *Server) write(w http.ResponseWriter, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name+".html", data); err != nil {
+	if err := s.templates.ExecuteTemplate(&b, name+".html", data); err != nil {
 		http.Error(w, "the page can't be made: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -51,7 +51,7 @@ func newSite(t *testing.T) *site {
 	require.NoError(t, err)
 	t.Cleanup(func() { h.Close() })
 	s := &site{t: t, looks: historytest.NewLooks()}
-	s.Server = &Server{History: h, Table: "mailboxes", Where: "eu-west-1", Every: 2 * time.Second, Explain: error.Error}
+	s.Server = &Server{History: h, Table: "mailboxes", Where: "eu-west-1", Every: 2 * time.Second, Explain: error.Error, Zone: time.UTC}
 	s.serve = s.Serve(func(_ context.Context, item string) (string, error) {
 		users, err := json.Marshal(map[string]string{"Server": item})
 		return string(users), err
@@ -182,7 +182,7 @@ func TestAPISaysTheSame(t *testing.T) {
 	for path, status := range map[string]int{"/api/items?page=x": 400, "/api/item": 400, "/api/item?name=zzz": 404, "/api/fleet?by=x": 400, "/api/fleet?last=x": 400, "/api/none": 404} {
 		w := s.ask(path)
 		assert.Equal(t, status, w.Code, path)
-		if status == 400 {
+		if status >= 400 {
 			assert.Contains(t, w.Body.String(), `{"error":"`, path)
 		}
 	}
@@ -193,9 +193,11 @@ func TestErrorsArePagesThatNameTheValue(t *testing.T) {
 	s := aFleet(t)
 	for path, want := range map[string]string{
 		"/items?sort=%3Cb%3E": `sort is &#34;&lt;b&gt;&#34;`, "/?last=x": "last is", "/item": "no item", "/item?name=%00": `no item &#34;\x00&#34;`,
+		"/?last=1h;x": "the query can&#39;t be read", "/nowhere": "there is no such page", "/holders/": "there is no such page",
 	} {
 		w := s.ask(path)
 		assert.Contains(t, w.Body.String(), want)
+		assert.Contains(t, w.Body.String(), `<a href="/">To the fleet</a>`, path)
 		assert.GreaterOrEqual(t, w.Code, 400)
 	}
 }
@@ -312,7 +314,83 @@ func TestFailingLooksAreSaidOnEachPage(t *testing.T) {
 	assert.Contains(t, html, "LOOKING FAILS")
 	assert.Contains(t, html, "no answer from &lt;there&gt;")
 	assert.Contains(t, html, "4 items", "what was seen last is still shown")
+	assert.Contains(t, words(html), "12:00:00 to the last look", "what is old isn't called now")
 	assert.Contains(t, s.page("/metrics"), "lease_page_looks_failed_total 1\n")
+	for _, path := range []string{"fleet", "holders", "items", "item?name=a", "free", "cost"} {
+		var answer struct{ Looked, Failure string }
+		s.api("/api/"+path, &answer)
+		assert.Equal(t, "2026-01-02T12:01:15.000Z", answer.Looked, path)
+		assert.Equal(t, "no answer from <there>", answer.Failure, path)
+	}
+}
+
+func TestALookThatTakesLongIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.looks.Now = time.Now()
+	s.look(0)
+	html := s.page("/")
+	assert.NotContains(t, html, "THE LOOK TAKES LONG")
+	assert.Regexp(t, `\d to now`, words(html))
+	s = aFleet(t) // It was looked at in January.
+	html = s.page("/")
+	assert.Contains(t, html, "THE LOOK TAKES LONG; shown is what was ")
+	assert.Contains(t, words(html), " to the last look")
+}
+
+func TestAnEmptyTableIsNotWell(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.look(0)
+	for _, path := range []string{"/", "/free"} {
+		text := words(s.page(path))
+		assert.Contains(t, text, "The table has no items", path)
+		assert.NotContains(t, text, "Somebody works on every item", path)
+	}
+}
+
+func TestEachPictureHasItsTable(t *testing.T) {
+	t.Parallel()
+	s := aFleet(t)
+	fleet := words(s.page("/?last=75s"))
+	assert.Regexp(t, `Items of each holder( holder| [\d:]+)+ w1( not looked){7} 1 w2( not looked){7} 0 w3( not looked){7} 1 nobody( not looked){7} 2 `, fleet)
+	assert.Regexp(t, `moves, since the time before( 0){3} 1( 0){4} `, fleet)
+	items := words(s.page("/items"))
+	assert.Contains(t, items, "c 2026-01-02 12:00:00 2026-01-02 12:00:33 held by w2 so since the first look")
+	assert.Contains(t, items, "c 2026-01-02 12:00:33 the last look free not renewed in time by w2")
+}
+
+func TestTimesAreOfTheZone(t *testing.T) {
+	t.Parallel()
+	s := aFleet(t)
+	s.Zone = time.FixedZone("EAST", 5*3600+1800)
+	s.serve = s.Serve(s.attributes.read)
+	for path, want := range map[string][]string{
+		"/":                                     {"17:30:00 to the last look", "17:30:20", "17:30:35 joined"},
+		"/?from=1767355200000&to=1767358800000": {"2026-01-02 17:30:00 to 2026-01-02 18:30:00", " 17:40 "},
+		"/items":                                {"c 2026-01-02 17:30:00 2026-01-02 17:30:33 held by w2"},
+		"/item?name=c":                          {"whose lease ended 2026-01-02 17:30:32"},
+		"/free":                                 {"2026-01-02 17:30:33"},
+		"/holders":                              {"2026-01-02 17:30:00"},
+	} {
+		html := s.page(path)
+		for _, text := range want {
+			assert.Contains(t, words(html), text, path)
+		}
+		assert.NotContains(t, html, "UTC", path)
+		assert.NotContains(t, html, "12:0", path)
+		assert.Contains(t, html, "Times are EAST, by the database's clock.")
+	}
+	var f struct{ Times, Clocks []string }
+	s.api("/api/fleet", &f)
+	assert.Equal(t, "2026-01-02T12:01:15.000Z", f.Times[columns-1])
+	assert.Equal(t, "17:31:15 EAST", f.Clocks[columns-1])
+}
+
+func TestTheSameAsJSONIsOfTheSameQuery(t *testing.T) {
+	t.Parallel()
+	s := aFleet(t)
+	assert.Contains(t, s.page("/item?name=a&last=5m"), `<a href="/api/item?last=5m&amp;name=a">`)
 }
 
 func TestAttributesAreReadOnceInAWhile(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 // stripWidth and stripHeight are those of an item's strip, in its own units.
 const stripWidth, stripHeight = 600.0, 14.0
 
+// wholeWidth is that of a strip's axis, in hundredths: its texts don't grow and shrink with it.
+const wholeWidth = 100.0
+
 // segment is a part of a strip.
 type segment struct {
 	bar
@@ -27,6 +30,7 @@ type segment struct {
 // gaps.
 func segments(strips []history.Strip, w window, colours func(string) paint) (all []segment) {
 	const seen = 0.4
+	gapsEnd := -1.0 // where the last gap that is drawn ends
 	for _, s := range strips {
 		end := w.To
 		if !s.Ended.IsZero() {
@@ -38,8 +42,14 @@ func segments(strips []history.Strip, w window, colours func(string) paint) (all
 		if wide < seen && !isGap {
 			continue
 		}
+		if isGap && x+wide <= gapsEnd { // It lies in one that is drawn.
+			continue
+		}
 		g := segment{Class: classOf(s)}
-		g.bar = bar{X: x, Width: max(wide, 1), Height: stripHeight, Title: stripText(s, end)}
+		g.bar = bar{X: x, Width: max(wide, 1), Height: stripHeight, Title: stripText(s, end.In(w.zone()))}
+		if isGap {
+			gapsEnd = x + g.Width
+		}
 		if g.Class != "idle" {
 			g.Paint = colours(s.Holder)
 			g.Texture = g.Paint.Texture > 0
@@ -61,7 +71,8 @@ func classOf(s history.Strip) string {
 
 // stripText says how an item was, from when to when, and why.
 func stripText(s history.Strip, end time.Time) string {
-	from, to := s.Began.UTC().Format(time.TimeOnly), end.UTC().Format(time.TimeOnly)
+	from := s.Began.In(end.Location()).Format(time.TimeOnly)
+	to := end.Format(time.TimeOnly)
 	text := fmt.Sprintf("%s to %s: %s", from, to, stateText(s))
 	if why := reason(s); why != "" {
 		text += "; " + why
@@ -95,6 +106,8 @@ func reason(s history.Strip) string {
 		return "released" + from
 	case fleet.Freed:
 		return "freed by force" + strings.Replace(from, " by ", " from ", 1)
+	case history.Untaken:
+		return "reserved, and not taken" + from
 	case fleet.Ended:
 		return "not renewed in time" + from
 	case fleet.Obtained:

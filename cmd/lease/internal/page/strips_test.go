@@ -34,12 +34,28 @@ func TestSegmentsShowWhoHadAnItemAndTheGaps(t *testing.T) {
 	}, got)
 }
 
+func TestSegmentsOfAnItemThatFlapsAreBounded(t *testing.T) {
+	t.Parallel()
+	var strips []history.Strip
+	for n := range 3600 {
+		at := noon.Add(time.Duration(n) * time.Second)
+		s := history.Strip{Began: at, Ended: at.Add(time.Second), State: fleet.Free}
+		if n%2 == 0 {
+			s.State, s.Holder = fleet.Held, "w1"
+		}
+		strips = append(strips, s)
+	}
+	all := segments(strips, hour, func(string) paint { return paint{} })
+	assert.LessOrEqual(t, len(all), int(stripWidth)+1)
+	assert.GreaterOrEqual(t, all[len(all)-1].X, stripWidth-2, "up to the end")
+}
+
 func TestReasonSaysWhyAnItemMoved(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[fleet.Kind]string{
 		fleet.HandedOver: "handed over by w1", fleet.Released: "released by w1", fleet.Freed: "freed by force from w1",
 		fleet.Ended: "not renewed in time by w1", fleet.Obtained: "taken as it was free; before: w1",
-		fleet.Registered: "registered", "": "",
+		fleet.Registered: "registered", history.Untaken: "reserved, and not taken by w1", "": "",
 	} {
 		assert.Equal(t, want, reason(history.Strip{Why: kind, Before: "w1", Noted: true}))
 	}
@@ -70,6 +86,7 @@ func TestExplanationSaysWhyAnItemIsFree(t *testing.T) {
 		want    string
 	}{
 		{free, history.Strip{Why: fleet.Ended, Before: "w1"}, 0, "It is free, as w1 did not renew its lease, which ended 1m0s ago: it died, hung, or was cut off. No worker holds anything now: none may be running."},
+		{free, history.Strip{Why: history.Untaken, Before: "w2"}, 0, "It is free, as w2 did not take it, for whom it was reserved until 1m0s ago. No"},
 		{free, history.Strip{Why: fleet.Released, Before: "w1"}, 1, "It is free, as w1 released it 1m0s ago. 1 worker is at work, and doesn't take it: it may be at its limit, or look for other items."},
 		{free, history.Strip{Why: fleet.Freed, Before: "w1"}, 3, "It is free, as an operator freed it by force 1m0s ago; before, w1 had it. 3 workers are at work, and none takes it: they may be at their limits, or look for other items."},
 		{free, history.Strip{Why: fleet.Registered}, 0, "It is free since it was registered 1m0s ago. No"},

@@ -23,13 +23,39 @@ type view struct {
 
 // newView reads what all requests have in common.
 func (s *Server) newView(r *http.Request) (*view, error) {
-	v := &view{Server: s, ctx: r.Context(), query: r.URL.Query(), present: s.History.Present()}
-	w, err := parseWindow(v.query, v.present.First, v.present.Clock)
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest{fmt.Errorf("the query can't be read: %w", err)}
+	}
+	v := &view{Server: s, ctx: r.Context(), query: query, present: s.History.Present()}
+	w, err := parseWindow(v.query, v.present.First, v.present.Clock.In(s.Zone))
 	if err != nil {
 		return nil, badRequest{err}
 	}
 	v.window = w
+	if w.IsLive() {
+		v.window.Now = v.NowText()
+	}
 	return v, nil
+}
+
+// NowText is what the end of a window is that goes along with the time.
+func (v *view) NowText() string {
+	isStale := v.present.Failure != "" || v.IsOld()
+	if isStale {
+		return "the last look"
+	}
+	return "now"
+}
+
+// asOf says how old an answer is: programs don't see the page's alerts.
+type asOf struct {
+	Looked  fleet.Moment `json:"looked"`            // when the last look was that succeeded
+	Failure string       `json:"failure,omitempty"` // why later ones failed
+}
+
+func (v *view) asOf() asOf {
+	return asOf{Looked: fleet.Moment(v.present.Clock.UnixNano()), Failure: v.present.Failure}
 }
 
 // badRequest is an error of whoever asks, notFound one of an item that nobody knows.
@@ -43,10 +69,12 @@ func (v *view) now() time.Time { return v.present.Host }
 
 // fleetView is who holds how much over time.
 type fleetView struct {
+	asOf
 	From    fleet.Moment   `json:"from"`
 	To      fleet.Moment   `json:"to"`
 	By      string         `json:"by"` // items, or load
 	Times   []fleet.Moment `json:"times"`
+	Clocks  []string       `json:"clocks"`  // the same as the page writes them
 	Holders []series       `json:"holders"` // the value at each of the times; "" is nobody
 	Moves   []int          `json:"moves"`   // items that were obtained until each of the times
 	Marks   []fleet.Event  `json:"marks"`
@@ -58,7 +86,7 @@ type fleetView struct {
 }
 
 func (v *view) fleet() (any, error) {
-	f := fleetView{By: cmp.Or(v.query.Get("by"), "items")}
+	f := fleetView{asOf: v.asOf(), By: cmp.Or(v.query.Get("by"), "items")}
 	f.From = fleet.Moment(v.window.From.UnixNano())
 	f.To = fleet.Moment(v.window.To.UnixNano())
 	if f.By != "items" && f.By != "load" {
@@ -81,7 +109,9 @@ func (v *view) fleet() (any, error) {
 		return nil, err
 	}
 	for n := range columns {
-		f.Times = append(f.Times, fleet.Moment(v.window.at(n, columns).UnixNano()))
+		at := v.window.at(n, columns)
+		f.Times = append(f.Times, fleet.Moment(at.UnixNano()))
+		f.Clocks = append(f.Clocks, at.Format("15:04:05 MST"))
 	}
 	f.Holders = seriesOf(samples, v.window, f.By == "load")
 	arrange(f.Holders, v.number)
@@ -98,25 +128,59 @@ func (v *view) gaps() ([]gap, error) {
 	return gapsOf(spans, v.window), err
 }
 
-// Table is the holders' values at the window's end, and at some times before it.
-func (f fleetView) Table() (times []fleet.Moment, rows []series) {
-	const shown = 8
-	for n := range shown {
-		times = append(times, f.Times[(n+1)*columns/shown-1])
+// tableColumns are those of the table behind the picture: the window's end, and some times before.
+const tableColumns = 8
+
+// tableColumn is which column of the picture a column of the table is of.
+func tableColumn(n int) int { return (n+1)*columns/tableColumns - 1 }
+
+func (f fleetView) TableTimes() (times []fleet.Moment) {
+	for n := range tableColumns {
+		times = append(times, f.Times[tableColumn(n)])
 	}
+	return times
+}
+
+// tableRow is what a holder had at these times.
+type tableRow struct {
+	Holder string
+	Cells  []string
+}
+
+func (f fleetView) TableRows() (rows []tableRow) {
 	for _, s := range f.Holders {
-		row := series{Holder: s.Holder}
-		for n := range shown {
-			row.Values = append(row.Values, s.Values[(n+1)*columns/shown-1])
+		row := tableRow{Holder: s.Holder}
+		for n := range tableColumns {
+			row.Cells = append(row.Cells, f.cell(s, tableColumn(n)))
 		}
 		rows = append(rows, row)
 	}
-	return times, rows
+	return rows
 }
 
-// TableTimes and TableRows are the two, for templates.
-func (f fleetView) TableTimes() []fleet.Moment { times, _ := f.Table(); return times }
-func (f fleetView) TableRows() []series        { _, rows := f.Table(); return rows }
+// cell is what a holder had at the end of a column, if anybody looked.
+func (f fleetView) cell(s series, column int) string {
+	at := f.Times[column]
+	for _, g := range f.Gaps {
+		if g.From < at && at < g.To {
+			return "not looked"
+		}
+	}
+	return short(s.Values[column])
+}
+
+// TableMoves are how many items were obtained up to each of these times, since the one before.
+func (f fleetView) TableMoves() []int {
+	sums := make([]int, tableColumns)
+	n := 0
+	for column, moves := range f.Moves {
+		if column > tableColumn(n) {
+			n++
+		}
+		sums[n] += moves
+	}
+	return sums
+}
 
 // summary is the fleet in a few figures.
 type summary struct {

@@ -49,6 +49,9 @@ func (s situation) whyFree() string {
 	case fleet.Ended:
 		return fmt.Sprintf("It is free, as %s did not renew its lease, which ended %s: "+
 			"it died, hung, or was cut off.", by, since)
+	case history.Untaken:
+		return fmt.Sprintf("It is free, as %s did not take it, for whom it was reserved "+
+			"until %s.", by, since)
 	case fleet.Released:
 		return fmt.Sprintf("It is free, as %s released it %s.", by, since)
 	case fleet.Freed:

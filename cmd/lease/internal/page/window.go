@@ -13,6 +13,7 @@ import (
 type window struct {
 	From, To time.Time
 	Last     time.Duration // it ends now, and is so long; else 0
+	Now      string        // what is said at its end; "" says nothing
 }
 
 // lasts are the windows that there are links for.
@@ -34,6 +35,7 @@ func parseWindow(q url.Values, first, now time.Time) (window, error) {
 	if !q.Has("from") && !q.Has("to") {
 		return endingNow(min(max(now.Sub(first), time.Minute), usualLast), now), nil
 	}
+	zone := now.Location()
 	from, err := parseTime("from", q.Get("from"))
 	if err != nil {
 		return window{}, err
@@ -42,7 +44,7 @@ func parseWindow(q url.Values, first, now time.Time) (window, error) {
 	if err != nil {
 		return window{}, err
 	}
-	w := window{From: from, To: to}
+	w := window{From: from.In(zone), To: to.In(zone)}
 	if length := w.length(); length < least || length > widest {
 		return window{}, fmt.Errorf("from %s to %s are %v; want %v to %v",
 			q.Get("from"), q.Get("to"), length, least, widest)
@@ -73,6 +75,9 @@ func parseTime(name, text string) (time.Time, error) {
 	}
 	return time.UnixMilli(ms).UTC(), nil
 }
+
+// zone is where the times are that people read.
+func (w window) zone() *time.Location { return w.From.Location() }
 
 func (w window) length() time.Duration { return w.To.Sub(w.From) }
 
@@ -134,9 +139,13 @@ func (w window) ticks(width float64, most int) (all []tick) {
 	if w.length() > 20*time.Hour {
 		form = "Jan 2 15:04"
 	}
-	end := w.To.Add(-w.length() / 40) // A text further on would be cut.
+	end := w.To.Add(-w.length() / time.Duration(4*most)) // A text further on would be cut.
+	if w.Now != "" {
+		all = append(all, tick{At: width, Text: w.Now})
+		end = w.To.Add(-w.length() / time.Duration(2*most)) // There would be two in one place.
+	}
 	for t := w.From.Truncate(step).Add(step); t.Before(end); t = t.Add(step) {
-		all = append(all, tick{At: w.place(t, width), Text: t.UTC().Format(form)})
+		all = append(all, tick{At: w.place(t, width), Text: t.Format(form)})
 	}
 	return all
 }

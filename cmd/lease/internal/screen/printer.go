@@ -17,7 +17,7 @@ type Printer struct {
 	Verbose bool
 	Explain func(error) string
 	Print   func(e fleet.Event) error
-	since   time.Time // what goes wrong was said; zero if nothing does
+	looking say.Trouble
 }
 
 // Text prints an event as a line of text.
@@ -36,7 +36,7 @@ func JSON(w io.Writer) func(e fleet.Event) error {
 func (p *Printer) Run(ctx context.Context, looks <-chan dynamo.Look) error {
 	return dynamo.Each(ctx, looks, func(l dynamo.Look) (goesOn bool, err error) {
 		if ctx.Err() == nil {
-			p.tell(l.Err)
+			p.looking.Tell("the look", p.failure(l.Err))
 		}
 		if err := p.Events(l.Events); err != nil {
 			return false, err
@@ -45,18 +45,12 @@ func (p *Printer) Run(ctx context.Context, looks <-chan dynamo.Look) error {
 	})
 }
 
-// tell says what goes wrong, once, and that it is over.
-func (p *Printer) tell(err error) {
-	isNew := err != nil && p.since.IsZero()
-	isOver := err == nil && !p.since.IsZero()
-	switch {
-	case isNew:
-		p.since = time.Now()
-		say.Warn("the look fails: %s; it looks again", p.Explain(err))
-	case isOver:
-		say.Warn("the look works again, after %s", say.Duration(time.Since(p.since)))
-		p.since = time.Time{}
+// failure says why a look failed; "" if it didn't.
+func (p *Printer) failure(err error) string {
+	if err == nil {
+		return ""
 	}
+	return p.Explain(err)
 }
 
 // Events prints those that are for people.

@@ -8,9 +8,13 @@
   let paused = false;
 
   // Parts: elements with data-part, replaced by what the server has now. What is open stays open,
-  // and what has the focus keeps it.
+  // what was scrolled stays so, and what has the focus keeps it. An answer that takes longer than
+  // patience is none: a tunnel may hang.
+  const patience = 15000;
+  class Refusal extends Error {}
   async function refresh() {
-    const answer = await fetch(location.href, {headers: {Accept: 'text/html'}});
+    const answer = await fetch(location.href, {headers: {Accept: 'text/html'}, signal: AbortSignal.timeout(patience)});
+    if (!answer.ok) throw new Refusal(`the page answers “${answer.status} ${answer.statusText}”.`);
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
     for (const part of document.querySelectorAll('[data-part]')) {
       const next = fresh.getElementById(part.id);
@@ -22,11 +26,17 @@
     if (part.innerHTML === next.innerHTML) return;
     const open = [...part.querySelectorAll('details[open]')].map(d => d.id);
     const focused = part.contains(document.activeElement) ? place(part, document.activeElement) : null;
+    const line = column; // The focus goes with the picture that is replaced.
+    const scrolled = [...part.querySelectorAll(scrollers)].map(e => [e.scrollLeft, e.scrollTop]);
     part.replaceChildren(...next.childNodes);
     for (const id of open) document.getElementById(id)?.setAttribute('open', '');
+    part.querySelectorAll(scrollers).forEach((e, n) => { if (n in scrolled) [e.scrollLeft, e.scrollTop] = scrolled[n]; });
     if (focused) find(part, focused)?.focus({preventScroll: true});
+    column = line;
     bind();
   }
+
+  const scrollers = '.scroll, pre';
 
   // place says which element it is, so that its like is found after a refresh.
   function place(part, element) {
@@ -39,30 +49,35 @@
     return [...part.querySelectorAll(was.tag)].find(e => e.textContent === was.text);
   }
 
+  // A page that can't be shown isn't asked for again.
   let data = null; // of the picture, once it is asked for
+  let timer = 0;
   async function turn() {
+    clearTimeout(timer);
     const busy = paused || document.hidden || dragging !== null || isSelecting();
-    if (!busy && root.hasAttribute('data-live')) {
+    if (!busy) {
       try {
-        await refresh();
         data = null;
-        document.body.classList.remove('cut-off');
-      } catch {
-        complain();
+        await refresh();
+      } catch (error) {
+        complain(error);
       }
     }
-    setTimeout(turn, Number(root.dataset.every));
+    clearTimeout(timer);
+    timer = setTimeout(turn, Number(root.dataset.every));
   }
 
   const isSelecting = () => String(getSelection()).length > 0;
 
-  function complain() {
+  function complain(error) {
     const status = document.getElementById('status');
     if (status.querySelector('.cut-off')) return;
     const p = document.createElement('p');
-    p.className = 'alert cut-off';
+    p.className = 'alert stale cut-off';
     p.role = 'alert';
-    p.textContent = 'The page can’t be reached any more: is “lease page” still running? It tries again.';
+    const since = document.querySelector('.status time')?.textContent ?? '';
+    const why = error instanceof Refusal ? error.message : 'the page can’t be reached any more: is “lease page” still running?';
+    p.textContent = `NOT LIVE; shown is what was at ${since}: ${why} It tries again.`;
     status.append(p);
   }
 
@@ -70,16 +85,15 @@
   // the arrows move the line, and enter zooms to around it.
   let dragging = null;
   let bound = null;
-  let column = null;
+  let column = null; // of the keyboard's line
+  let pointer = null; // where it is over the picture
 
   function bind() {
     const picture = document.getElementById('picture');
     if (!picture || picture === bound) return;
     bound = picture;
-    column = null;
-    hide();
-    picture.addEventListener('pointermove', e => move(picture, e));
-    picture.addEventListener('pointerleave', () => { if (dragging === null) hide(); });
+    picture.addEventListener('pointermove', e => { pointer = e; move(picture, e); });
+    picture.addEventListener('pointerleave', () => { pointer = null; if (dragging === null) hide(); });
     picture.addEventListener('pointerdown', e => {
       if (e.button !== 0) return;
       dragging = share(picture, e);
@@ -93,8 +107,12 @@
       const to = share(picture, e);
       if (from !== null && Math.abs(to - from) > 0.01) zoom(picture, Math.min(from, to), Math.max(from, to));
     });
+    picture.addEventListener('pointercancel', () => { dragging = null; pointer = null; hide(); }); // A touch scrolls.
     picture.addEventListener('keydown', e => key(picture, e));
-    picture.addEventListener('blur', hide);
+    picture.addEventListener('blur', () => { column = null; hide(); });
+    if (pointer) move(picture, pointer);
+    else if (column !== null && document.activeElement === picture) stand(picture);
+    else hide();
   }
 
   function share(picture, e) {
@@ -136,15 +154,24 @@
     if (e.key === 'Escape') { column = null; hide(); return; }
     if (e.key === 'Enter' && column !== null) { zoom(picture, column / last - 0.15, column / last + 0.15); return; }
     if (!(e.key in steps)) return;
+    e.preventDefault();
     column = Math.min(last, Math.max(0, (column ?? last) + steps[e.key]));
+    await stand(picture);
+  }
+
+  // stand shows the keyboard's line, and what each had there.
+  async function stand(picture) {
+    const figures = await load();
+    if (!figures || column === null || !picture.isConnected) return;
+    const at = column / (figures.times.length - 1);
     const box = picture.getBoundingClientRect();
-    show(picture, column / last, column / last);
-    tell(figures, column / last, box.left + scrollX + box.width * (column / last) * 0.8, box.top + scrollY + 40);
+    show(picture, at, at);
+    tell(figures, at, box.left + scrollX + box.width * at * 0.8, box.top + scrollY + 40);
   }
 
   async function load() {
     if (!data) {
-      data = fetch('/api/fleet' + location.search).then(answer => answer.ok ? answer.json() : null).catch(() => null);
+      data = fetch('/api/fleet' + location.search, {signal: AbortSignal.timeout(patience)}).then(answer => answer.ok ? answer.json() : null).catch(() => null);
     }
     return data;
   }
@@ -168,9 +195,12 @@
     tip.className = 'tip';
     tip.setAttribute('role', 'status');
     const title = document.createElement('strong');
-    title.textContent = figures.times[n].slice(11, 19) + ' UTC';
+    title.textContent = `${figures.clocks[n]}, ${figures.by}`;
     const table = document.createElement('table');
-    const had = figures.holders.filter(h => h.values[n] > 0).sort((a, b) => b.values[n] - a.values[n]);
+    const time = figures.times[n];
+    const isGap = figures.gaps.some(g => g.from < time && time < g.to); // ISO times of one zone sort as texts
+    if (isGap) row(table, 'not looked', '');
+    const had = isGap ? [] : figures.holders.filter(h => h.values[n] > 0).sort((a, b) => b.values[n] - a.values[n]);
     const most = 15;
     for (const h of had.slice(0, most)) row(table, h.holder === '' ? 'nobody' : h.holder, h.values[n]);
     if (had.length > most) row(table, `and ${had.length - most} more`, '');
@@ -192,14 +222,15 @@
     document.querySelector('#cursor')?.replaceChildren();
   }
 
-  if (root.hasAttribute('data-live')) {
-    pause.hidden = false;
-    pause.addEventListener('click', () => {
-      paused = !paused;
-      pause.setAttribute('aria-pressed', paused);
-      pause.textContent = paused ? 'Go on' : 'Pause';
-    });
-  }
   bind();
-  setTimeout(turn, Number(root.dataset.every));
+  if (!root.dataset.every) return; // It says why something can't be shown: that stays.
+  pause.hidden = false;
+  pause.addEventListener('click', () => {
+    paused = !paused;
+    document.body.classList.toggle('paused', paused);
+    pause.textContent = paused ? 'Paused: go on' : 'Pause';
+    if (!paused) turn();
+  });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) turn(); });
+  timer = setTimeout(turn, Number(root.dataset.every));
 })();
