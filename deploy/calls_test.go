@@ -281,7 +281,9 @@ var usages = []usage{
 	{name: "lease yield -to", prepare: heldByTwo, variants: []string{
 		"yield a -to next", "yield a -to next -force", "yield -holder other -to next",
 	}},
-	{name: "lease release", prepare: held, variants: []string{"release a -token TOKEN -yes"}},
+	{name: "lease release", prepare: held, variants: []string{
+		"release a -token TOKEN -yes", "release a -token TOKEN -holder me -yes",
+	}},
 	{name: "lease hold", variants: []string{
 		"hold true", "hold -try -- true", "hold -wait 1m -linger 1m -- true",
 		"hold -as me -json -- true", "hold -watchdog 1m -patience 1m -- true",

@@ -112,6 +112,8 @@ func TestKubernetes_pod_has_time_and_a_name(t *testing.T) {
 		environment[v.Name] = v
 	}
 	assert.Equal(t, "$(POD_NAMESPACE)/$(POD_NAME)", environment["LESSEE_ID"].Value)
+	assert.Equal(t, "eu-west-1", environment["AWS_REGION"].Value)
+	assert.Equal(t, "mailboxes", environment["LEASE_TABLE"].Value)
 	assert.Equal(t, "metadata.name", environment["POD_NAME"].ValueFrom.FieldRef.FieldPath)
 	assert.Equal(t, "metadata.namespace", environment["POD_NAMESPACE"].ValueFrom.FieldRef.FieldPath)
 
@@ -146,12 +148,15 @@ func TestECS_task_can_be_registered(t *testing.T) {
 	const mostOfFargate = 120
 	assert.LessOrEqual(t, *container.StopTimeout, int64(mostOfFargate))
 	assert.Nil(t, container.HealthCheck)
+	require.NotNil(t, container.LogConfiguration, "Fargate keeps no other log")
+	logs := aws.StringValueMap(container.LogConfiguration.Options)
 
 	words := aws.StringValueSlice(slices.Concat(container.EntryPoint, container.Command))
 	environment := make(map[string]string)
 	for _, v := range container.Environment {
 		environment[*v.Name] = *v.Value
 	}
+	assert.Equal(t, environment["AWS_REGION"], logs["awslogs-region"])
 	stops := time.Duration(*container.StopTimeout) * time.Second
 	holdsAShare(t, words, environment, stops)
 }

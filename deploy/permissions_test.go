@@ -2,8 +2,10 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,19 @@ func TestPermissions_every_method_that_sends_has_a_row(t *testing.T) {
 	}
 }
 
+// TestPermissions_every_command_has_a_row: of those that "lease -h" lists.
+func TestPermissions_every_command_has_a_row(t *testing.T) {
+	t.Parallel()
+	help, err := exec.Command(command(t), "-h").Output()
+	require.NoError(t, err)
+	listed := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllSubmatch(help, -1)
+	require.NotEmpty(t, listed)
+	rows := permissionRows(t)
+	for _, line := range listed {
+		assert.Contains(t, rows, "lease "+string(line[1]))
+	}
+}
+
 // roles are what each policy is for: the calls that somebody of that role makes.
 var roles = map[string]struct {
 	calls      []string // or how they begin
@@ -138,7 +153,7 @@ var roles = map[string]struct {
 	}},
 	"operator": {needsNoKey: true, calls: []string{
 		"lease list", "lease watch", "lease page", "lease cost", "lease add", "lease weigh", "lease retire", "lease yield",
-		"lease release", "LockStore.WantLease", "LockStore.WithdrawWish",
+		"lease release", "lease hold", "LockStore.WantLease", "LockStore.WithdrawWish",
 	}},
 	"maker": {calls: []string{"LockStore.EnsureTable", "lease init"}},
 }
@@ -221,9 +236,13 @@ func TestPolicy_of_a_prefix_lets_a_class_be_worked_on(t *testing.T) {
 	locker := lease.NewLocker(f.store)
 	_, err := locker.ObtainItem(f.ctx, "team-b-1", me)
 	assert.ErrorContains(t, err, "AccessDenied")
+	l, err := locker.ObtainItem(f.ctx, "team-a-1", me)
+	require.NoError(t, err)
+	require.NoError(t, locker.ReleaseLease(l))
 	worked := obtainedOf(f, locker, func(id string) bool { return strings.HasPrefix(id, "team-a-") })
 	assert.Equal(t, "team-a-1", worked)
 	assert.Empty(t, f.look("team-b-1").LesseeID)
+	assert.Equal(t, p.actions(f.table), f.guard.actions(), "it allows nothing else")
 }
 
 // TestPolicy_of_a_viewer_of_leases_hides_the_attributes: whose they are, -wide shows.
@@ -236,6 +255,7 @@ func TestPolicy_of_a_viewer_of_leases_hides_the_attributes(t *testing.T) {
 		assert.NoError(t, f.runWords(key, "", words))
 	}
 	assert.NoError(t, f.runWords(key, " state ", "watch"))
+	assert.Equal(t, p.actions(f.table), f.guard.actions(), "it allows nothing else")
 	assert.ErrorContains(t, f.runWords(key, "", "list -wide"), "dynamodb:Scan")
 	assert.ErrorContains(t, f.runWords(key, "", "list a -wide"), "dynamodb:GetItem")
 }

@@ -303,6 +303,8 @@ func TestPolicy_conditions_are_judged_by_what_a_request_has(t *testing.T) {
 	other := one("UpdateItem", `{"TableName":"mailboxes","Key":{"mailbox":{"S":"team-b-1"}}}`)
 	assert.True(t, readPolicy(t, "worker-of-prefix").allows(update))
 	assert.False(t, readPolicy(t, "worker-of-prefix").allows(other))
+	ofNoItem := one("UpdateItem", `{"TableName":"mailboxes"}`)
+	assert.False(t, readPolicy(t, "worker-of-prefix").allows(ofNoItem), "all of no keys are like any")
 
 	few := one("Scan", `{"TableName":"mailboxes","ProjectionExpression":"#key, #h",
 		"ExpressionAttributeNames":{"#key":"mailbox","#h":"ProcessID"}}`)
@@ -311,4 +313,6 @@ func TestPolicy_conditions_are_judged_by_what_a_request_has(t *testing.T) {
 	assert.True(t, readPolicy(t, "viewer-of-leases").allows(few))
 	assert.False(t, readPolicy(t, "viewer-of-leases").allows(secret))
 	assert.False(t, readPolicy(t, "viewer-of-leases").allows(everything))
+	claimsFew := one("Scan", `{"TableName":"mailboxes","ProjectionExpression":"mailbox","Select":"ALL_ATTRIBUTES"}`)
+	assert.False(t, readPolicy(t, "viewer-of-leases").allows(claimsFew))
 }

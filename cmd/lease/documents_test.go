@@ -16,7 +16,7 @@ import (
 
 // documents are the texts that have commands in them.
 func documents(t *testing.T) (text string) {
-	for _, name := range []string{"README.md", "docs/command.md", "docs/operations.md", "docs/sharing.md"} {
+	for _, name := range []string{"README.md", "docs/command.md", "docs/deploy.md", "docs/operations.md", "docs/sharing.md"} {
 		bytes, err := os.ReadFile(filepath.Join("../..", name))
 		require.NoError(t, err)
 		text += string(bytes)

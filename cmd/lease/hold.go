@@ -189,7 +189,8 @@ func (h *holder) run(ctx context.Context) error {
 	newsCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	if !h.try { // It says why it doesn't wait.
-		go say.WhileWaiting(newsCtx, func() string { return h.waitsFor(newsCtx) })
+		about := say.About{Item: h.item}
+		go about.WhileWaiting(newsCtx, func() string { return h.waitsFor(newsCtx) })
 	}
 	if err := h.prepare(ctx); err != nil {
 		return err
@@ -197,7 +198,7 @@ func (h *holder) run(ctx context.Context) error {
 	holdCtx, deny := context.WithCancelCause(ctx)
 	defer deny(nil)
 	lease.SetLogger(&holdLogger{verbose: h.verbose})
-	n := &news{holder: h, deny: deny, tell: say.Warn}
+	n := &news{holder: h, deny: deny, tell: say.About.Warn}
 	h.locker.Observe(n.hear)
 	if h.share {
 		return h.runShare(ctx, holdCtx)
@@ -254,7 +255,7 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if h.phase.Load() == waitedEnough {
-		say.Warn("%s", h.situation(ctx))
+		say.About{Item: h.item}.Warn("%s", h.situation(ctx))
 		return exit.Status(exit.Lost)
 	}
 	if denied := denial(holdCtx); denied != nil {
@@ -270,7 +271,7 @@ func (h *holder) runOne(ctx, holdCtx context.Context) error {
 // to. err is what Hold has returned.
 func (h *holder) afterCommand(err error) error {
 	if errors.Is(err, lease.LeaseLostError) && !h.lingers {
-		say.Warn("the lease was lost when the command had just ended")
+		say.About{Item: h.item}.Warn("the lease was lost when the command had just ended")
 		return exit.Status(exit.Lost)
 	}
 	if h.ctrlC.Load() {
@@ -329,9 +330,15 @@ func (h *holder) tellWhoHas(l *lease.Lease) {
 		return
 	}
 	if i.Forced != nil && *i.Forced == l.FencingToken() {
-		say.Warn("%s was freed by force", say.Name(l.LeaseID))
+		say.About{Item: l.LeaseID}.Warn("%s was freed by force", say.Name(l.LeaseID))
 	}
-	say.Warn("%s %s", say.Name(l.LeaseID), i.Describe(time.Now()))
+	now := time.Now()
+	about := say.About{Item: l.LeaseID}
+	if i.Live(now) {
+		about.Holder = i.LesseeID
+		about.Token = i.FencingToken
+	}
+	about.Warn("%s %s", say.Name(l.LeaseID), i.Describe(now))
 }
 
 // environment is what a command learns of its tenure.
@@ -344,7 +351,7 @@ func (h *holder) environment(l *lease.Lease) []string {
 	}
 	attributes := fleet.UsersAttributes(l.AttributeValues, h.Client.Load().Key)
 	if len(attributes) > longest {
-		say.Warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
+		say.About{Item: l.LeaseID}.Warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
 			say.Name(l.LeaseID))
 		return env
 	}
@@ -359,7 +366,9 @@ func (h *holder) keep(l *lease.Lease) error {
 	request := dynamo.Lessee{Name: h.as.Name, Duration: h.linger}
 	_, err := h.Client.Load().LeaseWithContext(ctx, l.LeaseID, request, time.Now().Add(h.linger))
 	if err != nil {
-		say.Warn("%s is released, as it can't be leased for longer: %s", say.Name(l.LeaseID), h.Explain(err))
+		why := h.Explain(err)
+		say.About{Item: l.LeaseID, Cause: why}.Warn(
+			"%s is released, as it can't be leased for longer: %s", say.Name(l.LeaseID), why)
 		return err
 	}
 	h.lingers = true
@@ -368,8 +377,8 @@ func (h *holder) keep(l *lease.Lease) error {
 
 // badName is for an item that no command can be told of.
 func (h *holder) badName(l *lease.Lease) error {
-	say.Warn("no command can be run for the item %s: an environment can't have its name",
-		say.Name(l.LeaseID))
+	say.About{Item: l.LeaseID}.Warn(
+		"no command can be run for the item %s: an environment can't have its name", say.Name(l.LeaseID))
 	h.status.Store(exit.CantHold)
 	return errors.New("the item has a NUL byte in its name")
 }
@@ -378,7 +387,8 @@ func (h *holder) badName(l *lease.Lease) error {
 func (h *holder) notStarted(l *lease.Lease, err error) error {
 	if l.Context().Err() != nil {
 		h.gaveUp.Store(true)
-		say.Warn("the lease of %s was lost before its command began", say.Name(l.LeaseID))
+		say.About{Item: l.LeaseID}.Warn(
+			"the lease of %s was lost before its command began", say.Name(l.LeaseID))
 		return err
 	}
 	h.status.Store(int64(tend.CantRun(h.keeper.Args[0], err)))
@@ -417,19 +427,19 @@ func (l *holdLogger) LogErrorMessage(message string, keyvals ...interface{}) {
 	}
 	switch message {
 	case "Clock Corrected":
-		l.tell(clockText(keyvals))
+		l.tell(say.AboutEvent(keyvals), clockText(keyvals))
 	case "Lease Item Skipped", "Panic":
-		l.tell(say.EventLine(message, keyvals))
+		l.tell(say.AboutEvent(keyvals), say.EventLine(message, keyvals))
 	}
 }
 
 // tell shows what it has not shown just before.
-func (l *holdLogger) tell(text string) {
+func (l *holdLogger) tell(about say.About, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if text != l.told {
 		l.told = text
-		say.Warn("%s", text)
+		about.Warn("%s", text)
 	}
 }
 

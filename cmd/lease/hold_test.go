@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
+	"github.com/intercom/lease/cmd/lease/internal/say"
 	"github.com/intercom/lease/cmd/lease/internal/tend"
 )
 
@@ -155,6 +157,38 @@ func TestHoldEndsItsCommandWhenItsLeaseIsTakenAway(t *testing.T) {
 	}
 }
 
+func TestHoldSaysInJSONWhatALineIsAbout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	p := f.hold("w1", "-json", "-duration", "20s", "sh", "-c", `echo "w1: runs"; sleep 600`)
+	token := f.item("a").FencingToken
+	row := f.row("a")
+	row["ProcessID"] = str("thief")
+	row["FencingToken"] = fleet.Number(token + 1)
+	row["LeaseUntil"] = fleet.Number(time.Now().Add(time.Hour).UnixNano())
+	row[fleet.ForcedAttribute] = fleet.Number(token)
+	f.put(row) // All in one: it may renew at any time.
+	r := p.wait()
+	assert.Equal(t, 75, r.status)
+	var said []say.About
+	for line := range strings.Lines(r.stderr) {
+		var s struct {
+			Time    time.Time
+			Message string
+			say.About
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &s), line)
+		assert.NotZero(t, s.Time, line)
+		assert.NotEmpty(t, s.Message, line)
+		said = append(said, s.About)
+	}
+	assert.Equal(t, []say.About{
+		{Item: "a", Cause: "was lost"},
+		{Item: "a"}, // freed by force
+		{Item: "a", Holder: "thief", Token: token + 1},
+	}, said)
+}
+
 func TestHoldKillsADeafCommandWhenItsLeaseIsTakenAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "a")
@@ -244,6 +278,7 @@ func TestHoldSaysWhatItWaitsFor(t *testing.T) {
 	any, one, none := f.start("hold", "true"), f.start("hold", "-json", "-item", "b", "true"), newFixture(t).start("hold", "true")
 	any.stderr.await(t, "lease: waiting: 2 items: 2 held, 0 reserved, 0 free")
 	one.stderr.await(t, `"message":"waiting: b is held by w1 with the token`)
+	one.stderr.await(t, `"item":"b"`)
 	none.stderr.await(t, "has no items: register some")
 	assert.Regexp(t, `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d lease: waiting`, any.stderr.String())
 	for _, p := range []*process{any, one, none} {
@@ -293,11 +328,15 @@ func TestHoldThatBeginsInAnOutageWaitsItOut(t *testing.T) {
 func TestHoldSaysNothingOfARenewalWhoseTenureIsOver(t *testing.T) {
 	t.Parallel()
 	var told []string
+	var abouts []say.About
 	a := &app{}
 	a.Client.Store(new(dynamo.Client))
 	n := &news{
 		holder: &holder{app: a},
-		tell:   func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) },
+		tell: func(about say.About, format string, args ...any) {
+			told = append(told, fmt.Sprintf(format, args...))
+			abouts = append(abouts, about)
+		},
 	}
 	n.phase.Store(working)
 	at := time.Now()
@@ -323,6 +362,7 @@ func TestHoldSaysNothingOfARenewalWhoseTenureIsOver(t *testing.T) {
 		"the renewal of a fails: no", "renewals work again, after 2s", fails, fails, fails, fails,
 		"the renewal of a fails: no", "renewals work again, after 3s",
 	}, told)
+	assert.Equal(t, []say.About{{Item: "a", Cause: "no"}, {Lasted: 2}, {Item: "b", Cause: "no"}}, abouts[:3])
 }
 
 func TestHoldSaysWhenRenewalsFailWhyAndWhenThatIsOver(t *testing.T) {

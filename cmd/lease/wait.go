@@ -73,7 +73,7 @@ func (h *holder) situationIn(ctx context.Context, c *dynamo.Client) (string, err
 type news struct {
 	*holder
 	deny            context.CancelCauseFunc
-	tell            func(format string, args ...any)
+	tell            func(about say.About, format string, args ...any)
 	limit           sync.Once
 	looks, renewals trouble
 }
@@ -121,25 +121,37 @@ func (n *news) follow(e lease.Event) {
 	switch e.Kind {
 	case lease.EventLookFailed: // Before, it is told what it waits for.
 		if n.began() && n.looks.begin("", e.At) {
-			n.tell("the look at the items fails: %s", n.causeOf(e.Err))
+			why := n.causeOf(e.Err)
+			n.tell(say.About{Cause: why}, "the look at the items fails: %s", why)
 		}
 	case lease.EventLooked:
 		if n.looks.end("") {
-			n.tell("looks at the items work again, after %s", say.Duration(e.At.Sub(n.looks.since)))
+			n.tellOver("looks at the items work again", e.At.Sub(n.looks.since))
 		}
 	case lease.EventRenewalFailed:
 		if n.renewals.begin(e.LeaseID, e.At) {
-			n.tell("the renewal of %s fails: %s", say.Name(e.LeaseID), n.causeOf(e.Err))
+			n.tellFailure(e, "the renewal of %s fails: %s")
 		}
 	case lease.EventRenewed:
 		if n.renewals.end(e.LeaseID) {
-			n.tell("renewals work again, after %s", say.Duration(e.At.Sub(n.renewals.since)))
+			n.tellOver("renewals work again", e.At.Sub(n.renewals.since))
 		}
 	case lease.EventGivenUp, lease.EventLost, lease.EventExpired, lease.EventStuck:
 		n.renewals.end(e.LeaseID)
 	case lease.EventWriteFailed:
-		n.tell("the %s of %s has failed: %s", e.Request, say.Name(e.LeaseID), n.causeOf(e.Err))
+		n.tellFailure(e, "the "+e.Request+" of %s has failed: %s")
 	}
+}
+
+// tellFailure tells what has failed for an item, and why.
+func (n *news) tellFailure(e lease.Event, format string) {
+	why := n.causeOf(e.Err)
+	n.tell(say.About{Item: e.LeaseID, Cause: why}, format, say.Name(e.LeaseID), why)
+}
+
+// tellOver tells that something works again.
+func (n *news) tellOver(what string, lasted time.Duration) {
+	n.tell(say.About{Lasted: lasted.Seconds()}, "%s, after %s", what, say.Duration(lasted))
 }
 
 // limitWait ends the wait in time. What is to be had at once is had a moment after the first look.

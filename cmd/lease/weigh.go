@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/intercom/lease/cmd/lease/internal/dynamo"
 	"github.com/intercom/lease/cmd/lease/internal/exit"
@@ -38,7 +39,7 @@ func (w weight) value() *dynamodb.AttributeValue {
 }
 
 func (a *app) weigh() *cobra.Command {
-	return a.command(cobra.Command{
+	c := a.command(cobra.Command{
 		Use:     "weigh ITEM W",
 		Short:   "say how much load an item is",
 		Long:    weighHelp,
@@ -49,7 +50,7 @@ func (a *app) weigh() *cobra.Command {
 		}
 		var w weight
 		if err := w.Set(args[1]); err != nil {
-			return exit.Usagef("the weight is %q; %v", args[1], err)
+			return exit.Usagef(wrongWeight, args[1], err)
 		}
 		c, err := a.Open(ctx, dynamo.FewRetries)
 		if err != nil {
@@ -57,6 +58,22 @@ func (a *app) weigh() *cobra.Command {
 		}
 		return weigh(ctx, c, args[0], w)
 	})
+	c.SetFlagErrorFunc(explainNegative)
+	return c
+}
+
+const wrongWeight = "the weight is %q; %v"
+
+// explainNegative has a weight below 0 be told from a flag.
+func explainNegative(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		text := "-" + unknown.GetSpecifiedName()
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			return exit.Usagef(wrongWeight, text, new(weight).Set(text))
+		}
+	}
+	return c.Root().FlagErrorFunc()(c, err)
 }
 
 const weighHelp = `Sets the weight of an item that is registered, whoever holds it, and says what

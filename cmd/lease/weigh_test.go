@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/intercom/lease/cmd/lease/internal/exit"
 	"github.com/intercom/lease/cmd/lease/internal/fleet"
 )
 
@@ -34,4 +35,16 @@ func TestWeightIsAFiniteNumberAboveZero(t *testing.T) {
 		assert.Equal(t, want == 0, err != nil, text)
 	}
 	assert.Equal(t, fleet.Number(20), weight(20).value())
+}
+
+func TestWeighTellsAWeightBelowZeroFromAFlag(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "a")
+	for _, text := range []string{"-2", "-2.5", "-1e3", "-inf"} {
+		want := `the weight is "` + text + `"; want a number above 0`
+		assertOneLine(t, f.run("weigh", "a", text), exit.Usage, want)
+	}
+	assertOneLine(t, f.run("weigh", "a", "-x"), exit.Usage, "unknown flag: -x;")
+	assertOneLine(t, f.run("list", "-2"), exit.Usage, "unknown flag: -2;")
+	assert.Equal(t, 1., f.item("a").Weight)
 }

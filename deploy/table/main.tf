@@ -1,4 +1,5 @@
-# A table of lease items, as EnsureTable makes it, protected; and a policy for each role.
+# A table of lease items, as EnsureTable makes it, protected; and a policy for each role,
+# whose files are in ../iam.
 
 variable "table" {
   type    = string

@@ -48,7 +48,7 @@ func New(a *dynamo.Address, to string, wait time.Duration) (*yielding, error) {
 func (y *yielding) Patiently(ctx context.Context, do func(context.Context) error) error {
 	newsCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	go say.WhileWaiting(newsCtx, y.at.Unanswered)
+	go say.About{}.WhileWaiting(newsCtx, y.at.Unanswered)
 	return dynamo.Patiently(ctx, y.until, y.longest, do)
 }
 

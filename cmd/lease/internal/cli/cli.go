@@ -242,9 +242,13 @@ func IsVerbatim(c *cobra.Command) bool { return c.Annotations[Verbatim] != "" }
 // parsing is how the standard library says that a text is no number.
 var parsing = regexp.MustCompile(`strconv\.Parse\w+: parsing .*`)
 
+// shorthand is how pflag says that there is no flag of one letter.
+var shorthand = regexp.MustCompile(`unknown shorthand flag: '.' in `)
+
 // oneDash writes flags in an error as documents and scripts have them.
 func oneDash(err error) string {
 	text := strings.NewReplacer(`"--`, `"-`, ` --`, ` -`).Replace(err.Error())
+	text = shorthand.ReplaceAllString(text, "unknown flag: ")
 	text = parsing.ReplaceAllString(text, "want a number")
 	if strings.Contains(text, "missing unit in duration") {
 		text += ": want 30s, or 5m"

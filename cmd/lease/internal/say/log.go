@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -33,8 +35,22 @@ var Log struct {
 	Timed, JSON bool // of "lease hold", which runs for long
 }
 
+// About is what a line is about: its fields in JSON. The text says the same.
+type About struct {
+	Item    string            `json:"item,omitempty"`
+	Holder  string            `json:"holder,omitempty"` // who has the item
+	Token   int64             `json:"token,omitempty"`  // of that tenure
+	Cause   string            `json:"cause,omitempty"`
+	Status  int               `json:"status,omitempty"`  // of a command that has failed
+	Lasted  float64           `json:"lasted,omitempty"`  // seconds, of what went wrong
+	Details map[string]string `json:"details,omitempty"` // of an event of the library's log
+}
+
+// Warn writes a line to stderr that is about nothing in particular.
+func Warn(format string, args ...any) { About{}.Warn(format, args...) }
+
 // Warn writes a line to stderr.
-func Warn(format string, args ...any) {
+func (about About) Warn(format string, args ...any) {
 	Log.Lock()
 	defer Log.Unlock()
 	text := strings.TrimPrefix(Line(fmt.Sprintf(format, args...)), "lease: ")
@@ -44,7 +60,8 @@ func Warn(format string, args ...any) {
 		line, _ := json.Marshal(struct {
 			Time    time.Time `json:"time"`
 			Message string    `json:"message"`
-		}{now.Truncate(time.Millisecond), text})
+			About
+		}{now.Truncate(time.Millisecond), text, about})
 		fmt.Fprintf(os.Stderr, "%s\n", line)
 	case Log.Timed:
 		fmt.Fprintln(os.Stderr, now.Format(time.DateTime), "lease:", text)
@@ -87,17 +104,35 @@ func (Logger) LogInfoMessage(message string, keyvals ...interface{}) { LogEvent(
 
 func (Logger) LogErrorMessage(message string, keyvals ...interface{}) { LogEvent(message, keyvals) }
 
-func LogEvent(message string, keyvals []any) { Warn("%s", EventLine(message, keyvals)) }
+func LogEvent(message string, keyvals []any) {
+	AboutEvent(keyvals).Warn("%s", EventLine(message, keyvals))
+}
+
+// AboutEvent is what an event of the library's log is about.
+func AboutEvent(keyvals []any) About {
+	return About{Details: maps.Collect(details(keyvals))}
+}
 
 func EventLine(message string, keyvals []any) string {
 	line := message
-	for pair := range slices.Chunk(keyvals, 2) {
-		if len(pair) < 2 || pair[0] == "stack" || pair[1] == nil {
-			continue
-		}
-		line += fmt.Sprintf(" %v=%q", pair[0], fmt.Sprint(pair[1]))
+	for name, value := range details(keyvals) {
+		line += fmt.Sprintf(" %s=%q", name, value)
 	}
 	return line
+}
+
+// details are the names and values of an event, but for those that fit on no line.
+func details(keyvals []any) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for pair := range slices.Chunk(keyvals, 2) {
+			if len(pair) < 2 || pair[0] == "stack" || pair[1] == nil {
+				continue
+			}
+			if !yield(fmt.Sprint(pair[0]), fmt.Sprint(pair[1])) {
+				return
+			}
+		}
+	}
 }
 
 // IsUnread tells whether nobody reads a pipe any more: else that is learned only when there is
@@ -113,7 +148,7 @@ func IsUnread(f *os.File) bool {
 
 // WhileWaiting says what is waited for: soon, and then now and then, until ctx is done or nothing
 // is waited for any more, which is "".
-func WhileWaiting(ctx context.Context, what func() string) {
+func (about About) WhileWaiting(ctx context.Context, what func() string) {
 	const soon, nowAndThen = 3 * time.Second, 30 * time.Second
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
@@ -127,7 +162,7 @@ func WhileWaiting(ctx context.Context, what func() string) {
 		if text == "" {
 			return
 		}
-		Warn("waiting: %s", text)
+		about.Warn("waiting: %s", text)
 		timer.Reset(nowAndThen)
 	}
 }

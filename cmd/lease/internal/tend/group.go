@@ -144,8 +144,8 @@ func (g *group) signal(s syscall.Signal) {
 		return
 	}
 	g.foreign = true
-	say.Warn("the command for %s can't be signalled: it runs as another user; end it yourself",
-		say.Name(g.item))
+	say.About{Item: g.item}.Warn(
+		"the command for %s can't be signalled: it runs as another user; end it yourself", say.Name(g.item))
 }
 
 // over tells whether no process of the group is left.
@@ -200,12 +200,12 @@ func (g *group) resume() {
 		return
 	}
 	if g.tty {
-		say.Warn("a command that holds a lease can't be suspended")
+		say.About{Item: g.item}.Warn("a command that holds a lease can't be suspended")
 		g.signal(syscall.SIGCONT)
 		return
 	}
 	g.warned = true
-	say.Warn("the command for %s has stopped, and holds its lease; "+
+	say.About{Item: g.item}.Warn("the command for %s has stopped, and holds its lease; "+
 		"a command in the background can't read a terminal", say.Name(g.item))
 }
 

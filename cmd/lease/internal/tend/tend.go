@@ -203,7 +203,8 @@ func (t *tending) endHung(why string) {
 		return
 	}
 	t.hung = true
-	say.Warn("the command for %s %s, and is ended", say.Name(t.lease.LeaseID), why)
+	about := say.About{Item: t.lease.LeaseID, Cause: why}
+	about.Warn("the command for %s %s, and is ended", say.Name(t.lease.LeaseID), why)
 	t.tell()
 	t.killAfter(cmp.Or(t.Patience, leftoverGrace))
 }
@@ -266,7 +267,8 @@ func (t *tending) outcome(ctx context.Context) outcome {
 	case o.Status != 0:
 		o.Err = fmt.Errorf("the command ended with status %d", o.Status)
 		if t.Many {
-			say.Warn("the command for %s ended with status %d", say.Name(t.lease.LeaseID), o.Status)
+			about := say.About{Item: t.lease.LeaseID, Status: o.Status}
+			about.Warn("the command for %s ended with status %d", say.Name(t.lease.LeaseID), o.Status)
 		}
 	}
 	return o
@@ -283,7 +285,8 @@ func (t *tending) warnOfLoss() {
 	if t.group.foreign {
 		end = "has ended by itself"
 	}
-	say.Warn("the lease of %s %s, and its command %s", say.Name(t.lease.LeaseID), what, end)
+	about := say.About{Item: t.lease.LeaseID, Cause: what}
+	about.Warn("the lease of %s %s, and its command %s", say.Name(t.lease.LeaseID), what, end)
 }
 
 // CantRun says why a command can't be run, and returns the exit status that shells have for it.
@@ -297,7 +300,7 @@ func CantRun(name string, err error) exit.Status {
 	if errors.As(why, &access) {
 		why = access.Err
 	}
-	say.Warn("the command %q can't be run: %v", name, why)
+	say.About{Cause: why.Error()}.Warn("the command %q can't be run: %v", name, why)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return exit.NotFound
 	}
