@@ -95,6 +95,20 @@ func TestObservedCountsRequestsByKindAndOutcome(t *testing.T) {
 	}
 }
 
+// TestObservedLabelsRequestsByAWord: all that events name.
+func TestObservedLabelsRequestsByAWord(t *testing.T) {
+	for _, request := range []string{
+		"lease", "renewal", "release", "handover", "save", "wish", "scan", "read",
+	} {
+		if got := requestLabel(request); got != request {
+			t.Errorf("requestLabel(%q) = %q", request, got)
+		}
+	}
+	if got := requestLabel("withdraw the wish"); got != "withdrawal" {
+		t.Errorf("that of a withdrawal is %q", got)
+	}
+}
+
 func TestOneLineIsOneLine(t *testing.T) {
 	got := oneLine(errors.New("an error\n\tstatus code: 400\r\ncaused by:   that\u2028and this"))
 	if want := "an error status code: 400 caused by: that and this"; got != want {
