@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -128,6 +129,33 @@ func TestTenureInALongOutageHasSomeEventsAndAllCounts(t *testing.T) {
 	assert.Len(t, span.Events, 101)
 	assert.Equal(t, "lease.expired", span.Events[100].Name)
 	assert.Contains(t, span.Attributes, failuresKey.Int(500))
+}
+
+// A save may fail, or be told of, after the work has returned: the release is yet to come.
+func TestTenureWhoseSaveFailsBeforeItsReleaseIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telemetry, spans := newTraced()
+		telemetry.told(event(lease.EventObtained, "alice"))
+		telemetry.told(event(lease.EventGivenUp, "alice"))
+		failed := event(lease.EventWriteFailed, "alice")
+		failed.Request = "save"
+		failed.Err = errors.New("no")
+		telemetry.told(failed)
+		assert.Empty(t, spans.GetSpans())
+		time.Sleep(time.Second)
+		telemetry.told(event(lease.EventReleased, "alice"))
+		require.Len(t, spans.GetSpans(), 1)
+		span := spans.GetSpans()[0]
+		assert.Contains(t, span.Attributes, endKey.String(endReleased))
+		assert.Equal(t, codes.Unset, span.Status.Code)
+		assert.Equal(t, time.Second, span.EndTime.Sub(span.StartTime))
+		var names []string
+		for _, e := range span.Events {
+			names = append(names, e.Name)
+		}
+		assert.Equal(t,
+			[]string{"lease.given_up", "lease.write_failed", "lease.released"}, names)
+	})
 }
 
 // On a store of two methods a tenure's token grows, as renewing is leasing anew.
