@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -428,6 +429,20 @@ func TestShutdownIsTheEndOfSpans(t *testing.T) {
 		time.Sleep(time.Minute)
 		assert.Empty(t, i.spans.GetSpans())
 	})
+}
+
+func TestOptionThatIsNilIsTold(t *testing.T) {
+	var told []string
+	before := otel.GetErrorHandler()
+	t.Cleanup(func() { otel.SetErrorHandler(before) })
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+	imagine(t, func(i *imagined) {
+		i.observation = newObservation(t, nil)
+		i.telemetry.Observe(i.locker)
+		i.hold(time.Minute)
+		i.tenure()
+	})
+	assert.Equal(t, []string{"leaseotel: New's option 1 is nil"}, told)
 }
 
 func TestObserveTwiceTellsOnce(t *testing.T) {

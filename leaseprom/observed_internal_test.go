@@ -119,3 +119,15 @@ func TestOneLineIsOneLine(t *testing.T) {
 		t.Errorf("oneLine of 1,000 letters = %q", long)
 	}
 }
+
+// What a renewal costs a collector.
+func BenchmarkRenewal(b *testing.B) {
+	o := newObserved()
+	renewed := lease.Event{
+		Kind: lease.EventRenewed, LeaseID: "alice", Request: "renewal", Took: time.Millisecond,
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		o.follow(renewed)
+	}
+}
