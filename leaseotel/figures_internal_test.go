@@ -10,6 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/intercom/lease"
 )
@@ -81,4 +84,20 @@ func TestErrorTypes(t *testing.T) {
 		assert.Equal(t, want, typeOf(err))
 	}
 	assert.Equal(t, "_OTHER", typeOf(&net.AddrError{Err: "no"}), "it is no timeout")
+}
+
+// Of wishes and saves only failures are told: how long they take is in no histogram.
+func TestMetricsOfRequestsLeaveOutWhatIsOnlyToldOfFailures(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	telemetry := New(WithMeterProvider(meters))
+	for _, request := range []string{"save", "wish", "withdraw the wish", ""} {
+		failed := event(lease.EventWriteFailed, "alice")
+		failed.Request = request
+		failed.Err = errors.New("no")
+		telemetry.told(failed)
+	}
+	var read metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &read))
+	assert.Empty(t, read.ScopeMetrics)
 }

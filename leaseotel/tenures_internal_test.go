@@ -201,6 +201,19 @@ func TestTenureThatOnlyTheLogKnowsIsForgotten(t *testing.T) {
 	})
 }
 
+func TestLineOfTheLogBeginsNoSpanWhereNoLockerIsObserved(t *testing.T) {
+	telemetry, _ := newTraced()
+	line := []any{"lessee_id", "w1", "lease_id", "alice", "fencing_token", int64(7)}
+	assert.False(t, telemetry.spanOf(line).IsValid())
+	assert.Empty(t, telemetry.tenures.byItem)
+}
+
+func TestLineOfTheLogWithoutItsLastValue(t *testing.T) {
+	who, token := namedIn([]any{"lessee_id", "w1", "fencing_token", int64(7), "lease_id"})
+	assert.Equal(t, holding{lessee: "w1"}, who)
+	assert.Equal(t, int64(7), token)
+}
+
 // slow is who exports spans, and takes its time.
 type slow struct{ *tracetest.InMemoryExporter }
 
