@@ -87,11 +87,12 @@ func TestErrorTypes(t *testing.T) {
 }
 
 // Of wishes and saves only failures are told: how long they take is in no histogram.
-func TestMetricsOfRequestsLeaveOutWhatIsOnlyToldOfFailures(t *testing.T) {
+func TestMetricsOfRequestsLeaveOutThoseOfWhichOnlyFailuresAreTold(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	telemetry := New(WithMeterProvider(meters))
-	for _, request := range []string{"save", "wish", "withdraw the wish", ""} {
+	measured := []string{"handover", "lease", "read", "release", "renewal", "scan"}
+	for _, request := range append(measured, "save", "wish", "withdraw the wish", "") {
 		failed := event(lease.EventWriteFailed, "alice")
 		failed.Request = request
 		failed.Err = errors.New("no")
@@ -99,5 +100,13 @@ func TestMetricsOfRequestsLeaveOutWhatIsOnlyToldOfFailures(t *testing.T) {
 	}
 	var read metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &read))
-	assert.Empty(t, read.ScopeMetrics)
+	require.Len(t, read.ScopeMetrics, 1)
+	require.Len(t, read.ScopeMetrics[0].Metrics, 1)
+	data := read.ScopeMetrics[0].Metrics[0].Data.(metricdata.Histogram[float64])
+	var got []string
+	for _, point := range data.DataPoints {
+		name, _ := point.Attributes.Value(requestKey)
+		got = append(got, name.AsString())
+	}
+	assert.ElementsMatch(t, measured, got)
 }
