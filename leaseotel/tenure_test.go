@@ -382,6 +382,29 @@ func TestContextOfALockerThatIsNotObserved(t *testing.T) {
 	})
 }
 
+// The context of a bare lease is done at its first end, whatever renews it.
+func TestContextOfABareLeaseThatIsRenewed(t *testing.T) {
+	imagine(t, func(i *imagined) {
+		bare, err := i.store.Lease("alice", for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		i.telemetry.Context(i.ctx, bare)
+		ctx, stop := context.WithCancel(i.ctx)
+		stopped := make(chan error)
+		go func() { stopped <- i.locker.HeartbeatWithContext(ctx, bare, 10*time.Second) }()
+		time.Sleep(time.Minute)
+		assert.Empty(t, i.tenures())
+		stop()
+		<-stopped
+		require.NoError(t, i.locker.ReleaseLease(bare))
+		synctest.Wait()
+		span := i.tenure()
+		assert.Equal(t, time.Minute, span.EndTime.Sub(span.StartTime))
+		got := attributesOf(span.Attributes)
+		assert.Equal(t, "released", got["lease.tenure.end"])
+		assert.NotZero(t, got["lease.tenure.renewals"])
+	})
+}
+
 func TestShutdownWaitsForWhatObserversAreYetToBeTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &imagined{observation: newObservation(t), ctx: t.Context()}

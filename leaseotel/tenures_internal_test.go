@@ -158,6 +158,21 @@ func TestTenureWhoseSaveFailsBeforeItsReleaseIsReleased(t *testing.T) {
 	})
 }
 
+// Who is too many events behind may be told that the release has failed, and not of the end.
+func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
+	telemetry, spans := newTraced()
+	telemetry.told(event(lease.EventObtained, "alice"))
+	failed := event(lease.EventWriteFailed, "alice")
+	failed.Request = "release"
+	failed.Err = errors.New("no")
+	telemetry.told(failed)
+	assert.Empty(t, spans.GetSpans())
+	telemetry.told(event(lease.EventGivenUp, "alice"))
+	telemetry.told(failed)
+	require.Len(t, spans.GetSpans(), 1)
+	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
+}
+
 // On a store of two methods a tenure's token grows, as renewing is leasing anew.
 func TestTenureWhoseTokenGrows(t *testing.T) {
 	telemetry, spans := newTraced()

@@ -161,6 +161,33 @@ func TestReadyzSaysWhetherLooksSucceed(t *testing.T) {
 	})
 }
 
+// TestReadyzOfAHoldInAnOutage: it looks no sooner than its lease has ended.
+func TestReadyzOfAHoldInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		p := newProcess(t, leasetest.NewStore("alice"), leaseprom.HandlerOptions{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan bool)
+		go func() {
+			for ctx.Err() == nil {
+				_ = p.locker.Hold(ctx, worker{"w1", 5 * time.Minute}, obedient)
+			}
+			close(ended)
+		}()
+		time.Sleep(time.Minute)
+		p.store.SetOutage(true)
+		p.probeFor(2*time.Minute, "/readyz", http.StatusOK, "ok")
+		time.Sleep(5 * time.Minute)
+		p.probeFor(10*time.Minute, "/readyz", http.StatusServiceUnavailable, "looks fail")
+		p.wantProbe("/healthz", http.StatusOK, "ok: 0 leases are held, 0 works run")
+		p.store.SetOutage(false)
+		time.Sleep(5 * time.Minute)
+		p.probeFor(time.Minute, "/readyz", http.StatusOK, "ok")
+		cancel()
+		<-ended
+	})
+}
+
 // TestReadyzByAgeOfTheLook: a Hold that works doesn't look, so its last look is old; one that
 // is to be judged by that isn't ready.
 func TestReadyzByAgeOfTheLook(t *testing.T) {
