@@ -336,6 +336,20 @@ func TestContextHasTheTenuresSpan(t *testing.T) {
 	})
 }
 
+func TestContextOfItsOwnTenureMakesNoLink(t *testing.T) {
+	imagine(t, func(i *imagined) {
+		work := func(ctx context.Context, l *lease.Lease) error {
+			ctx, span := i.tracer().Start(i.telemetry.Context(ctx, l), "user")
+			defer span.End()
+			i.telemetry.Context(ctx, l)
+			return nil
+		}
+		require.NoError(t, i.locker.Hold(i.ctx, for30s("w1"), work))
+		synctest.Wait()
+		assert.Empty(t, i.tenure().Links)
+	})
+}
+
 // userSpan makes a span of a work's own.
 func (i *imagined) userSpan(ctx context.Context, l *lease.Lease) {
 	_, span := i.tracer().Start(i.telemetry.Context(ctx, l), "user")

@@ -173,6 +173,42 @@ func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
 	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
 }
 
+// A store of two methods may give no tokens.
+func TestTenuresWithoutTokensHaveASpanEach(t *testing.T) {
+	telemetry, spans := newTraced()
+	for range 2 {
+		for _, kind := range []lease.EventKind{lease.EventObtained, lease.EventLost} {
+			e := event(kind, "alice")
+			e.FencingToken = 0
+			telemetry.told(e)
+		}
+	}
+	assert.Len(t, spans.GetSpans(), 2)
+}
+
+// Its row is then free when the lease's time is up: the span ends when that is known, by what
+// ended the tenure.
+func TestTenureThatIsStuckAndWhoseReleaseFails(t *testing.T) {
+	telemetry, spans := newTraced()
+	begun := time.Now()
+	for n, e := range []lease.Event{
+		{Kind: lease.EventObtained},
+		{Kind: lease.EventStuck, Err: lease.LeaseStuckError},
+		{Kind: lease.EventWriteFailed, Request: "release", Err: errors.New("no")},
+	} {
+		e.At = begun.Add(time.Duration(n) * time.Second)
+		e.LeaseID = "alice"
+		e.LesseeID = "w1"
+		e.FencingToken = 1
+		telemetry.told(e)
+	}
+	require.Len(t, spans.GetSpans(), 1)
+	span := spans.GetSpans()[0]
+	assert.Equal(t, 2*time.Second, span.EndTime.Sub(span.StartTime))
+	assert.Equal(t, "Lease Stuck", span.Status.Description)
+	assert.Contains(t, span.Attributes, endKey.String(endStuck))
+}
+
 // On a store of two methods a tenure's token grows, as renewing is leasing anew.
 func TestTenureWhoseTokenGrows(t *testing.T) {
 	telemetry, spans := newTraced()
