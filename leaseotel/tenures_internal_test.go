@@ -265,6 +265,18 @@ func TestLineOfTheLogWithoutItsLastValue(t *testing.T) {
 	assert.Equal(t, int64(7), token)
 }
 
+// What is known of how it has ended is kept.
+func TestShutdownOfATenureWhoseReleaseIsYetToBeTold(t *testing.T) {
+	telemetry, spans := newTraced()
+	telemetry.told(event(lease.EventObtained, "alice"))
+	telemetry.told(event(lease.EventGivenUp, "alice"))
+	hurried, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, telemetry.Shutdown(hurried), context.Canceled)
+	require.Len(t, spans.GetSpans(), 1)
+	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
+}
+
 // slow is who exports spans, and takes its time.
 type slow struct{ *tracetest.InMemoryExporter }
 
