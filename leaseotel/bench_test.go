@@ -12,9 +12,9 @@ import (
 	"github.com/intercom/lease"
 )
 
-func newMeasuredToo() *Telemetry {
+func newMeasuredToo(options ...sdktrace.TracerProviderOption) *Telemetry {
 	return New(
-		WithTracerProvider(sdktrace.NewTracerProvider()),
+		WithTracerProvider(sdktrace.NewTracerProvider(options...)),
 		WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))),
 	)
 }
@@ -23,16 +23,22 @@ func event(kind lease.EventKind, item string) lease.Event {
 	return lease.Event{Kind: kind, LeaseID: item, LesseeID: "w1", FencingToken: 1, At: time.Now()}
 }
 
-// What a renewal costs the observers of a Locker.
+// What a renewal costs the observers of a Locker, whether its tenure is sampled or not.
 func BenchmarkRenewal(b *testing.B) {
-	telemetry := newMeasuredToo()
-	telemetry.told(event(lease.EventObtained, "alice"))
-	renewed := event(lease.EventRenewed, "alice")
-	renewed.Request = "renewal"
-	renewed.Took = time.Millisecond
-	b.ReportAllocs()
-	for b.Loop() {
-		telemetry.told(renewed)
+	for name, sampler := range map[string]sdktrace.Sampler{
+		"sampled": sdktrace.AlwaysSample(), "not sampled": sdktrace.NeverSample(),
+	} {
+		b.Run(name, func(b *testing.B) {
+			telemetry := newMeasuredToo(sdktrace.WithSampler(sampler))
+			telemetry.told(event(lease.EventObtained, "alice"))
+			renewed := event(lease.EventRenewed, "alice")
+			renewed.Request = "renewal"
+			renewed.Took = time.Millisecond
+			b.ReportAllocs()
+			for b.Loop() {
+				telemetry.told(renewed)
+			}
+		})
 	}
 }
 

@@ -133,6 +133,7 @@ func TestClientsRequestWithoutASpanInItsContextIsARoot(t *testing.T) {
 	assert.NotEmpty(t, got["aws.request_id"])
 	assert.NotEmpty(t, got["server.address"])
 	assert.NotContains(t, got, "aws.dynamodb.consumed_capacity")
+	assert.NotContains(t, got, "http.request.resend_count")
 	for series, point := range r.histogram("db.client.operation.duration") {
 		assert.Contains(t, series, "db.operation.name=Scan")
 		assert.Equal(t, uint64(1), point.Count)
@@ -197,6 +198,7 @@ func TestClientsFailedRequestIsAnError(t *testing.T) {
 	got := attributesOf(failed.Attributes)
 	assert.Equal(t, "ResourceNotFoundException", got["error.type"])
 	assert.Equal(t, "ResourceNotFoundException", got["db.response.status_code"])
+	assert.NotContains(t, got, "aws.dynamodb.count")
 	for series := range r.histogram("db.client.operation.duration") {
 		assert.Contains(t, series, "error.type=ResourceNotFoundException")
 	}
@@ -232,6 +234,19 @@ func TestClientsInvalidRequestHasASpan(t *testing.T) {
 	require.Len(t, got, 1)
 	assert.Equal(t, codes.Error, got[0].Status.Code)
 	assert.Equal(t, request.InvalidParameterErrCode, attributesOf(got[0].Attributes)["error.type"])
+}
+
+// Whoever gets its URL may send it, or not.
+func TestClientsPresignedRequestHasNoSpan(t *testing.T) {
+	o := newObservation(t)
+	ddb := o.telemetry.Client(ddblocal.NewClient("http://127.0.0.1:1"))
+	presigned, _ := ddb.DescribeTableRequest(&dynamodb.DescribeTableInput{
+		TableName: aws.String("mailboxes"),
+	})
+	_, err := presigned.Presign(time.Minute)
+	require.NoError(t, err)
+	assert.Empty(t, o.spans.GetSpans())
+	assert.NotContains(t, o.metrics(), "db.client.operation.duration")
 }
 
 func TestClientLeavesTheOriginalAsItIs(t *testing.T) {

@@ -36,6 +36,11 @@
 // context that HoldShare, say, was called with, and roots if there is none. A sampler that wants
 // no traces of looks drops roots named DynamoDB.Scan.
 //
+// A sampler is asked once for each tenure, at its root, and mostly holds to that for the children:
+// of a tenure that isn't sampled no span of the work is, for as long as it lasts. Where samplers
+// take one trace in a hundred, let yours take all roots that are named "lease tenure": they are
+// few; or start the work's spans as roots, with a link to the tenure's span.
+//
 // # Metrics
 //
 // No metric has a series for each item. These come from [lease.Locker.Stats], and are right

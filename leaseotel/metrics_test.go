@@ -94,6 +94,20 @@ func TestMetricsShowWhatTheLockerDoes(t *testing.T) {
 	})
 }
 
+func TestMetricsShowTheLeaseThatIsNextToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &imagined{observation: newObservation(t), ctx: t.Context()}
+		i.locker = lease.NewLocker(leasetest.NewStore("alice", "bob", "carol"))
+		i.telemetry.Observe(i.locker)
+		for _, item := range []string{"bob", "alice", "carol"} {
+			_, err := i.locker.ObtainItem(i.ctx, item, for30s("w1"))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		assert.Equal(t, 24.0, i.gauge("lease.tenure.remaining")) // bob's
+	})
+}
+
 // gauge is the only value of one.
 func (o *observation) gauge(name string) float64 {
 	o.t.Helper()
@@ -125,6 +139,12 @@ func TestMetricsMeasureTenuresAndRequests(t *testing.T) {
 		assert.Len(t, tenures, 2)
 		assert.Equal(t, 60.0, tenures["{lease.tenure.end=released}"].Sum)
 		assert.Equal(t, 20.0, tenures["{lease.tenure.end=lost}"].Sum)
+		for n, end := range []string{"released", "lost"} {
+			examples := tenures["{lease.tenure.end="+end+"}"].Exemplars
+			require.Len(t, examples, 1)
+			span := i.tenures()[n].SpanContext.SpanID()
+			assert.Equal(t, span[:], examples[0].SpanID)
+		}
 		i.store.SetError(errors.New("no"))
 		_, err := i.locker.ObtainItem(i.ctx, "alice", for30s("w1"))
 		require.Error(t, err)

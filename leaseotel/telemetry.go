@@ -32,10 +32,14 @@ type Telemetry struct {
 }
 
 // New returns a Telemetry that knows no Locker yet. It sends nothing. Instruments that the
-// Meter refuses are told to [otel.Handle], and left out.
+// Meter refuses, and options that are nil, are told to [otel.Handle], and left out.
 func New(options ...Option) *Telemetry {
 	s := settings{}
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			otel.Handle(fmt.Errorf("leaseotel: New's option %d is nil", i+1))
+			continue
+		}
 		option(&s)
 	}
 	tracer := s.tracer()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -335,6 +336,20 @@ func TestContextHasTheTenuresSpan(t *testing.T) {
 	})
 }
 
+func TestContextOfItsOwnTenureMakesNoLink(t *testing.T) {
+	imagine(t, func(i *imagined) {
+		work := func(ctx context.Context, l *lease.Lease) error {
+			ctx, span := i.tracer().Start(i.telemetry.Context(ctx, l), "user")
+			defer span.End()
+			i.telemetry.Context(ctx, l)
+			return nil
+		}
+		require.NoError(t, i.locker.Hold(i.ctx, for30s("w1"), work))
+		synctest.Wait()
+		assert.Empty(t, i.tenure().Links)
+	})
+}
+
 // userSpan makes a span of a work's own.
 func (i *imagined) userSpan(ctx context.Context, l *lease.Lease) {
 	_, span := i.tracer().Start(i.telemetry.Context(ctx, l), "user")
@@ -378,6 +393,29 @@ func TestContextOfALockerThatIsNotObserved(t *testing.T) {
 		span := i.tenure()
 		assert.Equal(t, time.Minute, span.EndTime.Sub(span.StartTime))
 		assert.Equal(t, "given_up", attributesOf(span.Attributes)["lease.tenure.end"])
+	})
+}
+
+// The context of a bare lease is done at its first end, whatever renews it.
+func TestContextOfABareLeaseThatIsRenewed(t *testing.T) {
+	imagine(t, func(i *imagined) {
+		bare, err := i.store.Lease("alice", for30s("w1"), time.Now().Add(30*time.Second))
+		require.NoError(t, err)
+		i.telemetry.Context(i.ctx, bare)
+		ctx, stop := context.WithCancel(i.ctx)
+		stopped := make(chan error)
+		go func() { stopped <- i.locker.HeartbeatWithContext(ctx, bare, 10*time.Second) }()
+		time.Sleep(time.Minute)
+		assert.Empty(t, i.tenures())
+		stop()
+		<-stopped
+		require.NoError(t, i.locker.ReleaseLease(bare))
+		synctest.Wait()
+		span := i.tenure()
+		assert.Equal(t, time.Minute, span.EndTime.Sub(span.StartTime))
+		got := attributesOf(span.Attributes)
+		assert.Equal(t, "released", got["lease.tenure.end"])
+		assert.NotZero(t, got["lease.tenure.renewals"])
 	})
 }
 
@@ -428,6 +466,20 @@ func TestShutdownIsTheEndOfSpans(t *testing.T) {
 		time.Sleep(time.Minute)
 		assert.Empty(t, i.spans.GetSpans())
 	})
+}
+
+func TestOptionThatIsNilIsTold(t *testing.T) {
+	var told []string
+	before := otel.GetErrorHandler()
+	t.Cleanup(func() { otel.SetErrorHandler(before) })
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+	imagine(t, func(i *imagined) {
+		i.observation = newObservation(t, nil)
+		i.telemetry.Observe(i.locker)
+		i.hold(time.Minute)
+		i.tenure()
+	})
+	assert.Equal(t, []string{"leaseotel: New's option 1 is nil"}, told)
 }
 
 func TestObserveTwiceTellsOnce(t *testing.T) {

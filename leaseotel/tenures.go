@@ -106,7 +106,6 @@ func (ts *tenures) begin(who holding, token int64, at time.Time) *tenure {
 		return nil
 	}
 	_, span := ts.tracer.Start(context.Background(), "lease tenure",
-		trace.WithNewRoot(),
 		trace.WithTimestamp(at),
 		trace.WithAttributes(ts.attributes...),
 		trace.WithAttributes(

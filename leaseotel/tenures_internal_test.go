@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -130,6 +131,84 @@ func TestTenureInALongOutageHasSomeEventsAndAllCounts(t *testing.T) {
 	assert.Contains(t, span.Attributes, failuresKey.Int(500))
 }
 
+// A save may fail, or be told of, after the work has returned: the release is yet to come.
+func TestTenureWhoseSaveFailsBeforeItsReleaseIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telemetry, spans := newTraced()
+		telemetry.told(event(lease.EventObtained, "alice"))
+		telemetry.told(event(lease.EventGivenUp, "alice"))
+		failed := event(lease.EventWriteFailed, "alice")
+		failed.Request = "save"
+		failed.Err = errors.New("no")
+		telemetry.told(failed)
+		assert.Empty(t, spans.GetSpans())
+		time.Sleep(time.Second)
+		telemetry.told(event(lease.EventReleased, "alice"))
+		require.Len(t, spans.GetSpans(), 1)
+		span := spans.GetSpans()[0]
+		assert.Contains(t, span.Attributes, endKey.String(endReleased))
+		assert.Equal(t, codes.Unset, span.Status.Code)
+		assert.Equal(t, time.Second, span.EndTime.Sub(span.StartTime))
+		var names []string
+		for _, e := range span.Events {
+			names = append(names, e.Name)
+		}
+		assert.Equal(t,
+			[]string{"lease.given_up", "lease.write_failed", "lease.released"}, names)
+	})
+}
+
+// Who is too many events behind may be told that the release has failed, and not of the end.
+func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
+	telemetry, spans := newTraced()
+	telemetry.told(event(lease.EventObtained, "alice"))
+	failed := event(lease.EventWriteFailed, "alice")
+	failed.Request = "release"
+	failed.Err = errors.New("no")
+	telemetry.told(failed)
+	assert.Empty(t, spans.GetSpans())
+	telemetry.told(event(lease.EventGivenUp, "alice"))
+	telemetry.told(failed)
+	require.Len(t, spans.GetSpans(), 1)
+	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
+}
+
+// A store of two methods may give no tokens.
+func TestTenuresWithoutTokensHaveASpanEach(t *testing.T) {
+	telemetry, spans := newTraced()
+	for range 2 {
+		for _, kind := range []lease.EventKind{lease.EventObtained, lease.EventLost} {
+			e := event(kind, "alice")
+			e.FencingToken = 0
+			telemetry.told(e)
+		}
+	}
+	assert.Len(t, spans.GetSpans(), 2)
+}
+
+// Its row is then free when the lease's time is up: the span ends when that is known, by what
+// ended the tenure.
+func TestTenureThatIsStuckAndWhoseReleaseFails(t *testing.T) {
+	telemetry, spans := newTraced()
+	begun := time.Now()
+	for n, e := range []lease.Event{
+		{Kind: lease.EventObtained},
+		{Kind: lease.EventStuck, Err: lease.LeaseStuckError},
+		{Kind: lease.EventWriteFailed, Request: "release", Err: errors.New("no")},
+	} {
+		e.At = begun.Add(time.Duration(n) * time.Second)
+		e.LeaseID = "alice"
+		e.LesseeID = "w1"
+		e.FencingToken = 1
+		telemetry.told(e)
+	}
+	require.Len(t, spans.GetSpans(), 1)
+	span := spans.GetSpans()[0]
+	assert.Equal(t, 2*time.Second, span.EndTime.Sub(span.StartTime))
+	assert.Equal(t, "Lease Stuck", span.Status.Description)
+	assert.Contains(t, span.Attributes, endKey.String(endStuck))
+}
+
 // On a store of two methods a tenure's token grows, as renewing is leasing anew.
 func TestTenureWhoseTokenGrows(t *testing.T) {
 	telemetry, spans := newTraced()
@@ -171,6 +250,31 @@ func TestTenureThatOnlyTheLogKnowsIsForgotten(t *testing.T) {
 		assert.Zero(t, unclosed)
 		assert.Empty(t, spans.GetSpans())
 	})
+}
+
+func TestLineOfTheLogBeginsNoSpanWhereNoLockerIsObserved(t *testing.T) {
+	telemetry, _ := newTraced()
+	line := []any{"lessee_id", "w1", "lease_id", "alice", "fencing_token", int64(7)}
+	assert.False(t, telemetry.spanOf(line).IsValid())
+	assert.Empty(t, telemetry.tenures.byItem)
+}
+
+func TestLineOfTheLogWithoutItsLastValue(t *testing.T) {
+	who, token := namedIn([]any{"lessee_id", "w1", "fencing_token", int64(7), "lease_id"})
+	assert.Equal(t, holding{lessee: "w1"}, who)
+	assert.Equal(t, int64(7), token)
+}
+
+// What is known of how it has ended is kept.
+func TestShutdownOfATenureWhoseReleaseIsYetToBeTold(t *testing.T) {
+	telemetry, spans := newTraced()
+	telemetry.told(event(lease.EventObtained, "alice"))
+	telemetry.told(event(lease.EventGivenUp, "alice"))
+	hurried, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, telemetry.Shutdown(hurried), context.Canceled)
+	require.Len(t, spans.GetSpans(), 1)
+	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
 }
 
 // slow is who exports spans, and takes its time.

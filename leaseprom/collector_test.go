@@ -273,8 +273,8 @@ func TestCollectorOfANilLockerSaysSo(t *testing.T) {
 func BenchmarkCollectorOf5000Leases(b *testing.B) {
 	lease.SetLogger(nil)
 	locker := lease.NewLocker(leasetest.NewStore(manyItems(5000)...))
-	for range 5000 {
-		if _, err := locker.ObtainLease(worker{"w1", time.Hour}); err != nil {
+	for _, item := range manyItems(5000) {
+		if _, err := locker.ObtainItem(b.Context(), item, worker{"w1", time.Hour}); err != nil {
 			b.Fatal(err)
 		}
 	}

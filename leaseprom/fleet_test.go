@@ -33,6 +33,14 @@ func obedient(ctx context.Context, _ *lease.Lease) error {
 	return ctx.Err()
 }
 
+// obedientFor returns a work that ends by itself.
+func obedientFor(d time.Duration) func(ctx context.Context, _ *lease.Lease) error {
+	return func(context.Context, *lease.Lease) error {
+		time.Sleep(d)
+		return nil
+	}
+}
+
 // process is a worker of a test, by leases of 30 s, with its figures and probes.
 type process struct {
 	t        *testing.T

@@ -161,6 +161,33 @@ func TestReadyzSaysWhetherLooksSucceed(t *testing.T) {
 	})
 }
 
+// TestReadyzOfAHoldInAnOutage: it looks no sooner than its lease has ended.
+func TestReadyzOfAHoldInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		p := newProcess(t, leasetest.NewStore("alice"), leaseprom.HandlerOptions{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan bool)
+		go func() {
+			for ctx.Err() == nil {
+				_ = p.locker.Hold(ctx, worker{"w1", 5 * time.Minute}, obedient)
+			}
+			close(ended)
+		}()
+		time.Sleep(time.Minute)
+		p.store.SetOutage(true)
+		p.probeFor(2*time.Minute, "/readyz", http.StatusOK, "ok")
+		time.Sleep(5 * time.Minute)
+		p.probeFor(10*time.Minute, "/readyz", http.StatusServiceUnavailable, "looks fail")
+		p.wantProbe("/healthz", http.StatusOK, "ok: 0 leases are held, 0 works run")
+		p.store.SetOutage(false)
+		time.Sleep(5 * time.Minute)
+		p.probeFor(time.Minute, "/readyz", http.StatusOK, "ok")
+		cancel()
+		<-ended
+	})
+}
+
 // TestReadyzByAgeOfTheLook: a Hold that works doesn't look, so its last look is old; one that
 // is to be judged by that isn't ready.
 func TestReadyzByAgeOfTheLook(t *testing.T) {
@@ -237,6 +264,97 @@ func TestHandlerSaysWhatIsWrongWithAnArgument(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestHandlerTakesTheLeastOfItsOptions(t *testing.T) {
+	least := leaseprom.HandlerOptions{StuckFor: time.Minute, LookAge: time.Second}
+	probes := leaseprom.HandlerWith(least, lease.NewLocker(leasetest.NewStore("alice")))
+	code, text := probe(t, probes, "/healthz")
+	if want := "ok: 0 leases are held, 0 works run"; code != http.StatusOK || text != want {
+		t.Errorf("/healthz = %d %q; want 200 %q", code, text, want)
+	}
+}
+
+// TestHandlersAnswersAreTextThatNobodyKeeps: bad ones too.
+func TestHandlersAnswersAreTextThatNobodyKeeps(t *testing.T) {
+	for _, probes := range []http.Handler{
+		leaseprom.Handler(lease.NewLocker(leasetest.NewStore("alice"))), leaseprom.Handler(),
+	} {
+		for _, path := range []string{"/healthz", "/readyz"} {
+			answer := httptest.NewRecorder()
+			probes.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+			for key, want := range map[string]string{
+				"Cache-Control":          "no-store",
+				"Content-Type":           "text/plain; charset=utf-8",
+				"X-Content-Type-Options": "nosniff",
+			} {
+				if got := answer.Header().Get(key); got != want {
+					t.Errorf("%s: %s = %q; want %q", path, key, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestHandlerOfALockerThatHasLongWorked: what failed before is over.
+func TestHandlerOfALockerThatHasLongWorked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		store := leasetest.NewStore("alice")
+		locker := lease.NewLocker(store)
+		me := worker{"w1", time.Hour}
+		if _, err := locker.ObtainLease(me); err != nil {
+			t.Fatal(err)
+		}
+		first := leaseprom.Handler(locker)
+		store.SetOutage(true)
+		if _, err := locker.ObtainLease(me); err == nil {
+			t.Fatal("an item was leased in an outage")
+		}
+		if code, text := probe(t, first, "/readyz"); code != http.StatusServiceUnavailable {
+			t.Errorf("/readyz = %d %q; want 503", code, text)
+		}
+		store.SetOutage(false)
+		if err := locker.HoldItem(t.Context(), "alice", me, obedientFor(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		second := leaseprom.Handler(locker)
+		for _, probes := range []http.Handler{first, second} {
+			if code, text := probe(t, probes, "/readyz"); code != http.StatusOK {
+				t.Errorf("/readyz = %d %q; want 200", code, text)
+			}
+		}
+	})
+}
+
+// TestReadyzNamesWhyLooksFail: not why something else did, later.
+func TestReadyzNamesWhyLooksFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease.SetLogger(nil)
+		store := leasetest.NewStore("alice")
+		locker := lease.NewLocker(store)
+		probes := leaseprom.Handler(locker)
+		me := worker{"w1", time.Hour}
+		l, err := locker.ObtainLease(me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		probe(t, probes, "/readyz") // which sees the good look
+		store.SetError(leasetest.AccessDeniedError)
+		if _, err := locker.ObtainLease(me); err == nil {
+			t.Fatal("an item was leased without a permission")
+		}
+		store.SetError(nil)
+		store.SetOutage(true)
+		if err := locker.ReleaseLease(l); err == nil {
+			t.Fatal("an item was released in an outage")
+		}
+		synctest.Wait()
+		_, text := probe(t, probes, "/readyz")
+		if !strings.Contains(text, "AccessDenied") {
+			t.Errorf("/readyz says %q; want that access is denied", text)
+		}
+	})
 }
 
 func TestHandlerAnswersProbesOnly(t *testing.T) {

@@ -95,6 +95,20 @@ func TestObservedCountsRequestsByKindAndOutcome(t *testing.T) {
 	}
 }
 
+// TestObservedLabelsRequestsByAWord: all that events name.
+func TestObservedLabelsRequestsByAWord(t *testing.T) {
+	for _, request := range []string{
+		"lease", "renewal", "release", "handover", "save", "wish", "scan", "read",
+	} {
+		if got := requestLabel(request); got != request {
+			t.Errorf("requestLabel(%q) = %q", request, got)
+		}
+	}
+	if got := requestLabel("withdraw the wish"); got != "withdrawal" {
+		t.Errorf("that of a withdrawal is %q", got)
+	}
+}
+
 func TestOneLineIsOneLine(t *testing.T) {
 	got := oneLine(errors.New("an error\n\tstatus code: 400\r\ncaused by:   that\u2028and this"))
 	if want := "an error status code: 400 caused by: that and this"; got != want {
@@ -103,5 +117,17 @@ func TestOneLineIsOneLine(t *testing.T) {
 	long := oneLine(errors.New(strings.Repeat("é", 1000)))
 	if want := strings.Repeat("é", 300) + "…"; long != want {
 		t.Errorf("oneLine of 1,000 letters = %q", long)
+	}
+}
+
+// What a renewal costs a collector.
+func BenchmarkRenewal(b *testing.B) {
+	o := newObserved()
+	renewed := lease.Event{
+		Kind: lease.EventRenewed, LeaseID: "alice", Request: "renewal", Took: time.Millisecond,
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		o.follow(renewed)
 	}
 }

@@ -64,6 +64,18 @@ func TestWatchJudgesHealth(t *testing.T) {
 			[]seen{peace, stuck(1, 0, 1), stuck(9*time.Minute, 0, 2), stuck(9*time.Minute, 0, 3)},
 			true, "ok: 1 of 2 works go on without a lease while requests fail, which counts from",
 		},
+		"in an outage of writes": {
+			[]seen{
+				peace,
+				{1, lease.LockerStats{Looks: 1, FailedWrites: 1, Working: 2, Stuck: 1}},
+				{9 * time.Minute, lease.LockerStats{Looks: 1, FailedWrites: 2, Working: 2, Stuck: 1}},
+				{9 * time.Minute, lease.LockerStats{Looks: 1, FailedWrites: 3, Working: 2, Stuck: 1}},
+			},
+			true, "while requests fail",
+		},
+		"after all but the time that no probe has seen": {
+			[]seen{peace, stuck(1, 1, 0), stuck(10*time.Minute+1, 9, 0)}, true, "which counts from",
+		},
 		"nothing is sent after an outage": {
 			[]seen{peace, stuck(1, 0, 1), stuck(9*time.Minute, 0, 1), stuck(time.Minute, 0, 1)},
 			false, "1 of 2 works go on without a lease while requests fail, for 10m0s",
@@ -76,6 +88,27 @@ func TestWatchJudgesHealth(t *testing.T) {
 		got := watched(HandlerOptions{StuckFor: 10 * time.Minute}, c.probes...).health()
 		if got.isGood != c.isGood || !strings.Contains(got.reason, c.reason) {
 			t.Errorf("%s: health() = %+v; want %t, %q", name, got, c.isGood, c.reason)
+		}
+	}
+}
+
+// TestWatchKnowsAnOutagesEndByAnyAnswer: whatever was asked.
+func TestWatchKnowsAnOutagesEndByAnyAnswer(t *testing.T) {
+	for name, answered := range map[string]lease.LockerStats{
+		"a look":     {Looks: 1},
+		"a lease":    {Obtained: 1},
+		"a renewal":  {Renewed: 1},
+		"a release":  {Released: 1},
+		"a handover": {HandedOver: 1},
+	} {
+		w := watched(HandlerOptions{}, seen{time.Second, lease.LockerStats{FailedLooks: 1}})
+		if !w.isCutOff {
+			t.Fatal("after a look that failed it isn't cut off")
+		}
+		answered.FailedLooks = 1
+		w.follow(w.lastAt.Add(time.Second), answered)
+		if w.isCutOff {
+			t.Errorf("after %s it is still cut off", name)
 		}
 	}
 }

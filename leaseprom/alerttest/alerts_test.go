@@ -54,12 +54,42 @@ var scenarios = []scenario{
 		},
 	},
 	{
-		name:  "an outage of eight minutes",
+		name:  "a rolling restart of holders, each of which waits for another to go",
+		items: 3,
+		run: func(f *fleet) {
+			for i := range 3 {
+				f.start(fmt.Sprint("w", i)).hold(obedient)
+			}
+			f.pass(2 * time.Hour)
+			for i := range 3 {
+				f.start(fmt.Sprint("new", i)).hold(obedient)
+				f.pass(6 * time.Minute)
+				f.stop(fmt.Sprint("w", i))
+				f.pass(time.Minute)
+			}
+			f.pass(2 * time.Hour)
+		},
+	},
+	{
+		name:  "a first look that fails",
+		items: 1,
+		run: func(f *fleet) {
+			p := f.start("w0")
+			f.pass(20 * time.Second)
+			p.store.client.SetOutage(true)
+			p.hold(obedient)
+			f.pass(20 * time.Second)
+			p.store.client.SetOutage(false)
+			f.pass(30 * time.Minute)
+		},
+	},
+	{
+		name:  "an outage of fifteen minutes",
 		items: 12,
 		run: func(f *fleet) {
 			f.startSharing(3, obedient)
 			f.pass(2 * time.Hour)
-			f.outage(8 * time.Minute)
+			f.outage(15 * time.Minute)
 			f.pass(20 * time.Minute)
 		},
 		fires: []string{"LeaseExpired", "LeaseItemsIdle", "LeaseLooksFail"},
