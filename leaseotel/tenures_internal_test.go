@@ -173,6 +173,21 @@ func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
 	assert.Contains(t, spans.GetSpans()[0].Attributes, endKey.String(endGivenUp))
 }
 
+// A wish may fail for an item that its worker has obtained meanwhile.
+func TestTenureIsNotToldOfAWriteWithoutAToken(t *testing.T) {
+	telemetry, spans := newTraced()
+	telemetry.told(event(lease.EventObtained, "alice"))
+	failed := event(lease.EventWriteFailed, "alice")
+	failed.FencingToken = 0
+	failed.Request = "wish"
+	failed.Err = errors.New("no")
+	telemetry.told(failed)
+	telemetry.told(event(lease.EventReleased, "alice"))
+	require.Len(t, spans.GetSpans(), 1)
+	require.Len(t, spans.GetSpans()[0].Events, 1)
+	assert.Equal(t, "lease.released", spans.GetSpans()[0].Events[0].Name)
+}
+
 // A store of two methods may give no tokens.
 func TestTenuresWithoutTokensHaveASpanEach(t *testing.T) {
 	telemetry, spans := newTraced()
