@@ -37,7 +37,9 @@ func TestViewsShowAFleetThatOneJoinsOneDiesInAndOneHangs(t *testing.T) {
 	s.await("a fourth has its share", func(items map[string]int) bool { return items["host-4:4714"] == 6 })
 	pause()
 	require.NoError(t, killed.Process.Kill())
-	s.await("one has died", func(items map[string]int) bool { return items["host-2:4712"] == fallen && items["host-1:4711"] == 8 })
+	s.await("one has died", func(items map[string]int) bool {
+		return items["host-2:4712"] == fallen && items["host-1:4711"] == 8 && items["host-3:4713"] == 8 && items["host-4:4714"] == 8
+	})
 	pause()
 	require.NoError(t, hung.Process.Signal(syscall.SIGSTOP))
 	s.await("one hangs", func(items map[string]int) bool { return items["host-3:4713"] == fallen })
