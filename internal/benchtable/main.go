@@ -1,7 +1,7 @@
 // Command benchtable reads the output of go test -bench from standard input and writes its metrics as
 // a table into a Markdown file, between the lines <!-- bench --> and <!-- /bench -->:
 //
-//	go test -run '^$' -bench 'Obtain|Renew|Release|Standby|ColdStart' -benchtime 3x . | go run ./internal/benchtable BENCHMARKS.md
+//	go test -run '^$' -bench 'Obtain|Renew$|Release|Standby|ColdStart' -benchtime 3x . | go run ./internal/benchtable BENCHMARKS.md
 package main
 
 import (
