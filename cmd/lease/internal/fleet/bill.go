@@ -18,8 +18,9 @@ const (
 
 // Prices are dollars for a million units.
 type Prices struct {
-	Write, Read float64
-	AreGiven    bool // by whoever asks, and not those above
+	Write    float64 `json:"write_price_per_million"`
+	Read     float64 `json:"read_price_per_million"`
+	AreGiven bool    `json:"-"` // by whoever asks, and not those above
 }
 
 // AreNumbers tells whether one can reckon with them.
@@ -100,10 +101,7 @@ type Bill struct {
 	ReadsASecond  float64 `json:"read_units_per_second"`
 	Writes        float64 `json:"writes_dollars_per_month"`
 	Reads         float64 `json:"reads_dollars_per_month"`
-	WritePrice    float64 `json:"write_price_per_million"`
-	ReadPrice     float64 `json:"read_price_per_million"`
-
-	prices Prices
+	Prices
 }
 
 // Bill reckons what a month of that costs. A row is taken to be of a write unit, 1 KB.
@@ -113,9 +111,7 @@ func (m *Measurement) Bill(prices Prices) Bill {
 		Items:         m.items,
 		Workers:       len(m.workers),
 		WritesASecond: float64(m.writes) / m.Lasted.Seconds(),
-		WritePrice:    prices.Write,
-		ReadPrice:     prices.Read,
-		prices:        prices,
+		Prices:        prices,
 	}
 	if period := min(m.Period(), 30*time.Second); period > 0 {
 		looks := float64(min(b.Workers, largeFleet)) / period.Seconds()
@@ -138,5 +134,5 @@ func (b Bill) String() string {
 		"%.2f read units a second: $%.2f a month\n"+
 		"$%.2f a month together ($%g and $%g for a million units, %s)\n",
 		say.Items(b.Items), b.Workers, b.WritesASecond, b.Writes, b.ReadsASecond, b.Reads,
-		b.Writes+b.Reads, b.WritePrice, b.ReadPrice, b.prices.Origin())
+		b.Writes+b.Reads, b.Write, b.Read, b.Origin())
 }
