@@ -17,7 +17,6 @@ type freeView struct {
 	Pages   int          `json:"pages"`
 	Holders []lastHolder `json:"last_holders"` // those that left most first
 	Workers int          `json:"workers"`
-	All     int          `json:"-"` // items of the table
 }
 
 // lastHolder is a holder and how much of what it had nobody has now.
@@ -36,7 +35,6 @@ func (v *view) free() (any, error) {
 	}
 	idle := idleItems(v.present.Items)
 	fv := freeView{asOf: v.asOf(), Items: []itemRow{}, Count: len(idle)}
-	fv.All = len(v.present.Items)
 	fv.Workers = v.summary().Workers
 	fv.Holders = lastHolders(idle, v.present.Clock)
 	shown, pages := pageOf(idle, page, rows)

@@ -27,13 +27,23 @@ func (s shown) With(pairs ...string) string {
 	return s.Path + "?" + q.Encode()
 }
 
-// API is where the same is as JSON.
-func (s shown) API() string {
-	if s.Name == "error" {
+// APIPath is where the same is as JSON; of an error it is the fleet.
+func (s shown) APIPath() string {
+	if s.isError() {
 		return "/api/fleet"
 	}
-	return "/api/" + s.Name + "?" + s.query.Encode()
+	return "/api/" + s.Name
 }
+
+// API is the same with its query.
+func (s shown) API() string {
+	if s.isError() {
+		return s.APIPath()
+	}
+	return s.APIPath() + "?" + s.query.Encode()
+}
+
+func (s shown) isError() bool { return s.Name == "error" }
 
 // ToPage is another page of the same rows.
 func (s shown) ToPage(n int) string { return s.With("page", fmt.Sprint(n)) }

@@ -55,30 +55,28 @@ func (s *Server) Serve(read readAttributes) http.Handler {
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"name":      func(name string) string { return say.Shorten(say.Name(name), 40) },
-	"whole":     say.Name,
-	"holder":    func(name string) string { return say.Shorten(holderText(name), 40) },
-	"brief":     func(name string) string { return say.Shorten(holderText(name), 20) },
-	"line":      say.Line,
-	"dur":       func(d time.Duration) string { return say.Duration(max(0, d)) },
-	"num":       short,
-	"money":     func(f float64) string { return fmt.Sprintf("$%.2f", f) },
-	"fixed":     func(f float64) string { return fmt.Sprintf("%.2f", f) },
-	"c":         coordinate,
-	"add":       func(a, b float64) float64 { return a + b },
-	"eventText": func(e fleet.Event) string { return eventText(e) },
-	"reason":    reason,
-	"state":     stateText,
-	"last":      lastText,
-	"items":     say.Items,
-	"pretty":    pretty,
-	"next":      func(n int) int { return n + 1 },
-	"prev":      func(n int) int { return n - 1 },
-	"pair":      func(values ...any) []any { return values },
-	"wisher":    func(name *string) string { return fleet.Wisher(*name) },
-	"sortText":  func(order string) string { return sortTexts[order] },
-	"aside":     aside,
-	"class":     classOf,
+	"name":     func(name string) string { return say.Shorten(say.Name(name), 40) },
+	"whole":    say.Name,
+	"holder":   func(name string) string { return say.Shorten(holderText(name), 40) },
+	"brief":    func(name string) string { return say.Shorten(holderText(name), 20) },
+	"dur":      func(d time.Duration) string { return say.Duration(max(0, d)) },
+	"num":      short,
+	"money":    func(f float64) string { return fmt.Sprintf("$%.2f", f) },
+	"fixed":    func(f float64) string { return fmt.Sprintf("%.2f", f) },
+	"c":        coordinate,
+	"add":      func(a, b float64) float64 { return a + b },
+	"reason":   reason,
+	"state":    stateText,
+	"last":     lastText,
+	"items":    say.Items,
+	"pretty":   pretty,
+	"next":     func(n int) int { return n + 1 },
+	"prev":     func(n int) int { return n - 1 },
+	"pair":     func(values ...any) []any { return values },
+	"wisher":   func(name *string) string { return fleet.Wisher(*name) },
+	"sortText": func(order string) string { return sortTexts[order] },
+	"aside":    aside,
+	"class":    classOf,
 }).Funcs(timesIn(time.UTC)).ParseFS(files, "templates/*.html"))
 
 // timesIn write times of a zone.
@@ -89,15 +87,17 @@ func timesIn(zone *time.Location) template.FuncMap {
 		"moment": func(m fleet.Moment) string { return m.In(zone).Format(time.TimeOnly) },
 		"nano":   func(n int64) string { return time.Unix(0, n).In(zone).Format(time.DateTime) },
 		"zone":   func(t time.Time) string { return t.In(zone).Format("MST") },
+
+		"eventText": func(e fleet.Event) string { return eventText(e, zone) },
 	}
 }
 
 // eventText says what has happened, to whom.
-func eventText(e fleet.Event) string {
+func eventText(e fleet.Event, zone *time.Location) string {
 	if sign, isOfHolder := signs[e.Event]; isOfHolder {
 		return say.Name(e.Holder) + " " + sign.text
 	}
-	return e.Details(time.UTC)
+	return e.Details(zone)
 }
 
 // aside is how far from its line the text of a mark is.

@@ -385,6 +385,8 @@ func TestTimesAreOfTheZone(t *testing.T) {
 	s.api("/api/fleet", &f)
 	assert.Equal(t, "2026-01-02T12:01:15.000Z", f.Times[columns-1])
 	assert.Equal(t, "17:31:15 EAST", f.Clocks[columns-1])
+	found := fleet.Event{Event: fleet.IsThere, Holder: "w1", Ends: fleet.Moment(1767355200e9)}
+	assert.Contains(t, eventText(found, s.Zone), "until 2026-01-02 17:30:00")
 }
 
 func TestTheSameAsJSONIsOfTheSameQuery(t *testing.T) {

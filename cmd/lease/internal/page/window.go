@@ -73,7 +73,7 @@ func parseTime(name, text string) (time.Time, error) {
 	if err != nil || ms < earliest || ms > latest {
 		return time.Time{}, fmt.Errorf("%s is %q; want a time in Unix milliseconds", name, text)
 	}
-	return time.UnixMilli(ms).UTC(), nil
+	return time.UnixMilli(ms), nil
 }
 
 // zone is where the times are that people read.
