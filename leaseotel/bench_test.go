@@ -1,6 +1,7 @@
 package leaseotel
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -21,6 +22,14 @@ func newMeasuredToo(options ...sdktrace.TracerProviderOption) *Telemetry {
 
 func event(kind lease.EventKind, item string) lease.Event {
 	return lease.Event{Kind: kind, LeaseID: item, LesseeID: "w1", FencingToken: 1, At: time.Now()}
+}
+
+// failedWrite is what a Locker tells of a request that has failed.
+func failedWrite(request string) lease.Event {
+	e := event(lease.EventWriteFailed, "alice")
+	e.Request = request
+	e.Err = errors.New("no")
+	return e
 }
 
 // What a renewal costs the observers of a Locker, whether its tenure is sampled or not.

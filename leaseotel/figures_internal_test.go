@@ -93,10 +93,7 @@ func TestMetricsOfRequestsLeaveOutThoseOfWhichOnlyFailuresAreTold(t *testing.T) 
 	telemetry := New(WithMeterProvider(meters))
 	measured := []string{"handover", "lease", "read", "release", "renewal", "scan"}
 	for _, request := range append(measured, "save", "wish", "withdraw the wish", "") {
-		failed := event(lease.EventWriteFailed, "alice")
-		failed.Request = request
-		failed.Err = errors.New("no")
-		telemetry.told(failed)
+		telemetry.told(failedWrite(request))
 	}
 	var read metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &read))

@@ -137,10 +137,7 @@ func TestTenureWhoseSaveFailsBeforeItsReleaseIsReleased(t *testing.T) {
 		telemetry, spans := newTraced()
 		telemetry.told(event(lease.EventObtained, "alice"))
 		telemetry.told(event(lease.EventGivenUp, "alice"))
-		failed := event(lease.EventWriteFailed, "alice")
-		failed.Request = "save"
-		failed.Err = errors.New("no")
-		telemetry.told(failed)
+		telemetry.told(failedWrite("save"))
 		assert.Empty(t, spans.GetSpans())
 		time.Sleep(time.Second)
 		telemetry.told(event(lease.EventReleased, "alice"))
@@ -162,9 +159,7 @@ func TestTenureWhoseSaveFailsBeforeItsReleaseIsReleased(t *testing.T) {
 func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
 	telemetry, spans := newTraced()
 	telemetry.told(event(lease.EventObtained, "alice"))
-	failed := event(lease.EventWriteFailed, "alice")
-	failed.Request = "release"
-	failed.Err = errors.New("no")
+	failed := failedWrite("release")
 	telemetry.told(failed)
 	assert.Empty(t, spans.GetSpans())
 	telemetry.told(event(lease.EventGivenUp, "alice"))
@@ -177,10 +172,8 @@ func TestTenureWhoseReleaseFailsGoesOnUnlessItsEndIsTold(t *testing.T) {
 func TestTenureIsNotToldOfAWriteWithoutAToken(t *testing.T) {
 	telemetry, spans := newTraced()
 	telemetry.told(event(lease.EventObtained, "alice"))
-	failed := event(lease.EventWriteFailed, "alice")
+	failed := failedWrite("wish")
 	failed.FencingToken = 0
-	failed.Request = "wish"
-	failed.Err = errors.New("no")
 	telemetry.told(failed)
 	telemetry.told(event(lease.EventReleased, "alice"))
 	require.Len(t, spans.GetSpans(), 1)
