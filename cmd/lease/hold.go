@@ -351,8 +351,8 @@ func (h *holder) environment(l *lease.Lease) []string {
 	}
 	attributes := fleet.UsersAttributes(l.AttributeValues, h.Client.Load().Key)
 	if len(attributes) > longest {
-		say.About{Item: l.LeaseID}.Warn("the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set",
-			say.Name(l.LeaseID))
+		say.About{Item: l.LeaseID}.Warn(
+			"the attributes of %s are too large for an environment: LEASE_ATTRIBUTES isn't set", say.Name(l.LeaseID))
 		return env
 	}
 	return append(env, "LEASE_ATTRIBUTES="+attributes)

@@ -130,7 +130,7 @@ func (n *news) follow(e lease.Event) {
 		}
 	case lease.EventRenewalFailed:
 		if n.renewals.begin(e.LeaseID, e.At) {
-			n.tellFailure(e, "the renewal of %s fails: %s")
+			n.tellFailure(e, "renewal", "fails")
 		}
 	case lease.EventRenewed:
 		if n.renewals.end(e.LeaseID) {
@@ -139,14 +139,15 @@ func (n *news) follow(e lease.Event) {
 	case lease.EventGivenUp, lease.EventLost, lease.EventExpired, lease.EventStuck:
 		n.renewals.end(e.LeaseID)
 	case lease.EventWriteFailed:
-		n.tellFailure(e, "the "+e.Request+" of %s has failed: %s")
+		n.tellFailure(e, e.Request, "has failed")
 	}
 }
 
 // tellFailure tells what has failed for an item, and why.
-func (n *news) tellFailure(e lease.Event, format string) {
+func (n *news) tellFailure(e lease.Event, request, fails string) {
 	why := n.causeOf(e.Err)
-	n.tell(say.About{Item: e.LeaseID, Cause: why}, format, say.Name(e.LeaseID), why)
+	about := say.About{Item: e.LeaseID, Cause: why}
+	n.tell(about, "the %s of %s %s: %s", request, say.Name(e.LeaseID), fails, why)
 }
 
 // tellOver tells that something works again.
