@@ -36,7 +36,7 @@ func TestPollersShareByLoad(t *testing.T) {
 	first := fleet.startFirst("HANGING=mailbox-100")
 	hung := fleet.look().holder("mailbox-100")
 	second := fleet.start("")
-	fleet.start("", "-capacity", "2")
+	third := fleet.start("", "-capacity", "2")
 
 	fleet.eventually("what hangs there goes on elsewhere", func(f *sight) bool {
 		by := f.holder("mailbox-100")
@@ -59,7 +59,7 @@ func TestPollersShareByLoad(t *testing.T) {
 	fleet.eventually("the others have what it left", func(f *sight) bool {
 		return len(f.held) == 200 && !slices.ContainsFunc(f.held, func(i lease.LeaseItem) bool { return i.LesseeID == hung })
 	})
-	for _, p := range fleet.programs[len(fleet.programs)-2:] {
+	for _, p := range []*program{second, third} {
 		p.stop(t)
 		assert.NotContains(t, p.said.String(), "stay leased")
 	}
