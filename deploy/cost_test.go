@@ -104,12 +104,12 @@ func (f *fixture) renewAfterTheFirstLook(leases []*lease.Lease, longer time.Dura
 	var looked atomic.Bool
 	renewed := make(chan struct{})
 	failed := make(chan error, len(leases))
-	f.guard.before = func(r asked) {
+	before := func(r asked) {
 		if r.isLook() && looked.Load() {
 			<-renewed
 		}
 	}
-	f.guard.after = func(r asked) {
+	after := func(r asked) {
 		if !r.isLook() || !looked.CompareAndSwap(false, true) {
 			return
 		}
@@ -124,6 +124,7 @@ func (f *fixture) renewAfterTheFirstLook(leases []*lease.Lease, longer time.Dura
 			}
 		}
 	}
+	f.guard.call(hooks{before, after})
 	return failed
 }
 

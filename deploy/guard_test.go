@@ -27,8 +27,13 @@ type guard struct {
 	asked   []asked
 	denied  map[string]int // how often each action was
 	tooMany context.CancelFunc
-	before  func(r asked) // called before a request is passed on; nil: nothing is
-	after   func(r asked) // called when it was answered, and somebody heard it; likewise
+	around  hooks
+}
+
+// hooks are called around a request that is allowed.
+type hooks struct {
+	before func(r asked) // it is passed on when this returns
+	after  func(r asked) // when it was answered, and somebody heard it
 }
 
 // newGuard returns a guard before an endpoint. tooMany is called when an action is denied for the
@@ -37,7 +42,8 @@ func newGuard(tb testing.TB, endpoint string, tooMany context.CancelFunc) *guard
 	tb.Helper()
 	target, err := url.Parse(endpoint)
 	require.NoError(tb, err)
-	g := &guard{denied: make(map[string]int), tooMany: tooMany}
+	nothing := func(asked) {}
+	g := &guard{denied: make(map[string]int), tooMany: tooMany, around: hooks{nothing, nothing}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		// A client that ends leaves requests behind.
@@ -51,17 +57,16 @@ func newGuard(tb testing.TB, endpoint string, tooMany context.CancelFunc) *guard
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if !g.admit(asks) {
+		around, isAllowed := g.admit(asks)
+		if !isAllowed {
 			deny(w, asks)
 			return
 		}
-		if g.before != nil {
-			g.before(asks)
-		}
+		around.before(asks)
 		proxy.ServeHTTP(w, r)
 		wasHeard := r.Context().Err() == nil
-		if g.after != nil && wasHeard {
-			go g.after(asks) // The reply is sent when this handler returns.
+		if wasHeard {
+			go around.after(asks) // The reply is sent when this handler returns.
 		}
 	}))
 	tb.Cleanup(server.Close)
@@ -80,11 +85,11 @@ func read(r *http.Request) (asked, error) {
 	return askedBy(action, body)
 }
 
-// admit notes a request, and tells whether it is allowed.
-func (g *guard) admit(r asked) bool {
+// admit notes a request, and tells whether it is allowed, and what is to be called around it.
+func (g *guard) admit(r asked) (around hooks, isAllowed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	isAllowed := g.policy == nil || g.policy.allows(r)
+	isAllowed = g.policy == nil || g.policy.allows(r)
 	g.asked = append(g.asked, r)
 	if !isAllowed {
 		g.denied[r.action]++
@@ -92,7 +97,14 @@ func (g *guard) admit(r asked) bool {
 			g.tooMany()
 		}
 	}
-	return isAllowed
+	return g.around, isAllowed
+}
+
+// call has the hooks called from now on.
+func (g *guard) call(around hooks) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.around = around
 }
 
 // deny answers as DynamoDB does.
